@@ -1,3 +1,117 @@
+//! What `saker.sys` and user mode say to each other over the filter communication port.
+//!
+//! Every message is one fixed little-endian layout behind an 8-byte [`Head`]; a length or version
+//! that does not fit is an error, never a guess. The driver only sends; a client says what it
+//! wants to hear in the [`Hello`] it passes when it connects. Nothing here allocates or panics,
+//! and the same code encodes in the kernel and decodes in user mode.
+//!
+//! The protocol stays at version 0 until it is frozen.
+
 #![no_std]
 #![forbid(unsafe_code)]
-//! Skeleton.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+mod event;
+mod hello;
+mod status;
+mod wire;
+
+pub use event::Verdict;
+pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
+pub use hello::{HELLO_LEN, Hello, Interest};
+pub use status::{Loss, Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
+pub use wire::{Malformed, Reader, Writer};
+
+/// Object-manager name of the driver's port; only SYSTEM and administrators may open it.
+pub const PORT_NAME: &str = "\\SakerPort";
+
+/// Version of every layout in this crate.
+pub const VERSION: u16 = 0;
+
+/// Length of [`Head`] in bytes.
+pub const HEAD_LEN: usize = 8;
+
+/// The longest message the driver sends, in bytes: what a client's buffer must hold.
+pub const MESSAGE_MAX: usize = if EVENT_LEN > STATUS_LEN {
+    EVENT_LEN
+} else {
+    STATUS_LEN
+};
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A [`Status`]: sent when a client connects and whenever it changes.
+    Status,
+    /// An [`EventRecord`]: one judged pipe event, or a part of one.
+    Event,
+}
+
+impl Kind {
+    /// The number on the wire.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Status => 1,
+            Self::Event => 2,
+        }
+    }
+}
+
+/// A decoded message from the driver.
+// The large variant is the common one, and a client decodes one message at a time.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "no allocator in this crate to box with"
+)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The sensor's state.
+    Status(Status),
+    /// One judged pipe event, or a part of one.
+    Event(EventRecord),
+}
+
+impl Message {
+    /// Decodes one message as it came from the port.
+    ///
+    /// # Errors
+    /// [`Malformed`] for a short, long, unknown or differently versioned message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let kind = reader.u16()?;
+        let version = reader.u16()?;
+        let length = reader.u32()?;
+        if version != VERSION {
+            return Err(Malformed::Version { found: version });
+        }
+        if u32::try_from(bytes.len()) != Ok(length) {
+            return Err(Malformed::Length);
+        }
+        let message = match kind {
+            k if k == Kind::Status.number() => Self::Status(Status::read(&mut reader)?),
+            k if k == Kind::Event.number() => Self::Event(EventRecord::read(&mut reader)?),
+            found => return Err(Malformed::Kind { found }),
+        };
+        reader.finish()?;
+        Ok(message)
+    }
+}
+
+/// Writes the head of a message of `length` bytes in all.
+fn write_head(writer: &mut Writer<'_>, kind: Kind, length: usize) {
+    writer.u16(kind.number());
+    writer.u16(VERSION);
+    // Every message is a few kilobytes at most; a length that does not fit is refused on decoding.
+    writer.u32(u32::try_from(length).unwrap_or(u32::MAX));
+}
+
+#[cfg(test)]
+mod tests;

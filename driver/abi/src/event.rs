@@ -1,0 +1,309 @@
+//! One judged pipe event.
+
+use crate::wire::{Malformed, Reader, Writer};
+use crate::{HEAD_LEN, Kind, write_head};
+
+/// Hits one record holds. An event with more is told in several records, all but the last with
+/// [`EventRecord::more`] set.
+pub const MAX_HITS: usize = 48;
+/// UTF-16 units of the pipe name a record holds: the Win32 limit for pipe names.
+pub const NAME_UNITS: usize = 256;
+/// UTF-16 units of the image path a record holds: `MAX_PATH`.
+pub const IMAGE_UNITS: usize = 260;
+/// Length of an event message in bytes.
+pub const EVENT_LEN: usize =
+    HEAD_LEN + 8 * 3 + 4 + 4 * 5 + MAX_HITS * 4 + (4 + NAME_UNITS * 2) + (4 + IMAGE_UNITS * 2);
+
+/// What was asked of the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A server end was to be created (Sysmon event 17).
+    Created,
+    /// A client end was to be opened (Sysmon event 18).
+    Connected,
+}
+
+/// What the sensor decided about one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// No rule matched.
+    #[default]
+    Allow,
+    /// A rule matched; the operation went on.
+    Detect,
+    /// A rule matched and the operation was refused.
+    Block,
+    /// A rule would have blocked, but the requestor is exempt; the operation went on.
+    Exempt,
+    /// No rule matched, but at least one could not be decided for want of an input.
+    Unknown,
+    /// No content was in force.
+    NotReady,
+}
+
+impl Verdict {
+    /// The word used in logs and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Detect => "detect",
+            Self::Block => "block",
+            Self::Exempt => "exempt",
+            Self::Unknown => "unknown",
+            Self::NotReady => "not_ready",
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::Allow => 0,
+            Self::Detect => 1,
+            Self::Block => 2,
+            Self::Exempt => 3,
+            Self::Unknown => 4,
+            Self::NotReady => 5,
+        }
+    }
+
+    const fn from_number(number: u8) -> Result<Self, Malformed> {
+        Ok(match number {
+            0 => Self::Allow,
+            1 => Self::Detect,
+            2 => Self::Block,
+            3 => Self::Exempt,
+            4 => Self::Unknown,
+            5 => Self::NotReady,
+            _ => return Err(Malformed::Value),
+        })
+    }
+}
+
+/// One rule that did not come out false.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hit {
+    /// Index of the rule in the content named by the record's epoch and sequence.
+    pub rule: u32,
+    /// The rule could not be decided; else it matched.
+    pub unknown: bool,
+}
+
+const UNKNOWN_BIT: u32 = 1 << 31;
+
+impl Hit {
+    const EMPTY: Self = Self {
+        rule: 0,
+        unknown: false,
+    };
+}
+
+/// A bounded copy of a UTF-16 string, which may hold any unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    units: [u16; N],
+    kept: u16,
+    full: u16,
+}
+
+impl<const N: usize> Text<N> {
+    /// The empty string.
+    pub const EMPTY: Self = Self {
+        units: [0; N],
+        kept: 0,
+        full: 0,
+    };
+
+    /// Copies as much of `units` as fits and remembers the full length.
+    pub fn set(&mut self, units: &[u16]) {
+        for (to, from) in self.units.iter_mut().zip(units) {
+            *to = *from;
+        }
+        self.full = u16::try_from(units.len()).unwrap_or(u16::MAX);
+        self.kept = u16::try_from(units.len().min(N)).unwrap_or(u16::MAX);
+    }
+
+    /// The units kept.
+    pub fn units(&self) -> &[u16] {
+        self.units
+            .get(..usize::from(self.kept))
+            .unwrap_or(&self.units)
+    }
+
+    /// True when the string was longer than what was kept.
+    pub const fn is_cut(&self) -> bool {
+        self.full > self.kept
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.u16(self.kept);
+        writer.u16(self.full);
+        for unit in self.units {
+            writer.u16(unit);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut text = Self::EMPTY;
+        text.kept = reader.u16()?;
+        text.full = reader.u16()?;
+        if usize::from(text.kept) > N || text.kept > text.full {
+            return Err(Malformed::Value);
+        }
+        for unit in &mut text.units {
+            *unit = reader.u16()?;
+        }
+        Ok(text)
+    }
+}
+
+/// One judged pipe event, or a part of one. Not `Copy`: at over a kilobyte it has no business on
+/// a kernel stack, so copies are spelled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// Number of the event since the driver started, from 1, without gaps; a gap a client sees is
+    /// what the ring had no room for, or what it did not ask to hear.
+    pub event: u64,
+    /// When: 100-nanosecond units since boot, not counting sleep.
+    pub time: u64,
+    /// The requesting process.
+    pub process_id: u64,
+    /// What was asked of the pipe.
+    pub operation: Operation,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The image path could be found (else [`Self::image`] is empty and means nothing).
+    pub image_known: bool,
+    /// Another record about the same event follows.
+    pub more: bool,
+    /// Epoch of the content that judged; 0 with [`Verdict::NotReady`].
+    pub epoch: u32,
+    /// Sequence of the content that judged; 0 with [`Verdict::NotReady`].
+    pub sequence: u32,
+    /// Rules that matched, over all records of the event.
+    pub matched: u32,
+    /// Rules that could not be decided, over all records of the event.
+    pub unknown: u32,
+    hits: [Hit; MAX_HITS],
+    hit_count: u32,
+    /// The pipe's name, with its leading backslash.
+    pub name: Text<NAME_UNITS>,
+    /// The requesting process's image path.
+    pub image: Text<IMAGE_UNITS>,
+}
+
+impl EventRecord {
+    /// A record of nothing.
+    pub const EMPTY: Self = Self {
+        event: 0,
+        time: 0,
+        process_id: 0,
+        operation: Operation::Created,
+        verdict: Verdict::Allow,
+        image_known: false,
+        more: false,
+        epoch: 0,
+        sequence: 0,
+        matched: 0,
+        unknown: 0,
+        hits: [Hit::EMPTY; MAX_HITS],
+        hit_count: 0,
+        name: Text::EMPTY,
+        image: Text::EMPTY,
+    };
+
+    /// The rules this record names.
+    pub fn hits(&self) -> &[Hit] {
+        usize::try_from(self.hit_count)
+            .ok()
+            .and_then(|n| self.hits.get(..n))
+            .unwrap_or(&[])
+    }
+
+    /// Adds a rule. False when the record is full.
+    pub fn add_hit(&mut self, hit: Hit) -> bool {
+        let slot = usize::try_from(self.hit_count)
+            .ok()
+            .and_then(|n| self.hits.get_mut(n));
+        let Some(slot) = slot else { return false };
+        *slot = hit;
+        self.hit_count = self.hit_count.saturating_add(1);
+        true
+    }
+
+    /// Forgets the rules named so far.
+    pub const fn clear_hits(&mut self) {
+        self.hit_count = 0;
+    }
+
+    /// Encodes the record as a whole message. False when `out` is not [`EVENT_LEN`] bytes long.
+    #[must_use]
+    pub fn encode(&self, out: &mut [u8]) -> bool {
+        let mut writer = Writer::new(out);
+        write_head(&mut writer, Kind::Event, EVENT_LEN);
+        writer.u64(self.event);
+        writer.u64(self.time);
+        writer.u64(self.process_id);
+        writer.u8(match self.operation {
+            Operation::Created => 1,
+            Operation::Connected => 2,
+        });
+        writer.u8(self.verdict.number());
+        writer.u8(u8::from(self.image_known));
+        writer.u8(u8::from(self.more));
+        for number in [
+            self.epoch,
+            self.sequence,
+            self.matched,
+            self.unknown,
+            self.hit_count,
+        ] {
+            writer.u32(number);
+        }
+        for hit in &self.hits {
+            writer.u32(hit.rule & !UNKNOWN_BIT | if hit.unknown { UNKNOWN_BIT } else { 0 });
+        }
+        self.name.write(&mut writer);
+        self.image.write(&mut writer);
+        writer.finish()
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut record = Self::EMPTY;
+        record.event = reader.u64()?;
+        record.time = reader.u64()?;
+        record.process_id = reader.u64()?;
+        record.operation = match reader.u8()? {
+            1 => Operation::Created,
+            2 => Operation::Connected,
+            _ => return Err(Malformed::Value),
+        };
+        record.verdict = Verdict::from_number(reader.u8()?)?;
+        record.image_known = flag(reader)?;
+        record.more = flag(reader)?;
+        record.epoch = reader.u32()?;
+        record.sequence = reader.u32()?;
+        record.matched = reader.u32()?;
+        record.unknown = reader.u32()?;
+        record.hit_count = reader.u32()?;
+        if !usize::try_from(record.hit_count).is_ok_and(|n| n <= MAX_HITS) {
+            return Err(Malformed::Value);
+        }
+        for hit in &mut record.hits {
+            let number = reader.u32()?;
+            *hit = Hit {
+                rule: number & !UNKNOWN_BIT,
+                unknown: number & UNKNOWN_BIT != 0,
+            };
+        }
+        record.name = Text::read(reader)?;
+        record.image = Text::read(reader)?;
+        Ok(record)
+    }
+}
+
+pub(crate) fn flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::Value),
+    }
+}

@@ -1,0 +1,296 @@
+//! The sensor's state, as facts and what follows from them.
+
+use crate::event::flag;
+use crate::wire::{Malformed, Reader, Writer};
+use crate::{HEAD_LEN, Kind, write_head};
+
+/// Length of a status message in bytes.
+pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2;
+
+/// What the service parameters ask of the sensor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Judge and report, never block. The default.
+    #[default]
+    Observe,
+    /// Judge, report, and block where content and its key may.
+    Enforce,
+}
+
+/// How far the content in force has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// No content is in force.
+    #[default]
+    None,
+    /// Accepted in this session and not yet good: it never blocks.
+    Trial,
+    /// Has been in force long and often enough, or was loaded from the good slot.
+    Good,
+}
+
+/// Why protection is less than full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The binary's `.anchor` holds no key: nothing can be verified.
+    NoAnchor,
+    /// No content has been accepted.
+    NoContent,
+    /// The content in force is on trial.
+    OnTrial,
+    /// The newest file offered was refused; older content serves.
+    Refused,
+    /// The state folder cannot be read or written, so no new content can be tried.
+    NoState,
+    /// The inbox cannot be read.
+    NoInbox,
+    /// The filter is not attached to the named-pipe file system.
+    NotAttached,
+    /// The content in force has expired.
+    Stale,
+}
+
+impl Loss {
+    /// The word used in logs and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoAnchor => "no_anchor",
+            Self::NoContent => "no_content",
+            Self::OnTrial => "on_trial",
+            Self::Refused => "refused",
+            Self::NoState => "no_state",
+            Self::NoInbox => "no_inbox",
+            Self::NotAttached => "not_attached",
+            Self::Stale => "stale",
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::NoAnchor => 1,
+            Self::NoContent => 2,
+            Self::OnTrial => 3,
+            Self::Refused => 4,
+            Self::NoState => 5,
+            Self::NoInbox => 6,
+            Self::NotAttached => 7,
+            Self::Stale => 8,
+        }
+    }
+
+    const fn from_number(number: u8) -> Result<Self, Malformed> {
+        Ok(match number {
+            1 => Self::NoAnchor,
+            2 => Self::NoContent,
+            3 => Self::OnTrial,
+            4 => Self::Refused,
+            5 => Self::NoState,
+            6 => Self::NoInbox,
+            7 => Self::NotAttached,
+            8 => Self::Stale,
+            _ => return Err(Malformed::Value),
+        })
+    }
+}
+
+/// How much the machine is protected. Always derived from facts, never set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Good content judges every pipe event.
+    Full,
+    /// Content judges, with this restriction.
+    Degraded(Loss),
+    /// Nothing is judged.
+    None(Loss),
+}
+
+impl Default for Protection {
+    fn default() -> Self {
+        Self::None(Loss::NoContent)
+    }
+}
+
+/// The last file the driver refused, until a newer one is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusalNote {
+    /// Stable number of the refusal; 0 when nothing is refused.
+    pub code: u16,
+    /// Where in the file, in bytes.
+    pub offset: u32,
+    /// What the reader expected there.
+    pub expected: u64,
+    /// What it found.
+    pub found: u64,
+    /// Epoch in the file's name.
+    pub epoch: u32,
+    /// Sequence in the file's name.
+    pub sequence: u32,
+    /// NT status when the refusal is the host's (a file that cannot be read), else 0.
+    pub host_status: u32,
+}
+
+/// The sensor's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// How much the machine is protected.
+    pub protection: Protection,
+    /// What the service parameters ask.
+    pub mode: Mode,
+    /// How far the content in force has come.
+    pub stage: Stage,
+    /// The anchor holds content keys directly: a test package.
+    pub test_keys: bool,
+    /// The key that signed the content in force may sign blocking rules.
+    pub may_block: bool,
+    /// Channel of the content in force.
+    pub channel: u32,
+    /// Epoch of the content in force.
+    pub epoch: u32,
+    /// Sequence of the content in force.
+    pub sequence: u32,
+    /// Rules in force.
+    pub rules: u32,
+    /// Events judged since start, and how they ended.
+    pub events: u64,
+    /// Events a rule detected.
+    pub detected: u64,
+    /// Events blocked.
+    pub blocked: u64,
+    /// Events an exemption kept from being blocked.
+    pub exempt: u64,
+    /// Events with an undecided rule and no match.
+    pub unknown: u64,
+    /// Events that came while no content was in force.
+    pub not_ready: u64,
+    /// Records that found the ring full or the client stuck.
+    pub dropped: u64,
+    /// Files accepted since start.
+    pub accepted: u64,
+    /// Files refused since start.
+    pub refused: u64,
+    /// Looks into the inbox since start: a client that dropped a file waits for this to grow.
+    pub scans: u64,
+    /// The last refusal still standing.
+    pub refusal: RefusalNote,
+}
+
+impl Status {
+    /// Encodes the status as a whole message. False when `out` is not [`STATUS_LEN`] bytes long.
+    #[must_use]
+    pub fn encode(&self, out: &mut [u8]) -> bool {
+        let mut writer = Writer::new(out);
+        write_head(&mut writer, Kind::Status, STATUS_LEN);
+        let (level, loss) = match self.protection {
+            Protection::Full => (2, 0),
+            Protection::Degraded(loss) => (1, loss.number()),
+            Protection::None(loss) => (0, loss.number()),
+        };
+        writer.array([level, loss]);
+        writer.u8(match self.mode {
+            Mode::Observe => 1,
+            Mode::Enforce => 2,
+        });
+        writer.u8(match self.stage {
+            Stage::None => 0,
+            Stage::Trial => 1,
+            Stage::Good => 2,
+        });
+        writer.array([u8::from(self.test_keys), u8::from(self.may_block), 0, 0]);
+        for number in [self.channel, self.epoch, self.sequence, self.rules] {
+            writer.u32(number);
+        }
+        for number in [
+            self.events,
+            self.detected,
+            self.blocked,
+            self.exempt,
+            self.unknown,
+            self.not_ready,
+            self.dropped,
+            self.accepted,
+            self.refused,
+            self.scans,
+        ] {
+            writer.u64(number);
+        }
+        let refusal = &self.refusal;
+        writer.u16(refusal.code);
+        writer.u16(0);
+        writer.u32(refusal.offset);
+        writer.u32(refusal.epoch);
+        writer.u32(refusal.sequence);
+        writer.u32(refusal.host_status);
+        writer.u32(0);
+        writer.u64(refusal.expected);
+        writer.u64(refusal.found);
+        writer.finish()
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut status = Self::default();
+        let [level, loss] = reader.array()?;
+        status.protection = match level {
+            2 if loss == 0 => Protection::Full,
+            1 => Protection::Degraded(Loss::from_number(loss)?),
+            0 => Protection::None(Loss::from_number(loss)?),
+            _ => return Err(Malformed::Value),
+        };
+        status.mode = match reader.u8()? {
+            1 => Mode::Observe,
+            2 => Mode::Enforce,
+            _ => return Err(Malformed::Value),
+        };
+        status.stage = match reader.u8()? {
+            0 => Stage::None,
+            1 => Stage::Trial,
+            2 => Stage::Good,
+            _ => return Err(Malformed::Value),
+        };
+        status.test_keys = flag(reader)?;
+        status.may_block = flag(reader)?;
+        zero(reader.u16()?)?;
+        for number in [
+            &mut status.channel,
+            &mut status.epoch,
+            &mut status.sequence,
+            &mut status.rules,
+        ] {
+            *number = reader.u32()?;
+        }
+        for number in [
+            &mut status.events,
+            &mut status.detected,
+            &mut status.blocked,
+            &mut status.exempt,
+            &mut status.unknown,
+            &mut status.not_ready,
+            &mut status.dropped,
+            &mut status.accepted,
+            &mut status.refused,
+            &mut status.scans,
+        ] {
+            *number = reader.u64()?;
+        }
+        let refusal = &mut status.refusal;
+        refusal.code = reader.u16()?;
+        zero(reader.u16()?)?;
+        refusal.offset = reader.u32()?;
+        refusal.epoch = reader.u32()?;
+        refusal.sequence = reader.u32()?;
+        refusal.host_status = reader.u32()?;
+        if reader.u32()? != 0 {
+            return Err(Malformed::Value);
+        }
+        refusal.expected = reader.u64()?;
+        refusal.found = reader.u64()?;
+        Ok(status)
+    }
+}
+
+const fn zero(reserved: u16) -> Result<(), Malformed> {
+    if reserved == 0 {
+        Ok(())
+    } else {
+        Err(Malformed::Value)
+    }
+}
