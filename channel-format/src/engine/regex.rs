@@ -1,0 +1,306 @@
+//! Automata: a regular expression, or a pattern with wildcards, as a table over code units.
+//!
+//! # Format
+//! The automata section: count u32, then a descriptor of 16 bytes an automaton {flags u16 (bit 0:
+//! the text is folded), state count u16, class count u16, range count u16, start state u16,
+//! zero u16, offset of its tables from the section's start u32}, then their tables, one behind the
+//! other without a gap:
+//!
+//! * the class of each unit below 0x80, 128 × u8;
+//! * ranges of the units from 0x80 on, {first u16, class u16} each: rising, the first at 0x80, and
+//!   each reaches to the next one's first;
+//! * the next state for each state and class, u16;
+//! * the flags of each state, u8: bit 0, the text is accepted whatever follows; bit 1, the text is
+//!   accepted if it ends here;
+//! * zeros to a multiple of 4.
+//!
+//! A section of length 0 holds no automaton. A search costs one step a unit of the text and ends
+//! early when it has accepted; it is unanchored, since the automaton was built so.
+
+use super::Units;
+use super::fold::fold;
+use crate::frame::{at_most, equal};
+use crate::limits::{MAX_AUTOMATA, MAX_CLASSES, MAX_STATES, MAX_TRANSITIONS};
+use crate::reader::Reader;
+use crate::refusal::{Code, Refusal};
+
+/// Descriptor flag: units are folded before their class is looked up.
+pub const FLAG_FOLDED: u16 = 1;
+/// State flag: the text is accepted whatever follows.
+pub const ACCEPT: u8 = 1;
+/// State flag: the text is accepted if it ends here.
+pub const ACCEPT_AT_END: u8 = 2;
+/// Length of a descriptor.
+pub const DESCRIPTOR_LEN: usize = 16;
+
+const COUNT_LEN: usize = 4;
+
+/// How many automata a section holds.
+pub fn count(section: &[u8]) -> u64 {
+    section
+        .first_chunk::<COUNT_LEN>()
+        .map_or(0, |bytes| u32::from_le_bytes(*bytes).into())
+}
+
+/// One automaton: views of its tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Automaton<'a> {
+    folded: bool,
+    start: u16,
+    classes: usize,
+    ascii: &'a [u8; 128],
+    ranges: &'a [[u8; 4]],
+    next: &'a [[u8; 2]],
+    flags: &'a [u8],
+}
+
+impl<'a> Automaton<'a> {
+    /// The automaton with that index.
+    #[inline]
+    pub fn read(section: &'a [u8], index: u64) -> Option<Self> {
+        let (descriptors, _) = section.get(COUNT_LEN..)?.as_chunks::<DESCRIPTOR_LEN>();
+        if index >= count(section) {
+            return None;
+        }
+        let shape = Shape::read(descriptors.get(usize::try_from(index).ok()?)?);
+        let tables = section.get(usize::try_from(shape.offset).ok()?..)?;
+        let (ascii, rest) = tables.split_first_chunk::<128>()?;
+        let (ranges, rest) = rest.as_chunks_checked(usize::from(shape.ranges))?;
+        let (states, classes) = (usize::from(shape.states), usize::from(shape.classes));
+        let (next, rest) = rest.as_chunks_checked(states.checked_mul(classes)?)?;
+        Some(Self {
+            folded: shape.flags & FLAG_FOLDED != 0,
+            start: shape.start,
+            classes,
+            ascii,
+            ranges,
+            next,
+            flags: rest.get(..states)?,
+        })
+    }
+
+    /// True if the automaton accepts the text. `None` if its tables are not sound.
+    #[inline]
+    pub fn accepts<T: Units>(&self, text: T) -> Option<bool> {
+        let mut state = usize::from(self.start);
+        for index in 0..text.count() {
+            if self.flags.get(state)? & ACCEPT != 0 {
+                return Some(true);
+            }
+            let unit = text.unit(index)?;
+            let unit = if self.folded { fold(unit) } else { unit };
+            let place = state
+                .checked_mul(self.classes)?
+                .checked_add(self.class(unit)?)?;
+            state = usize::from(u16::from_le_bytes(*self.next.get(place)?));
+        }
+        Some(self.flags.get(state)? & (ACCEPT | ACCEPT_AT_END) != 0)
+    }
+
+    #[inline]
+    fn class(&self, unit: u16) -> Option<usize> {
+        if let Some(class) = self.ascii.get(usize::from(unit)) {
+            return Some(usize::from(*class));
+        }
+        let above = self.ranges.partition_point(|range| first_of(range) <= unit);
+        let [_, _, low, high] = self.ranges.get(above.checked_sub(1)?)?;
+        Some(usize::from(u16::from_le_bytes([*low, *high])))
+    }
+}
+
+/// Splits off a number of fixed-size chunks.
+trait ChunksChecked {
+    fn as_chunks_checked<const N: usize>(&self, count: usize) -> Option<(&[[u8; N]], &[u8])>;
+}
+
+impl ChunksChecked for [u8] {
+    #[inline]
+    fn as_chunks_checked<const N: usize>(&self, count: usize) -> Option<(&[[u8; N]], &[u8])> {
+        let (taken, rest) = self.split_at_checked(count.checked_mul(N)?)?;
+        Some((taken.as_chunks::<N>().0, rest))
+    }
+}
+
+/// A descriptor.
+struct Shape {
+    flags: u16,
+    states: u16,
+    classes: u16,
+    ranges: u16,
+    start: u16,
+    zero: u16,
+    offset: u32,
+}
+
+impl Shape {
+    #[inline]
+    fn read(record: &[u8; DESCRIPTOR_LEN]) -> Self {
+        let [f0, f1, s0, s1, c0, c1, r0, r1, b0, b1, z0, z1, offset @ ..] = *record;
+        Self {
+            flags: u16::from_le_bytes([f0, f1]),
+            states: u16::from_le_bytes([s0, s1]),
+            classes: u16::from_le_bytes([c0, c1]),
+            ranges: u16::from_le_bytes([r0, r1]),
+            start: u16::from_le_bytes([b0, b1]),
+            zero: u16::from_le_bytes([z0, z1]),
+            offset: u32::from_le_bytes(offset),
+        }
+    }
+}
+
+/// Checks the whole section, which lies at `offset` of the file.
+pub(crate) fn validate(section: &[u8], offset: u32) -> Result<(), Refusal> {
+    if section.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(section, offset);
+    let count = reader.u32()?;
+    at_most(Code::TooMany, offset, MAX_AUTOMATA.into(), count.into())?;
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let mut descriptors = reader.sub(count.saturating_mul(DESCRIPTOR_LEN))?;
+    while !descriptors.is_empty() {
+        let at = descriptors.offset();
+        let shape = Shape::read(descriptors.array()?);
+        equal(
+            Code::OutOfOrder,
+            at,
+            reader.offset().saturating_sub(offset).into(),
+            shape.offset.into(),
+        )?;
+        validate_shape(&shape, at)?;
+        validate_tables(&shape, &mut reader)?;
+    }
+    reader.finish()
+}
+
+fn validate_shape(shape: &Shape, at: u32) -> Result<(), Refusal> {
+    equal(
+        Code::UnknownFlags,
+        at,
+        0,
+        u64::from(shape.flags & !FLAG_FOLDED),
+    )?;
+    equal(Code::ReservedNotZero, at, 0, shape.zero.into())?;
+    if shape.states == 0 || u32::from(shape.states) > MAX_STATES {
+        return Err(Refusal::new(
+            Code::StateTable,
+            at,
+            MAX_STATES.into(),
+            shape.states.into(),
+        ));
+    }
+    if shape.classes == 0 || u32::from(shape.classes) > MAX_CLASSES {
+        return Err(Refusal::new(
+            Code::UnitClasses,
+            at,
+            MAX_CLASSES.into(),
+            shape.classes.into(),
+        ));
+    }
+    if shape.start >= shape.states {
+        return Err(Refusal::new(
+            Code::StateTable,
+            at,
+            shape.states.into(),
+            shape.start.into(),
+        ));
+    }
+    let transitions = u32::from(shape.states).saturating_mul(shape.classes.into());
+    at_most(
+        Code::TooMany,
+        at,
+        MAX_TRANSITIONS.into(),
+        transitions.into(),
+    )
+}
+
+fn validate_tables(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal> {
+    let start = reader.offset();
+    let greatest = reader
+        .array::<128>()?
+        .iter()
+        .fold(0, |greatest: u8, class| greatest.max(*class));
+    if u16::from(greatest) >= shape.classes {
+        return Err(Refusal::new(
+            Code::UnitClasses,
+            start,
+            shape.classes.into(),
+            greatest.into(),
+        ));
+    }
+    validate_ranges(shape, reader)?;
+
+    // The greatest of all is taken first, which the optimiser does many at a time; only a refusal
+    // looks for the place.
+    let at = reader.offset();
+    let (states, classes) = (usize::from(shape.states), usize::from(shape.classes));
+    let bytes = reader.take(states.saturating_mul(classes).saturating_mul(2))?;
+    let next = bytes.as_chunks::<2>().0;
+    let greatest = next
+        .iter()
+        .fold(0, |greatest: u16, to| greatest.max(u16::from_le_bytes(*to)));
+    if greatest >= shape.states {
+        let place = next
+            .iter()
+            .position(|to| u16::from_le_bytes(*to) >= shape.states)
+            .unwrap_or(0);
+        let place = u32::try_from(place).unwrap_or(u32::MAX).saturating_mul(2);
+        let at = at.saturating_add(place);
+        return Err(Refusal::new(
+            Code::StateTable,
+            at,
+            shape.states.into(),
+            greatest.into(),
+        ));
+    }
+
+    let at = reader.offset();
+    let flags = reader
+        .take(states)?
+        .iter()
+        .fold(0, |seen, flags| seen | flags);
+    equal(
+        Code::UnknownFlags,
+        at,
+        0,
+        u64::from(flags & !(ACCEPT | ACCEPT_AT_END)),
+    )?;
+    let length = reader.offset().wrapping_sub(start);
+    let padding = length.wrapping_neg() & 3;
+    reader.zeros(usize::try_from(padding).unwrap_or(0))
+}
+
+fn validate_ranges(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal> {
+    let at = reader.offset();
+    let ranges = reader
+        .take(usize::from(shape.ranges).saturating_mul(4))?
+        .as_chunks::<4>()
+        .0;
+    let Some(first) = ranges.first() else {
+        return Err(Refusal::new(Code::UnitClasses, at, 1, 0));
+    };
+    equal(Code::UnitClasses, at, 0x80, first_of(first).into())?;
+    let mut at = at;
+    let mut before = 0;
+    for range in ranges {
+        let first = first_of(range);
+        let [_, _, low, high] = *range;
+        let class = u16::from_le_bytes([low, high]);
+        if first <= before || class >= shape.classes {
+            return Err(Refusal::new(
+                Code::UnitClasses,
+                at,
+                shape.classes.into(),
+                class.into(),
+            ));
+        }
+        before = first;
+        at = at.saturating_add(4);
+    }
+    Ok(())
+}
+
+fn first_of(range: &[u8; 4]) -> u16 {
+    let [low, high, ..] = *range;
+    u16::from_le_bytes([low, high])
+}

@@ -1,0 +1,64 @@
+//! Every bound of the format in one place, each with its reason.
+//!
+//! A bound here is part of the format: raising one lets a file through that an older sensor
+//! refuses, lowering one refuses a file that an older sensor serves.
+
+/// Length of the fixed header: all that is read before a signature has been checked.
+pub const HEADER_LEN: usize = 1024;
+/// The part of the header that signatures cover; the rest of it holds the signatures.
+pub const SIGNED_LEN: usize = 512;
+/// Length of the `.anchor` section: room for twelve keys.
+pub const ANCHOR_LEN: usize = 1024;
+
+/// Largest channel file. Eight times the nonpaged budget of the active tables would be 64 MiB;
+/// 16 MiB leaves room for metadata and examples, which are not kept in nonpaged memory.
+pub const MAX_FILE: u32 = 16 * 1024 * 1024;
+/// Channel, epoch and sequence are written with eight decimal digits in the file name.
+pub const MAX_NAME_NUMBER: u32 = 99_999_999;
+
+/// Signature slots in the header: a content file needs one, a root file a threshold of 2 of N.
+pub const MAX_SIGNATURES: usize = 4;
+/// Key records in an anchor, roots and content keys together.
+pub const MAX_ANCHOR_KEYS: usize = 12;
+
+/// Rules in one file. Six times the 10,000 that the benchmarks use.
+pub const MAX_RULES: u32 = 65_536;
+/// Criteria in one file: what the 24-bit operand of a program instruction can name.
+pub const MAX_CRITERIA: u32 = 1 << 24;
+/// Instructions of one rule's program. Lists of a few thousand values occur in published rules.
+pub const MAX_PROGRAM: u32 = 65_536;
+/// Truth values a program may have on its stack; the stack is one 64-bit word of two-bit values.
+pub const MAX_STACK: u32 = 32;
+/// Code units of the longest text that is matched: longer inputs are Unknown to every criterion.
+/// NPFS names are at most 256 units, and image paths beyond 1,024 do not occur in practice.
+pub const MAX_TEXT_UNITS: u32 = 1_024;
+/// Code units of one literal: a longer one could never match.
+pub const MAX_LITERAL_UNITS: u32 = MAX_TEXT_UNITS;
+/// Bytes of one metadata text (identifier, title, tag, reference).
+pub const MAX_META_TEXT: u32 = 2_048;
+/// Tags, or references, of one rule.
+pub const MAX_LIST: u32 = 256;
+
+/// Automata in one file.
+pub const MAX_AUTOMATA: u32 = 65_535;
+/// States of one automaton: larger ones come from patterns that explode.
+pub const MAX_STATES: u32 = 2_048;
+/// Unit classes of one automaton, so that a class fits one byte.
+pub const MAX_CLASSES: u32 = 255;
+/// Transitions of one automaton (512 KiB of table): half a nonpaged budget of 8 MB may not go to
+/// fewer than eight patterns.
+pub const MAX_TRANSITIONS: u32 = 262_144;
+
+/// Examples in one file.
+pub const MAX_EXAMPLES: u32 = 262_144;
+/// Examples of one rule.
+pub const MAX_RULE_EXAMPLES: u32 = 64;
+/// Bytes of the examples section.
+pub const MAX_EXAMPLES_LEN: u32 = 8 * 1024 * 1024;
+
+/// Steps one event may cost: below 0.1 s on any machine Windows 10 runs on. The bound is this
+/// wide because this version looks at each criterion on its own; automata for whole fields will
+/// lower it.
+pub const MAX_STEPS_PER_EVENT: u64 = 1 << 26;
+/// Steps the self test of one load may cost: some seconds, on a worker thread.
+pub const MAX_STEPS_PER_LOAD: u64 = 1 << 32;
