@@ -1,3 +1,48 @@
+//! The driver's decisions as plain logic.
+//!
+//! What `saker.sys` decides is decided here, in code that knows neither the WDK nor a pointer and
+//! that is tested on any machine; what it *does* is in the driver. Everything is bounded and
+//! allocation-free, and nothing panics: the driver calls it in kernel mode.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`settings`] | what the service parameters mean |
+//! | [`inbox`] | which dropped file is tried next |
+//! | [`journal`] | what survives a crash during a try |
+//! | [`slots`] | which accepted content serves after a boot |
+//! | [`merit`] | when content on trial has become good |
+//! | [`judge`] | what becomes of one pipe event |
+//! | [`drives`] | how a device path is spelled with a drive letter |
+//! | [`ring`] | what is kept when nobody listens |
+//! | [`protection`] | what the status says |
+
 #![no_std]
 #![forbid(unsafe_code)]
-//! Skeleton.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+pub mod drives;
+pub mod inbox;
+pub mod journal;
+pub mod judge;
+pub mod merit;
+pub mod protection;
+pub mod ring;
+pub mod settings;
+pub mod slots;
+
+/// The order of content: epoch first, then sequence. Never a file's name order or time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Raised when a key is retired; outranks every sequence.
+    pub epoch: u32,
+    /// Raised with each file.
+    pub sequence: u32,
+}
