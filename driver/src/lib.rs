@@ -1,1 +1,43 @@
-//! Skeleton.
+//! `saker.sys`: a boot-start minifilter that judges the creation of named pipes against signed
+//! channel files.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`entry`] | the ladder in and the ladder out |
+//! | [`sensor`] | what the driver holds while it runs |
+//! | [`pipe_filter`] | judges one pipe create |
+//! | [`pipe_event`] | says what is known about it |
+//! | [`content_worker`] | brings dropped files into force, on a thread of its own |
+//! | [`telemetry`] | tells a client about it, on another |
+//! | [`ffi`] | speaks to the kernel: the only unsafe code |
+//!
+//! What is decided is decided in `driver-core`; what bytes mean, in `channel-format`.
+
+#![no_std]
+#![deny(
+    unsafe_code,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+
+// The panic handler. The release build links no path to it: see the check in `xtask`.
+use wdk_panic as _;
+
+pub mod content_worker;
+pub mod entry;
+#[allow(unsafe_code, reason = "the one place for it")]
+pub mod ffi;
+pub mod pipe_event;
+pub mod pipe_filter;
+pub mod sensor;
+pub mod telemetry;
+
+/// For dependencies that link `alloc`. The driver's own memory comes from [`ffi::pool`], which can
+/// fail; no allocation through this one is reachable from a callback.
+#[global_allocator]
+static ALLOCATOR: wdk_alloc::WdkAllocator = wdk_alloc::WdkAllocator;

@@ -1,0 +1,462 @@
+//! Brings dropped files into force, on a thread of its own.
+//!
+//! ```text
+//! inbox → name sorts → header signature → newer? → attempt mark written through → body hash
+//!       → parse → its own examples → slot "trial" → published beside the old → earns "good"
+//! ```
+//!
+//! A boot serves only what was good before; the inbox comes after. Whatever fails, the content in
+//! force stays in force. All of it runs at PASSIVE_LEVEL, and all waits are timed.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use channel_format::frame::{self, Signed};
+use channel_format::limits::{HEADER_LEN, MAX_FILE};
+use channel_format::refusal::Refusal;
+use channel_format::ruleset::Ruleset;
+use channel_format::schema::SensorProfile;
+use driver_abi::RefusalNote;
+use driver_core::Position;
+use driver_core::drives::{DriveTable, LETTERS, MAX_DEVICE_UNITS};
+use driver_core::inbox::{Candidate, Ignored, Scan, Stamp};
+use driver_core::journal::{self, BodyId, JOURNAL_LEN, Journal};
+use driver_core::merit::Trial;
+use driver_core::slots::{BOOT_ORDER, PROMOTION, Slot};
+
+use crate::ffi::io::{Directory, File};
+use crate::ffi::objects;
+use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
+use crate::ffi::start::Service;
+use crate::ffi::status::{NtStatus, Result};
+use crate::ffi::sync::{ThreadMain, now};
+use crate::sensor::{Active, Sensor};
+
+/// The channel this sensor takes its rules from.
+const CHANNEL: u32 = 291;
+/// Where the kernel puts directory entries: some dozens at a time.
+const LISTING_BYTES: usize = 8 * 1024;
+
+/// What the worker has to tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ContentFacts {
+    /// The state folder could be used the last time it was needed.
+    pub state_usable: bool,
+    /// The inbox could be read the last time.
+    pub inbox_readable: bool,
+    /// The content in force has expired.
+    pub stale: bool,
+    /// Files accepted since start.
+    pub accepted: u64,
+    /// Files refused since start.
+    pub refused: u64,
+    /// Looks into the inbox since start.
+    pub scans: u64,
+    /// The refusal that still stands.
+    pub refusal: RefusalNote,
+}
+
+/// Why a file did not come into force.
+enum Failure {
+    /// The file is at fault; it need not be read again until it changes.
+    Refused(Refusal),
+    /// The host is at fault, or the file is not ready; it is tried again at the next look.
+    Host(NtStatus),
+    /// Nothing is wrong with it, but what is in force is as new.
+    NotNewer,
+    /// The machine went down when this body was tried before.
+    Struck,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<NtStatus> for Failure {
+    fn from(status: NtStatus) -> Self {
+        Self::Host(status)
+    }
+}
+
+/// The thread.
+pub struct Worker;
+
+impl ThreadMain for Worker {
+    fn run() {
+        let Some(sensor) = Sensor::global().get() else {
+            return;
+        };
+        let mut desk = None;
+        while !sensor.is_stopping() {
+            if desk.is_none() {
+                desk = Desk::new()
+                    .and_then(|desk| PoolBox::new(desk, Tag::Content))
+                    .ok();
+            }
+            if let Some(desk) = &mut desk {
+                desk.tick(sensor);
+            }
+            sensor.settle();
+            sensor.wake_worker.wait(sensor.settings.poll);
+        }
+    }
+}
+
+/// What the worker works with.
+struct Desk {
+    listing: PoolSlice<u8>,
+    ignored: Ignored,
+    /// Known once the state folder could be read.
+    journal: Option<Journal>,
+    booted: bool,
+    trial: Option<Trial>,
+}
+
+impl Desk {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            listing: PoolSlice::zeroed(LISTING_BYTES, Tag::Content)?,
+            ignored: Ignored::NONE,
+            journal: None,
+            booted: false,
+            trial: None,
+        })
+    }
+
+    /// One look at everything. Each step does what it can; what it could not is tried next time.
+    fn tick(&mut self, sensor: &Sensor) {
+        refresh_drives(sensor);
+        let state = Directory::open_or_create(&sensor.settings.state);
+        sensor.content.lock().state_usable = state.is_ok();
+        if let Ok(state) = state {
+            self.recall(&state);
+            self.boot(sensor, &state);
+            self.promote(sensor, &state);
+            self.look(sensor, &state);
+        }
+    }
+
+    /// Reads the journal once. A try it shows as open never ended: its body is struck out. That is
+    /// written when the next try is, so that a boot writes nothing.
+    fn recall(&mut self, state: &Directory) {
+        if self.journal.is_none() {
+            let [first, second] = journal::FILE_NAMES.map(|name| read_copy(state, name));
+            let found = Journal::read(&first, &second);
+            self.journal = Some(found.settle().unwrap_or(found));
+        }
+    }
+
+    /// Puts good content into force, once, from its slots alone.
+    fn boot(&mut self, sensor: &Sensor, state: &Directory) {
+        if self.booted || sensor.anchor.is_err() {
+            return;
+        }
+        for slot in BOOT_ORDER {
+            match self.load_slot(sensor, state, slot) {
+                Ok(()) => {
+                    self.booted = true;
+                    return;
+                }
+                // The volume may not be there yet, or memory be short: look again later.
+                Err(Failure::Host(status)) if status != NtStatus::NOT_FOUND => return,
+                Err(_) => {}
+            }
+        }
+        self.booted = true;
+    }
+
+    fn load_slot(
+        &self,
+        sensor: &Sensor,
+        state: &Directory,
+        slot: Slot,
+    ) -> core::result::Result<(), Failure> {
+        let mut name = [0; SLOT_UNITS];
+        let file = state.open_file(ascii(slot.file_name(), &mut name))?;
+        let (signed, bytes) = self.read_header(sensor, &file)?;
+        let rules = self.read_rules(signed, &file, bytes)?;
+        sensor.active.publish(Active {
+            rules,
+            good: AtomicBool::new(true),
+        })?;
+        Ok(())
+    }
+
+    /// Looks into the inbox and tries what is newer, newest first, until one comes into force.
+    fn look(&mut self, sensor: &Sensor, state: &Directory) {
+        let inbox = Directory::open(&sensor.settings.inbox);
+        let scan = inbox
+            .as_ref()
+            .map_err(|status| *status)
+            .and_then(|inbox| self.scan(sensor, inbox));
+        {
+            let mut facts = sensor.content.lock();
+            facts.inbox_readable = scan.is_ok();
+            facts.scans = facts.scans.saturating_add(1);
+        }
+        let (Ok(inbox), Ok(scan)) = (inbox, scan) else {
+            return;
+        };
+        for candidate in scan.candidates() {
+            if sensor.is_stopping() {
+                return;
+            }
+            let outcome = self.attempt(sensor, state, &inbox, candidate);
+            self.note(sensor, candidate, &outcome);
+            if outcome.is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn scan(&mut self, sensor: &Sensor, inbox: &Directory) -> Result<Scan> {
+        let mut scan = Scan::new(CHANNEL, position_in_force(sensor));
+        let Self {
+            listing, ignored, ..
+        } = self;
+        inbox.for_each(listing, |entry| {
+            let stamp = Stamp {
+                file_id: entry.file_id,
+                size: entry.size,
+                changed: entry.changed,
+            };
+            entry.unusual || scan.offer(entry.name, stamp, ignored)
+        })?;
+        Ok(scan)
+    }
+
+    /// Tries one file.
+    fn attempt(
+        &mut self,
+        sensor: &Sensor,
+        state: &Directory,
+        inbox: &Directory,
+        candidate: &Candidate,
+    ) -> core::result::Result<(), Failure> {
+        let name = candidate.name.to_ascii().map(u16::from);
+        let file = inbox.open_file(&name)?;
+        let (signed, bytes) = self.read_header(sensor, &file)?;
+        let header = &signed.header;
+        let position = Position {
+            epoch: header.epoch,
+            sequence: header.sequence,
+        };
+        if header.channel != CHANNEL
+            || position_in_force(sensor).is_some_and(|in_force| position <= in_force)
+        {
+            return Err(Failure::NotNewer);
+        }
+        let body = BodyId::of(&header.digest);
+        let journal = self.journal.unwrap_or_default();
+        if journal.is_struck(body) {
+            return Err(Failure::Struck);
+        }
+        // From here on the body is read. Should that bring the machine down, the mark says so.
+        let journal = self.write_journal(state, journal.begin(body))?;
+        let outcome = self.accept(sensor, state, signed, &file, bytes);
+        // A mark that cannot be taken back costs this body its next try, nothing more.
+        let _ = self.write_journal(state, journal.end());
+        outcome
+    }
+
+    fn accept(
+        &mut self,
+        sensor: &Sensor,
+        state: &Directory,
+        signed: Signed,
+        file: &File,
+        bytes: PoolSlice<u8>,
+    ) -> core::result::Result<(), Failure> {
+        let rules = self.read_rules(signed, file, bytes)?;
+        rules.self_test()?;
+        let mut slot = [0; SLOT_UNITS];
+        state.write_file(ascii(Slot::Trial.file_name(), &mut slot), rules.bytes())?;
+        sensor.active.publish(Active {
+            rules,
+            good: AtomicBool::new(false),
+        })?;
+        self.trial = Some(Trial::begin(
+            now(),
+            sensor.counters.events.load(Ordering::Relaxed),
+        ));
+        Ok(())
+    }
+
+    /// Reads the file's header and checks its signatures. The memory is the whole file's, so that
+    /// its bytes are read once and never moved.
+    fn read_header(
+        &self,
+        sensor: &Sensor,
+        file: &File,
+    ) -> core::result::Result<(Signed, PoolSlice<u8>), Failure> {
+        let anchor = sensor.anchor.as_ref().map_err(|refusal| *refusal)?;
+        let size = file.plain_size()?;
+        let size = u32::try_from(size).ok().filter(|size| *size <= MAX_FILE);
+        let size = size
+            .and_then(|size| usize::try_from(size).ok())
+            .ok_or(NtStatus::WRONG_TYPE)?;
+        let mut bytes = PoolSlice::zeroed(size, Tag::Content)?;
+        let head = bytes.len().min(HEADER_LEN);
+        file.read(0, bytes.get_mut(..head).unwrap_or(&mut []))?;
+        let signed = frame::verify(bytes.get(..head).unwrap_or(&[]), anchor)?;
+        Ok((signed, bytes))
+    }
+
+    /// Reads the rest of the file and makes rules of it.
+    fn read_rules(
+        &self,
+        signed: Signed,
+        file: &File,
+        mut bytes: PoolSlice<u8>,
+    ) -> core::result::Result<Ruleset<PoolSlice<u8>>, Failure> {
+        let offset = u64::try_from(HEADER_LEN).map_err(|_| NtStatus::WRONG_TYPE)?;
+        file.read(offset, bytes.get_mut(HEADER_LEN..).unwrap_or(&mut []))?;
+        Ok(Ruleset::parse(
+            signed.body(bytes)?,
+            &SensorProfile::CURRENT,
+        )?)
+    }
+
+    /// Makes content good that has earned it: by renames, so that a power cut leaves good content.
+    fn promote(&mut self, sensor: &Sensor, state: &Directory) {
+        let events = sensor.counters.events.load(Ordering::Relaxed);
+        if !self.trial.is_some_and(|trial| trial.is_good(now(), events)) {
+            return;
+        }
+        for (from, to) in PROMOTION {
+            let (mut old, mut new) = ([0; SLOT_UNITS], [0; SLOT_UNITS]);
+            let renamed = state.rename(
+                ascii(from.file_name(), &mut old),
+                ascii(to.file_name(), &mut new),
+            );
+            let missing_is_fine = from == Slot::Good;
+            match renamed {
+                Ok(()) => {}
+                Err(NtStatus::NOT_FOUND) if missing_is_fine => {}
+                Err(_) => {
+                    sensor.content.lock().state_usable = false;
+                    return;
+                }
+            }
+        }
+        self.trial = None;
+        sensor
+            .active
+            .read(|active| active.good.store(true, Ordering::Release));
+    }
+
+    fn note(
+        &mut self,
+        sensor: &Sensor,
+        candidate: &Candidate,
+        outcome: &core::result::Result<(), Failure>,
+    ) {
+        let mut facts = sensor.content.lock();
+        let note = RefusalNote {
+            epoch: candidate.name.epoch,
+            sequence: candidate.name.sequence,
+            ..RefusalNote::default()
+        };
+        match outcome {
+            Ok(()) => {
+                facts.accepted = facts.accepted.saturating_add(1);
+                facts.refusal = RefusalNote::default();
+            }
+            Err(Failure::Refused(refusal)) => {
+                facts.refused = facts.refused.saturating_add(1);
+                facts.refusal = RefusalNote {
+                    code: refusal.code.number(),
+                    offset: refusal.offset,
+                    expected: refusal.expected,
+                    found: refusal.found,
+                    ..note
+                };
+                self.ignored.insert(candidate.stamp);
+            }
+            Err(Failure::Host(status)) => {
+                facts.refusal = RefusalNote {
+                    host_status: status.number(),
+                    ..note
+                };
+            }
+            Err(Failure::Struck) => {
+                facts.refused = facts.refused.saturating_add(1);
+                facts.refusal = RefusalNote {
+                    host_status: STRUCK,
+                    ..note
+                };
+                self.ignored.insert(candidate.stamp);
+            }
+            Err(Failure::NotNewer) => self.ignored.insert(candidate.stamp),
+        }
+    }
+
+    /// Writes the journal's next record through to the disk and keeps it.
+    fn write_journal(&mut self, state: &Directory, next: Journal) -> Result<Journal> {
+        let mut name = [0; SLOT_UNITS];
+        let copy = self.journal.unwrap_or_default().next_copy();
+        let file_name = journal::FILE_NAMES.get(copy).copied().unwrap_or_default();
+        state.write_file(ascii(file_name, &mut name), &next.encode())?;
+        self.journal = Some(next);
+        Ok(next)
+    }
+}
+
+/// Told in place of a host status for a body that is struck out: `STATUS_DRIVER_BLOCKED_CRITICAL`
+/// says the same of a driver.
+const STRUCK: u32 = 0xC000_036B;
+/// The longest file name in the state folder.
+const SLOT_UNITS: usize = 16;
+
+fn position_in_force(sensor: &Sensor) -> Option<Position> {
+    sensor.active.read(|active| {
+        let header = active.rules.header();
+        Position {
+            epoch: header.epoch,
+            sequence: header.sequence,
+        }
+    })
+}
+
+/// One copy of the journal; what cannot be read is no copy.
+fn read_copy(state: &Directory, name: &str) -> [u8; JOURNAL_LEN] {
+    let mut units = [0; SLOT_UNITS];
+    let mut bytes = [0; JOURNAL_LEN];
+    let read = state
+        .open_file(ascii(name, &mut units))
+        .and_then(|file| file.read(0, &mut bytes));
+    if read.is_ok() {
+        bytes
+    } else {
+        [0; JOURNAL_LEN]
+    }
+}
+
+/// The UTF-16 units of a short ASCII name.
+fn ascii<'u>(name: &str, units: &'u mut [u16; SLOT_UNITS]) -> &'u [u16] {
+    for (to, from) in units.iter_mut().zip(name.bytes()) {
+        *to = u16::from(from);
+    }
+    units.get(..name.len()).unwrap_or(&[])
+}
+
+/// Publishes what the drive letters name when that has changed.
+fn refresh_drives(sensor: &Sensor) {
+    let mut drives = DriveTable::EMPTY;
+    for (index, letter) in (0..LETTERS).zip(0_u16..) {
+        let mut target = [0; MAX_DEVICE_UNITS];
+        if let Ok(len) = objects::drive_target(letter, &mut target) {
+            drives.set(index, target.get(..len).unwrap_or(&[]));
+        }
+    }
+    let known = sensor
+        .drives
+        .read(|known| known.is_same(&drives))
+        .unwrap_or(false);
+    // No letter at all means that it is too early to say; images stay unknown until then.
+    if drives.is_filled() && !known {
+        // Without memory the old table serves, and the next look tries again.
+        let _ = sensor.drives.publish(drives);
+    }
+}

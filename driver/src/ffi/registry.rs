@@ -1,0 +1,88 @@
+//! The service's parameters in the registry.
+
+use core::ptr;
+
+use super::bindings as nt;
+use super::pool::{PoolSlice, Tag};
+use super::status::{Result, check};
+use super::{Handle, UnicodeString, object_attributes};
+
+/// The longest string value read, in UTF-16 units.
+const MAX_VALUE_UNITS: usize = 256;
+/// What precedes the data in `KEY_VALUE_PARTIAL_INFORMATION`.
+const VALUE_HEAD: usize = 12;
+
+/// The open `Parameters` key of the service.
+pub struct Parameters {
+    key: Handle,
+}
+
+impl Parameters {
+    /// Opens `service` + `\Parameters`.
+    ///
+    /// # Errors
+    /// The kernel's reason; `NOT_FOUND` when the service has no parameters.
+    pub fn open(service: &[u16]) -> Result<Self> {
+        const SUFFIX: &[u16] = &super::utf16::<11>("\\Parameters");
+        let path = PoolSlice::joined(&[service, SUFFIX], Tag::Text)?;
+        let mut name =
+            UnicodeString::new(&path).ok_or(super::status::NtStatus::INVALID_PARAMETER)?;
+        let mut attributes = object_attributes(&mut name, ptr::null_mut(), ptr::null_mut());
+        let mut key: nt::HANDLE = ptr::null_mut();
+        // SAFETY: all pointers are to locals that outlive the call; PASSIVE_LEVEL.
+        check(unsafe { nt::ZwOpenKey(&raw mut key, nt::KEY_READ, &raw mut attributes) })?;
+        Ok(Self { key: Handle(key) })
+    }
+
+    /// A `REG_DWORD` value; `None` when it is missing or of another type.
+    pub fn dword(&self, name: &[u16]) -> Option<u32> {
+        let mut buffer = [0; VALUE_HEAD + 4];
+        let data = self.query(name, nt::REG_DWORD, &mut buffer)?;
+        data.try_into().ok().map(u32::from_le_bytes)
+    }
+
+    /// A `REG_SZ` value without its terminator; `None` when it is missing, of another type or
+    /// longer than 256 units.
+    pub fn string(&self, name: &[u16]) -> Option<PoolSlice<u16>> {
+        let mut buffer = PoolSlice::zeroed(VALUE_HEAD + MAX_VALUE_UNITS * 2, Tag::Text).ok()?;
+        let data = self.query(name, nt::REG_SZ, &mut buffer)?;
+        let (pairs, _) = data.as_chunks::<2>();
+        let len = pairs
+            .iter()
+            .position(|pair| *pair == [0, 0])
+            .unwrap_or(pairs.len());
+        let mut text = PoolSlice::new(len, Tag::Text, || 0).ok()?;
+        for (to, from) in text.iter_mut().zip(pairs) {
+            *to = u16::from_le_bytes(*from);
+        }
+        Some(text)
+    }
+
+    /// The data of a value of the given type, if it fits into `buffer` behind its head.
+    fn query<'b>(&self, name: &[u16], kind: u32, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let mut name = UnicodeString::new(name)?;
+        let mut written = 0;
+        let room = u32::try_from(buffer.len()).ok()?;
+        // SAFETY: the key is open, the name and the count are locals, and the buffer is as long as
+        // the call is told; PASSIVE_LEVEL.
+        let status = unsafe {
+            nt::ZwQueryValueKey(
+                self.key.0,
+                name.as_ptr(),
+                nt::_KEY_VALUE_INFORMATION_CLASS::KeyValuePartialInformation,
+                buffer.as_mut_ptr().cast(),
+                room,
+                &raw mut written,
+            )
+        };
+        check(status).ok()?;
+        // STATUS_BUFFER_OVERFLOW is a warning, which `check` refuses as it is negative too.
+        let (head, data) = buffer.split_first_chunk::<VALUE_HEAD>()?;
+        let [_, _, _, _, t0, t1, t2, t3, l0, l1, l2, l3] = *head;
+        let len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
+        if u32::from_le_bytes([t0, t1, t2, t3]) != kind {
+            return None;
+        }
+        data.get(..len)
+    }
+}

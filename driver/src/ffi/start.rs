@@ -1,0 +1,209 @@
+//! `DriverEntry`, safe mode, boot reinitialization, and where the service lives meanwhile.
+
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+use core::slice;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::bindings as nt;
+use super::flt::{Decision, PipeCreate};
+use super::pool::{PoolBox, Tag};
+use super::port::Line;
+use super::status::{Result, to_raw};
+
+/// What the kernel's callbacks need of the driver. Each is called at PASSIVE_LEVEL.
+pub trait Service: Send + Sync + Sized + 'static {
+    /// Where the service lives while the driver runs.
+    fn global() -> &'static Global<Self>;
+    /// The line to the connected client.
+    fn line(&self) -> &Line;
+    /// A pipe is to be created or opened.
+    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision;
+    /// The filter was attached to the named-pipe file system, or detached from it.
+    fn on_attached(&self, attached: bool);
+    /// A client connects, with these words.
+    ///
+    /// # Errors
+    /// Refuses the client.
+    fn on_connect(&self, hello: &[u8]) -> Result<()>;
+    /// The client is gone.
+    fn on_disconnect(&self);
+    /// The boot drivers are started, so files can be opened.
+    fn on_boot_devices_ready(&self);
+    /// The driver is to unload: everything that runs is stopped before this returns.
+    fn stop();
+}
+
+/// A place for one value that callbacks find.
+pub struct Global<S>(AtomicPtr<S>);
+
+impl<S> Global<S> {
+    /// An empty place.
+    #[allow(clippy::new_without_default, reason = "only ever made for a static")]
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Puts `value` into its place until the returned guard is dropped.
+    ///
+    /// # Errors
+    /// `NO_RESOURCES`.
+    pub fn install(&'static self, value: S) -> Result<Installed<S>> {
+        let (value, tag) = PoolBox::new(value, Tag::Sensor)?.into_raw();
+        self.0.store(value.as_ptr(), Ordering::Release);
+        Ok(Installed {
+            place: self,
+            value,
+            tag,
+        })
+    }
+
+    /// The value, for callbacks of the kernel, threads of the driver and rungs of its ladder. Each of those has ended
+    /// before the guard is dropped: the guard is the last rung of the ladder down, below the
+    /// threads (joined), the port and the filter (unregistered, which waits for callbacks).
+    pub fn get(&self) -> Option<&S> {
+        // SAFETY: not null means that the guard is alive, and by the order given above it outlives
+        // the caller's use; the value is only ever shared.
+        NonNull::new(self.0.load(Ordering::Acquire)).map(|value| unsafe { value.as_ref() })
+    }
+}
+
+/// Keeps a value in its [`Global`] place. Must be dropped after everything that could call
+/// [`Global::get`] has ended.
+pub struct Installed<S: 'static> {
+    place: &'static Global<S>,
+    value: NonNull<S>,
+    tag: Tag,
+}
+
+impl<S> core::ops::Deref for Installed<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        // SAFETY: the guard owns the value, which is only ever shared until the guard is dropped.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<S> Drop for Installed<S> {
+    fn drop(&mut self) {
+        self.place.0.store(ptr::null_mut(), Ordering::Release);
+        // SAFETY: the parts came from `into_raw` in `install`; nobody can find the value any more,
+        // and those who had found it have ended, by the order the type demands.
+        drop(unsafe { PoolBox::from_raw(self.value, self.tag) });
+    }
+}
+
+// SAFETY: the guard owns its value as a box would.
+unsafe impl<S: Send + Sync> Send for Installed<S> {}
+// SAFETY: as above.
+unsafe impl<S: Send + Sync> Sync for Installed<S> {}
+
+/// A place for what must be found again at unload.
+pub struct Kept<T>(AtomicPtr<T>);
+
+impl<T: Send> Kept<T> {
+    /// An empty place.
+    #[allow(clippy::new_without_default, reason = "only ever made for a static")]
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Puts a value there; one that was there before is dropped.
+    ///
+    /// # Errors
+    /// `NO_RESOURCES`; then `value` is dropped.
+    pub fn put(&self, value: T) -> Result<()> {
+        let (value, _tag) = PoolBox::new(value, Tag::Sensor)?.into_raw();
+        drop(self.swap(value.as_ptr()));
+        Ok(())
+    }
+
+    /// Takes the value out.
+    pub fn take(&self) -> Option<PoolBox<T>> {
+        self.swap(ptr::null_mut())
+    }
+
+    fn swap(&self, value: *mut T) -> Option<PoolBox<T>> {
+        let old = self.0.swap(value, Ordering::AcqRel);
+        // SAFETY: pointers get in only through `put`, from `into_raw` of a box with this tag, and
+        // the swap hands each out once.
+        NonNull::new(old).map(|old| unsafe { PoolBox::from_raw(old, Tag::Sensor) })
+    }
+}
+
+/// The driver object and service key `DriverEntry` was called with.
+pub struct Driver<'a> {
+    object: NonNull<nt::DRIVER_OBJECT>,
+    service_key: &'a [u16],
+}
+
+impl Driver<'_> {
+    /// Path of the service's registry key. Dies with `DriverEntry`.
+    pub const fn service_key(&self) -> &[u16] {
+        self.service_key
+    }
+
+    /// Has [`Service::on_boot_devices_ready`] called once, when the boot drivers are started. A
+    /// driver started later is never called; its files can be opened at once.
+    pub fn call_when_boot_devices_are_ready<S: Service>(&self) {
+        // SAFETY: the driver object is DriverEntry's own, which is about to succeed; the routine
+        // needs no context; PASSIVE_LEVEL.
+        unsafe {
+            nt::IoRegisterBootDriverReinitialization(
+                self.as_ptr(),
+                Some(boot_devices_ready::<S>),
+                ptr::null_mut(),
+            );
+        }
+    }
+
+    pub(super) const fn as_ptr(&self) -> *mut nt::DRIVER_OBJECT {
+        self.object.as_ptr()
+    }
+}
+
+/// True when Windows runs in safe mode, where the driver keeps out of the way.
+pub fn is_safe_mode() -> bool {
+    // SAFETY: the loader filled the import slot in; the variable it names never changes.
+    let mode = unsafe { nt::imported::INIT_SAFE_BOOT_MODE };
+    // SAFETY: the variable is the kernel's, set before any driver starts.
+    unsafe { *mode != 0 }
+}
+
+/// The driver's first code. PASSIVE_LEVEL, in the system process.
+///
+/// # Safety
+/// Only the kernel calls this, with a driver object and the path of the service's key.
+#[unsafe(export_name = "DriverEntry")]
+pub unsafe extern "system" fn driver_entry(
+    driver: *mut nt::DRIVER_OBJECT,
+    service_key: *const nt::UNICODE_STRING,
+) -> nt::NTSTATUS {
+    let Some(object) = NonNull::new(driver) else {
+        return super::status::NtStatus::INVALID_PARAMETER.raw();
+    };
+    // SAFETY: the kernel passes a valid string that lives until DriverEntry returns.
+    let service_key = match unsafe { service_key.as_ref() } {
+        Some(key) if !key.Buffer.is_null() && key.Buffer.is_aligned() => {
+            // SAFETY: the string's buffer holds `Length` bytes and is aligned, as just checked.
+            unsafe { slice::from_raw_parts(key.Buffer, usize::from(key.Length) / 2) }
+        }
+        _ => &[],
+    };
+    to_raw(crate::entry::start(&Driver {
+        object,
+        service_key,
+    }))
+}
+
+/// PASSIVE_LEVEL, in a system thread, during boot.
+extern "C" fn boot_devices_ready<S: Service>(
+    _driver: *mut nt::DRIVER_OBJECT,
+    _context: *mut c_void,
+    _count: u32,
+) {
+    if let Some(service) = S::global().get() {
+        service.on_boot_devices_ready();
+    }
+}

@@ -1,0 +1,148 @@
+//! What is known about one pipe create.
+
+use channel_format::schema::{Field, FieldSet, Input, Inputs, Operation};
+use driver_core::drives::DriveTable;
+
+use crate::ffi::flt::{PipeCreate, PipeOperation};
+use crate::ffi::pool::{PoolSlice, Tag};
+use crate::ffi::ps::{ImagePath, Requestor};
+use crate::ffi::utf16;
+use crate::sensor::Sensor;
+
+const BACKSLASH: u16 = 0x5C;
+
+/// The pipe's name with its leading backslash.
+enum Name<'a> {
+    /// As the caller gave it.
+    Given(&'a [u16]),
+    /// The caller gave it without the backslash.
+    Rooted(PoolSlice<u16>),
+    /// It is no string, or there was no memory for the backslash.
+    Unknown,
+}
+
+/// The requesting process's image.
+enum Image {
+    /// Its path, spelled from this unit on.
+    Path(ImagePath, usize),
+    /// The system process has no image; logs call it `System`.
+    System,
+    /// It could not be found, or its path not be spelled yet.
+    Unknown,
+}
+
+/// One pipe create, as rules see it.
+pub struct PipeEvent<'a> {
+    operation: Operation,
+    name: Name<'a>,
+    requestor: Option<Requestor<'a>>,
+    image: Image,
+}
+
+impl<'a> PipeEvent<'a> {
+    /// What `create` is about. `None` when it opens the pipe file system or its root directory,
+    /// which is no pipe: listing pipes and waiting for one do that all the time.
+    pub fn of(create: &'a PipeCreate<'_>) -> Option<Self> {
+        let operation = match create.operation() {
+            PipeOperation::Created => Operation::Created,
+            PipeOperation::Connected => Operation::Connected,
+        };
+        let name = match create.name() {
+            None => Name::Unknown,
+            Some([] | [BACKSLASH])
+                if operation == Operation::Connected && !create.is_relative() =>
+            {
+                return None;
+            }
+            Some(name @ ([] | [BACKSLASH, ..])) => Name::Given(name),
+            Some(name) => PoolSlice::joined(&[&[BACKSLASH], name], Tag::Text)
+                .map_or(Name::Unknown, Name::Rooted),
+        };
+        let requestor = Requestor::of(create);
+        Some(Self {
+            operation,
+            name,
+            requestor,
+            image: Image::Unknown,
+        })
+    }
+
+    /// Finds the requestor's image, spelled with a drive letter where its volume has one. Early in
+    /// a boot, before the letters are known, it stays unknown.
+    pub fn find_image(&mut self, sensor: &Sensor) {
+        let Some(requestor) = self.requestor else {
+            return;
+        };
+        if requestor.is_system() {
+            self.image = Image::System;
+        } else if let Some(mut path) = requestor.image() {
+            let spelled = sensor.drives.read(|drives| spell(drives, path.units_mut()));
+            if let Some(start) = spelled {
+                self.image = Image::Path(path, start);
+            }
+        }
+    }
+
+    /// What was asked.
+    pub const fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The requesting process's number, 0 when there is none.
+    pub fn process_id(&self) -> u64 {
+        self.requestor.map_or(0, Requestor::id)
+    }
+
+    /// True when the requestor must never be blocked: the kernel itself.
+    pub fn is_exempt(&self) -> bool {
+        self.requestor.is_none_or(Requestor::is_system)
+    }
+
+    /// The pipe's name.
+    pub fn name(&self) -> Option<&[u16]> {
+        match &self.name {
+            Name::Given(name) => Some(name),
+            Name::Rooted(name) => Some(name),
+            Name::Unknown => None,
+        }
+    }
+
+    /// The image path, once [`Self::find_image`] has found it.
+    pub fn image(&self) -> Option<&[u16]> {
+        const SYSTEM: &[u16] = &utf16::<6>("System");
+        match &self.image {
+            Image::Path(path, start) => path.units().get(*start..),
+            Image::System => Some(SYSTEM),
+            Image::Unknown => None,
+        }
+    }
+
+    /// Sets the inputs of the fields in `used`, as far as they are known.
+    pub fn supply<'i>(&'i self, used: FieldSet, inputs: &mut Inputs<'i>) {
+        inputs.set(Field::Operation, Input::Number(self.operation.number()));
+        if let Some(name) = self.name() {
+            inputs.set(Field::PipeName, Input::Text(name));
+        }
+        if let Some(image) = self.image() {
+            inputs.set(Field::ImagePath, Input::Text(image));
+            inputs.set(Field::ImageName, Input::Text(last_component(image)));
+        }
+        if used.contains(Field::ProcessId)
+            && let Some(requestor) = self.requestor
+        {
+            inputs.set(Field::ProcessId, Input::Number(requestor.id()));
+        }
+    }
+}
+
+/// Spells `path` in place and says where it now begins.
+fn spell(drives: &DriveTable, path: &mut [u16]) -> usize {
+    let full = path.len();
+    full.saturating_sub(drives.spell(path).len())
+}
+
+fn last_component(path: &[u16]) -> &[u16] {
+    path.rsplit(|unit| *unit == BACKSLASH)
+        .next()
+        .unwrap_or(path)
+}
