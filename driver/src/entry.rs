@@ -41,6 +41,8 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     if is_safe_mode() {
         return Err(NtStatus::SWITCHED_OFF);
     }
+    #[cfg(feature = "planted-panic")]
+    plant_panic();
     let settings = Settings::read(driver.service_key())?;
     let Switch::On(mode) = settings.switch else {
         return Err(NtStatus::SWITCHED_OFF);
@@ -86,4 +88,12 @@ impl Drop for Task {
         // Runs before the field is dropped, which joins the thread.
         Sensor::ask_to_stop();
     }
+}
+
+/// A panic that the optimiser cannot prove away, for the check that must find it in the image.
+#[cfg(feature = "planted-panic")]
+#[allow(clippy::unwrap_used, reason = "planted to be found")]
+fn plant_panic() {
+    let value: Option<u32> = core::hint::black_box(None);
+    let _ = core::hint::black_box(value.unwrap());
 }

@@ -101,6 +101,9 @@ fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
     verdict
 }
 
+/// Calls what it is given for each rule that did not come out false, in order.
+type Hits<'h> = dyn FnMut(&mut dyn FnMut(Hit)) + 'h;
+
 /// What every record of an event says.
 struct Told {
     number: u64,
@@ -113,12 +116,7 @@ struct Told {
 /// Queues the event's records. The hits are not kept while judging, which would need room on the
 /// stack for every rule; each record evaluates again and takes its share. Few events have any hit,
 /// and almost none more than one record's.
-fn tell(
-    sensor: &Sensor,
-    event: &PipeEvent<'_>,
-    told: &Told,
-    hits: &mut dyn FnMut(&mut dyn FnMut(Hit)),
-) {
+fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &mut Hits<'_>) {
     let total = told.matched.saturating_add(told.unknown);
     let share = u32::try_from(MAX_HITS).unwrap_or(1);
     for record_number in 0..MAX_RECORDS {

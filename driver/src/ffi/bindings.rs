@@ -12,6 +12,11 @@ pub use self::filter_manager::*;
 /// The filter manager's headers, from `build.rs`.
 #[allow(
     clippy::all,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     missing_docs,
     non_camel_case_types,

@@ -21,6 +21,8 @@
 //! call from anywhere in the driver, which only ever runs at PASSIVE_LEVEL: the filter manager's
 //! create callbacks, port callbacks, system threads, `DriverEntry` and unload all do.
 
+#[cfg(feature = "abi-check")]
+mod abi_check;
 pub mod anchor;
 pub mod bindings;
 pub mod flt;
