@@ -312,7 +312,6 @@ impl Truth {
 
     /// Kleene's not: unknown stays unknown.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "a const fn beside and, or")]
     pub const fn not(self) -> Self {
         match self {
             Self::False => Self::True,

@@ -1,1 +1,32 @@
-//! Skeleton.
+//! Sigma rules to channel files.
+//!
+//! # Use case
+//! `sakerctl content` builds and signs with this crate; tests use it to make files.
+//!
+//! # How
+//! [`load_rules`] reads Sigma rules, [`build`] lowers them to the tables of `channel-format` and
+//! lays out an unsigned file, [`sign`] runs the file's own examples with the driver's own code and
+//! adds a signature. [`naive`] judges the same source rules without any of those tables: it is what
+//! the tables are tested against.
+//!
+//! # Guarantees
+//! * The same rules and options give the same bytes, whatever the order of the files.
+//! * What is not supported refuses the rule, with its place and a remedy; nothing is dropped.
+
+mod error;
+mod fields;
+pub mod incident;
+pub mod key_text;
+mod keys;
+mod layout;
+mod lower;
+pub mod naive;
+mod regex;
+mod sign;
+mod source;
+
+pub use error::RuleError;
+pub use keys::{KeyError, SecretKey};
+pub use layout::{BuildOptions, build, build_for};
+pub use sign::{SignError, attach_signature, sign};
+pub use source::{Example, SourceRule, load_rules, parse_rules};

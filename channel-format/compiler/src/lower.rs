@@ -1,0 +1,324 @@
+//! From a rule's detections to an expression over criteria.
+
+mod item;
+
+pub(crate) use item::{Comparison, Modifiers};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use channel_format::engine::criterion::Operator;
+use channel_format::limits::MAX_STACK;
+use channel_format::schema::Field;
+use rsigma_parser::{ConditionExpr, Detection, Quantifier, SelectorPattern};
+
+use crate::error::RuleError;
+use crate::fields::closest;
+use crate::regex::Automaton;
+use crate::source::SourceRule;
+
+/// What a criterion compares its field with.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Operand {
+    Nothing,
+    Literal { units: Vec<u16>, cased: bool },
+    Number(u64),
+    Automaton(Box<Automaton>),
+}
+
+/// A criterion before it has a place in a table.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Criterion {
+    pub(crate) field: Field,
+    /// The operator's number.
+    pub(crate) operator: u8,
+    pub(crate) operand: Operand,
+}
+
+impl Criterion {
+    pub(crate) fn new(field: Field, operator: Operator, operand: Operand) -> Self {
+        Self {
+            field,
+            operator: operator.number(),
+            operand,
+        }
+    }
+}
+
+/// A condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expr {
+    Criterion(Criterion),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Not(Box<Expr>),
+}
+
+impl Expr {
+    /// All of them; one alone is itself.
+    pub(crate) fn all(parts: Vec<Expr>) -> Self {
+        Self::flat(parts, true)
+    }
+
+    /// Any of them; one alone is itself.
+    pub(crate) fn any(parts: Vec<Expr>) -> Self {
+        Self::flat(parts, false)
+    }
+
+    /// The opposite; twice is itself.
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+
+    /// How many values its program has on its stack at most. The deepest part goes first, so a
+    /// list of any length needs two.
+    pub(crate) fn depth(&self) -> u32 {
+        match self {
+            Self::Criterion(_) => 1,
+            Self::Not(inner) => inner.depth(),
+            Self::And(parts) | Self::Or(parts) => {
+                let mut depths: Vec<u32> = parts.iter().map(Expr::depth).collect();
+                depths.sort_unstable_by(|left, right| right.cmp(left));
+                let later = depths.get(1).map_or(0, |depth| depth + 1);
+                depths.first().copied().unwrap_or(0).max(later)
+            }
+        }
+    }
+
+    fn flat(parts: Vec<Expr>, all: bool) -> Self {
+        let mut flat = Vec::new();
+        for part in parts {
+            match part {
+                Self::And(inner) if all => flat.extend(inner),
+                Self::Or(inner) if !all => flat.extend(inner),
+                other => flat.push(other),
+            }
+        }
+        match (flat.len(), all) {
+            (1, _) => flat.remove(0),
+            (_, true) => Self::And(flat),
+            (_, false) => Self::Or(flat),
+        }
+    }
+}
+
+/// Lowers a rule.
+pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
+    let mut lowering = Lowering {
+        rule,
+        selections: BTreeMap::new(),
+        errors: Vec::new(),
+    };
+    // In the order of their names, since the parser does not keep that of the file.
+    let mut names: Vec<&String> = rule.detections.named.keys().collect();
+    names.sort();
+    for name in names {
+        if let Some(expr) = lowering.detection(name, &rule.detections.named[name]) {
+            lowering.selections.insert(name, expr);
+        }
+    }
+    if !lowering.errors.is_empty() {
+        return Err(lowering.errors);
+    }
+    let mut used = BTreeSet::new();
+    let conditions = &rule.detections.conditions;
+    let parts = conditions
+        .iter()
+        .filter_map(|c| lowering.condition(c, &mut used))
+        .collect();
+    let expr = Expr::any(parts);
+    let unused: Vec<&str> = lowering
+        .selections
+        .keys()
+        .copied()
+        .filter(|name| !used.contains(*name))
+        .collect();
+    for name in unused {
+        let help = "name it in the condition, or take it out";
+        lowering.fail(
+            &[name],
+            format!("no condition uses the selection `{name}`"),
+            help,
+        );
+    }
+    if lowering.errors.is_empty() && expr.depth() > MAX_STACK {
+        let help = "let its parentheses nest less";
+        lowering.fail(&["condition"], "the condition nests too deeply", help);
+    }
+    if lowering.errors.is_empty() {
+        Ok(expr)
+    } else {
+        Err(lowering.errors)
+    }
+}
+
+struct Lowering<'a> {
+    rule: &'a SourceRule,
+    selections: BTreeMap<&'a str, Expr>,
+    errors: Vec<RuleError>,
+}
+
+impl<'a> Lowering<'a> {
+    fn detection(&mut self, name: &str, detection: &Detection) -> Option<Expr> {
+        match detection {
+            Detection::AllOf(items) => {
+                let parts: Vec<_> = items
+                    .iter()
+                    .map(|item| {
+                        item::lower(item).map_err(|(words, reason, help)| {
+                            let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+                            words.push(name);
+                            self.fail(&words, reason, help);
+                        })
+                    })
+                    .collect();
+                Some(Expr::all(
+                    parts.into_iter().collect::<Result<_, ()>>().ok()?,
+                ))
+            }
+            Detection::AnyOf(parts) => {
+                let parts: Vec<_> = parts
+                    .iter()
+                    .map(|part| self.detection(name, part))
+                    .collect();
+                Some(Expr::any(parts.into_iter().collect::<Option<_>>()?))
+            }
+            Detection::And(parts) => {
+                let parts: Vec<_> = parts
+                    .iter()
+                    .map(|part| self.detection(name, part))
+                    .collect();
+                Some(Expr::all(parts.into_iter().collect::<Option<_>>()?))
+            }
+            Detection::Keywords(_) => {
+                let help = "name the field: `PipeName|contains: …`";
+                self.fail(
+                    &[name],
+                    format!("`{name}` holds values without a field"),
+                    help,
+                );
+                None
+            }
+            Detection::ArrayMatch { .. } | Detection::Conditional { .. } => {
+                let help = "fields of this category hold one value; take the brackets out";
+                self.fail(&[name], format!("`{name}` looks into an array"), help);
+                None
+            }
+        }
+    }
+
+    fn condition(
+        &mut self,
+        condition: &ConditionExpr,
+        used: &mut BTreeSet<String>,
+    ) -> Option<Expr> {
+        let parts = |this: &mut Self, parts: &[ConditionExpr], used: &mut BTreeSet<String>| {
+            let parts: Vec<_> = parts
+                .iter()
+                .map(|part| this.condition(part, used))
+                .collect();
+            parts.into_iter().collect::<Option<Vec<_>>>()
+        };
+        match condition {
+            ConditionExpr::And(inner) => Some(Expr::all(parts(self, inner, used)?)),
+            ConditionExpr::Or(inner) => Some(Expr::any(parts(self, inner, used)?)),
+            ConditionExpr::Not(inner) => Some(self.condition(inner, used)?.opposite()),
+            ConditionExpr::Identifier(name) => match self.selections.get(name.as_str()) {
+                Some(expr) => {
+                    used.insert(name.clone());
+                    Some(expr.clone())
+                }
+                None => {
+                    let help = match closest(name, self.selections.keys().copied()) {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => "define it under `detection:`".to_owned(),
+                    };
+                    let reason = format!("the condition names `{name}`, which is not defined");
+                    self.fail(&[name, "condition"], reason, help);
+                    None
+                }
+            },
+            ConditionExpr::Selector {
+                quantifier,
+                pattern,
+            } => self.selector(quantifier, pattern, used),
+        }
+    }
+
+    fn selector(
+        &mut self,
+        quantifier: &Quantifier,
+        pattern: &SelectorPattern,
+        used: &mut BTreeSet<String>,
+    ) -> Option<Expr> {
+        let chosen: Vec<(&str, Expr)> = self
+            .selections
+            .iter()
+            .filter(|(name, _)| match pattern {
+                SelectorPattern::Them => !name.starts_with('_'),
+                SelectorPattern::Pattern(pattern) => name_fits(name, pattern),
+            })
+            .map(|(name, expr)| (*name, expr.clone()))
+            .collect();
+        if chosen.is_empty() {
+            let help = match closest(&pattern.to_string(), self.selections.keys().copied()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "define selections of such names under `detection:`".to_owned(),
+            };
+            let words = [pattern.to_string()];
+            self.fail(
+                &[&words[0], "condition"],
+                format!("no selection fits `{pattern}`"),
+                help,
+            );
+            return None;
+        }
+        used.extend(chosen.iter().map(|(name, _)| (*name).to_owned()));
+        let count = chosen.len() as u64;
+        let parts = chosen.into_iter().map(|(_, expr)| expr).collect();
+        match quantifier {
+            Quantifier::Any | Quantifier::Count(1) => Some(Expr::any(parts)),
+            Quantifier::All => Some(Expr::all(parts)),
+            Quantifier::Count(wanted) if *wanted == count => Some(Expr::all(parts)),
+            Quantifier::Count(wanted) => {
+                let reason = format!("`{wanted} of {pattern}` is not supported");
+                let help = "write `1 of` or `all of`, or spell the combinations out with and/or";
+                self.fail(&["condition"], reason, help);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
+        self.errors.push(self.rule.error(words, reason, help));
+    }
+}
+
+/// True if a selection's name fits a pattern with `*`.
+pub(crate) fn name_fits(name: &str, pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        None => name == pattern,
+        Some((start, rest)) => match name.strip_prefix(start) {
+            None => false,
+            Some(name) => (0..=name.len())
+                .filter(|at| name.is_char_boundary(*at))
+                .any(|at| name_fits(&name[at..], rest)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_patterns() {
+        assert!(name_fits("selection_image", "selection*"));
+        assert!(name_fits("selection", "selection*"));
+        assert!(name_fits("a_b_c", "a*b*c"));
+        assert!(!name_fits("filter", "selection*"));
+        assert!(!name_fits("selections", "selection"));
+    }
+}

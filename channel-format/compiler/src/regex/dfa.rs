@@ -1,0 +1,390 @@
+//! Deterministic automata: subset construction, minimisation, and the bytes of the format.
+
+use std::collections::{BTreeSet, HashMap};
+
+use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, FLAG_FOLDED};
+use channel_format::limits::{MAX_CLASSES, MAX_STATES, MAX_TRANSITIONS};
+
+use super::nfa::{Beside, Nfa, State, UnitSet};
+
+/// States before minimisation beyond this are refused.
+const MAX_SUBSETS: usize = 4 * MAX_STATES as usize;
+
+/// An automaton in the form of the format.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Automaton {
+    pub(crate) flags: u16,
+    pub(crate) states: u16,
+    pub(crate) classes: u16,
+    pub(crate) ranges: u16,
+    pub(crate) start: u16,
+    /// The tables, padded.
+    pub(crate) tables: Vec<u8>,
+}
+
+/// Makes the automaton deterministic and lays out its tables.
+pub(super) fn build(nfa: &Nfa, folded: bool) -> Result<Automaton, (String, String)> {
+    let classes = Classes::of(nfa)?;
+    let table = Subsets::new(nfa, &classes)
+        .explore()?
+        .minimised()
+        .without_twin_classes();
+    table.encode(&classes, folded)
+}
+
+/// What the unit before a place was, as far as conditions can ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Before {
+    Start,
+    LineFeed,
+    High,
+    Other,
+}
+
+/// What stands behind a place, as far as conditions can ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// Nothing is known: what holds here holds whatever follows.
+    Anything,
+    End,
+    LineFeed,
+    Low,
+    Other,
+}
+
+/// Code units that no part of the automaton tells apart, numbered.
+struct Classes {
+    /// First unit of each range, rising from 0, and its class.
+    ranges: Vec<(u16, usize)>,
+    /// One unit of each class.
+    samples: Vec<u16>,
+}
+
+impl Classes {
+    fn of(nfa: &Nfa) -> Result<Self, (String, String)> {
+        let uses = |wanted: Beside| {
+            nfa.states
+                .iter()
+                .any(|state| matches!(state, State::Beside(found, _) if *found == wanted))
+        };
+        let mut sets: Vec<UnitSet> = nfa.sets.clone();
+        if uses(Beside::LineStart) || uses(Beside::LineEnd) {
+            sets.push(vec![(0x0a, 0x0a)]);
+        }
+        if uses(Beside::NoHighBefore) || uses(Beside::NoLowBehind) {
+            sets.extend([vec![(0xd800, 0xdbff)], vec![(0xdc00, 0xdfff)]]);
+        }
+        let mut firsts: BTreeSet<u32> = [0, 0x80].into();
+        for (first, last) in sets.iter().flatten() {
+            firsts.extend([u32::from(*first), u32::from(*last) + 1]);
+        }
+        let mut known: HashMap<Vec<bool>, usize> = HashMap::new();
+        let mut classes = Self {
+            ranges: Vec::new(),
+            samples: Vec::new(),
+        };
+        for first in firsts
+            .into_iter()
+            .filter_map(|first| u16::try_from(first).ok())
+        {
+            let signature: Vec<bool> = sets.iter().map(|set| contains(set, first)).collect();
+            let fresh = known.len();
+            let class = *known.entry(signature).or_insert(fresh);
+            if class == fresh {
+                classes.samples.push(first);
+            }
+            classes.ranges.push((first, class));
+        }
+        if classes.samples.len() > MAX_CLASSES as usize {
+            return Err(explodes(&format!(
+                "tells {} kinds of units apart",
+                classes.samples.len()
+            )));
+        }
+        Ok(classes)
+    }
+}
+
+fn contains(set: &UnitSet, unit: u16) -> bool {
+    let above = set.partition_point(|(first, _)| *first <= unit);
+    above > 0 && unit <= set[above - 1].1
+}
+
+fn explodes(what: &str) -> (String, String) {
+    let help = "use narrower classes and lower counts, anchor it with ^, or split the rule";
+    (
+        format!("the pattern explodes: its automaton {what}"),
+        help.to_owned(),
+    )
+}
+
+/// A deterministic automaton.
+struct Table {
+    classes: usize,
+    /// For each class of the automaton's [`Classes`], the column that stands for it.
+    columns: Vec<usize>,
+    next: Vec<usize>,
+    flags: Vec<u8>,
+    start: usize,
+}
+
+/// Subset construction.
+struct Subsets<'a> {
+    nfa: &'a Nfa,
+    classes: &'a Classes,
+    members: Vec<Vec<bool>>,
+    asks_before: bool,
+    asks_high: bool,
+    known: HashMap<(Vec<usize>, Before), usize>,
+    queue: Vec<(Vec<usize>, Before)>,
+}
+
+impl<'a> Subsets<'a> {
+    fn new(nfa: &'a Nfa, classes: &'a Classes) -> Self {
+        let asks = |wanted: &[Beside]| {
+            nfa.states
+                .iter()
+                .any(|state| matches!(state, State::Beside(b, _) if wanted.contains(b)))
+        };
+        let member = |set: &UnitSet| {
+            classes
+                .samples
+                .iter()
+                .map(|unit| contains(set, *unit))
+                .collect()
+        };
+        Self {
+            nfa,
+            classes,
+            members: nfa.sets.iter().map(member).collect(),
+            asks_before: asks(&[Beside::LineStart]),
+            asks_high: asks(&[Beside::NoHighBefore]),
+            known: HashMap::new(),
+            queue: Vec::new(),
+        }
+    }
+
+    fn explore(mut self) -> Result<Table, (String, String)> {
+        let classes = self.classes.samples.len();
+        let start = self.state(vec![self.nfa.start], Before::Start);
+        let (mut next, mut flags) = (Vec::new(), Vec::new());
+        let mut at = 0;
+        while let Some((set, before)) = self.queue.get(at).cloned() {
+            at += 1;
+            if set == [0] {
+                // The state that has accepted stays.
+                flags.push(ACCEPT);
+                next.extend(vec![at - 1; classes]);
+                continue;
+            }
+            let at_end = self.closure(&set, before, Behind::End);
+            flags.push(if at_end.contains(&0) {
+                ACCEPT_AT_END
+            } else {
+                0
+            });
+            let closures = [Behind::LineFeed, Behind::Low, Behind::Other]
+                .map(|behind| self.closure(&set, before, behind));
+            for class in 0..classes {
+                let unit = self.classes.samples[class];
+                let closure = match unit {
+                    0x0a => &closures[0],
+                    0xdc00..=0xdfff => &closures[1],
+                    _ => &closures[2],
+                };
+                let to = if closure.contains(&0) {
+                    self.state(vec![0], Before::Other)
+                } else {
+                    self.step(closure, class, unit)
+                };
+                next.push(to);
+            }
+            if self.queue.len() > MAX_SUBSETS {
+                return Err(explodes(&format!("has more than {MAX_SUBSETS} states")));
+            }
+        }
+        Ok(Table {
+            classes,
+            columns: (0..classes).collect(),
+            next,
+            flags,
+            start,
+        })
+    }
+
+    /// The state after taking a unit of a class.
+    fn step(&mut self, closure: &BTreeSet<usize>, class: usize, unit: u16) -> usize {
+        let mut set: BTreeSet<usize> = [self.nfa.start].into();
+        for state in closure {
+            if let State::Units(units, next) = &self.nfa.states[*state]
+                && self.members[*units][class]
+            {
+                set.insert(*next);
+            }
+        }
+        let before = match unit {
+            0x0a if self.asks_before => Before::LineFeed,
+            0xd800..=0xdbff if self.asks_high => Before::High,
+            _ => Before::Other,
+        };
+        self.state(set.into_iter().collect(), before)
+    }
+
+    fn state(&mut self, set: Vec<usize>, before: Before) -> usize {
+        // What holds whatever follows has been accepted for good.
+        let accepted = self.closure(&set, before, Behind::Anything).contains(&0);
+        let key = if accepted {
+            (vec![0], Before::Other)
+        } else {
+            (set, before)
+        };
+        let fresh = self.queue.len();
+        let state = *self.known.entry(key.clone()).or_insert(fresh);
+        if state == fresh {
+            self.queue.push(key);
+        }
+        state
+    }
+
+    /// The states that can be reached without taking a unit.
+    fn closure(&self, set: &[usize], before: Before, behind: Behind) -> BTreeSet<usize> {
+        let mut reached: BTreeSet<usize> = BTreeSet::new();
+        let mut left: Vec<usize> = set.to_vec();
+        while let Some(state) = left.pop() {
+            if !reached.insert(state) {
+                continue;
+            }
+            match &self.nfa.states[state] {
+                State::Split(ways) => left.extend(ways),
+                State::Beside(beside, next) if holds(*beside, before, behind) => left.push(*next),
+                _ => {}
+            }
+        }
+        reached
+    }
+}
+
+fn holds(beside: Beside, before: Before, behind: Behind) -> bool {
+    match beside {
+        Beside::Start => before == Before::Start,
+        Beside::LineStart => matches!(before, Before::Start | Before::LineFeed),
+        Beside::NoHighBefore => before != Before::High,
+        Beside::End => behind == Behind::End,
+        Beside::LineEnd => matches!(behind, Behind::End | Behind::LineFeed),
+        Beside::NoLowBehind => !matches!(behind, Behind::Low | Behind::Anything),
+    }
+}
+
+impl Table {
+    /// Brings together states that no text tells apart (Moore).
+    fn minimised(self) -> Self {
+        let states = self.flags.len();
+        let mut blocks: Vec<usize> = self.flags.iter().map(|flags| usize::from(*flags)).collect();
+        let mut count = blocks.iter().collect::<BTreeSet<_>>().len();
+        loop {
+            let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+            let mut finer = Vec::with_capacity(states);
+            for state in 0..states {
+                let row = &self.next[state * self.classes..][..self.classes];
+                let mut signature = vec![blocks[state]];
+                signature.extend(row.iter().map(|to| blocks[*to]));
+                let fresh = known.len();
+                finer.push(*known.entry(signature).or_insert(fresh));
+            }
+            blocks = finer;
+            if known.len() == count {
+                break;
+            }
+            count = known.len();
+        }
+        let mut next = vec![0; count * self.classes];
+        let mut flags = vec![0; count];
+        for state in 0..states {
+            let row = &self.next[state * self.classes..][..self.classes];
+            flags[blocks[state]] = self.flags[state];
+            for (class, to) in row.iter().enumerate() {
+                next[blocks[state] * self.classes + class] = blocks[*to];
+            }
+        }
+        Self {
+            start: blocks[self.start],
+            next,
+            flags,
+            ..self
+        }
+    }
+
+    /// Brings together classes that no state tells apart.
+    fn without_twin_classes(self) -> Self {
+        let states = self.flags.len();
+        let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+        let mut kept = Vec::new();
+        let mut columns = Vec::new();
+        for class in 0..self.classes {
+            let column: Vec<usize> = (0..states)
+                .map(|state| self.next[state * self.classes + class])
+                .collect();
+            let fresh = kept.len();
+            let place = *known.entry(column).or_insert(fresh);
+            if place == fresh {
+                kept.push(class);
+            }
+            columns.push(place);
+        }
+        let mut next = Vec::new();
+        for state in 0..states {
+            next.extend(
+                kept.iter()
+                    .map(|class| self.next[state * self.classes + class]),
+            );
+        }
+        Self {
+            classes: kept.len(),
+            columns,
+            next,
+            ..self
+        }
+    }
+
+    fn encode(&self, classes: &Classes, folded: bool) -> Result<Automaton, (String, String)> {
+        let states = self.flags.len();
+        if states > MAX_STATES as usize || states * self.classes > MAX_TRANSITIONS as usize {
+            return Err(explodes(&format!(
+                "has {states} states for {} classes",
+                self.classes
+            )));
+        }
+        let class_of = |unit: u16| {
+            let above = classes.ranges.partition_point(|(first, _)| *first <= unit);
+            self.columns[classes.ranges[above - 1].1]
+        };
+        let mut tables: Vec<u8> = (0..0x80).map(|unit| class_of(unit) as u8).collect();
+        let mut ranges = 0;
+        let mut last = None;
+        for first in classes
+            .ranges
+            .iter()
+            .map(|range| range.0)
+            .filter(|first| *first >= 0x80)
+        {
+            let class = class_of(first);
+            if last != Some(class) {
+                tables.extend(first.to_le_bytes());
+                tables.extend((class as u16).to_le_bytes());
+                ranges += 1;
+                last = Some(class);
+            }
+        }
+        tables.extend(self.next.iter().flat_map(|to| (*to as u16).to_le_bytes()));
+        tables.extend(&self.flags);
+        tables.resize(tables.len().next_multiple_of(4), 0);
+        Ok(Automaton {
+            flags: if folded { FLAG_FOLDED } else { 0 },
+            states: states as u16,
+            classes: self.classes as u16,
+            ranges,
+            start: self.start as u16,
+            tables,
+        })
+    }
+}

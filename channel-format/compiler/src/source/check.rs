@@ -1,0 +1,238 @@
+//! A look at the YAML itself: what the Sigma parser would let pass or quietly alter.
+
+use std::ops::Range;
+use std::path::Path;
+
+use yaml_serde::{Deserializer, Value};
+
+use super::locate;
+use crate::error::RuleError;
+use crate::fields::{SigmaField, closest};
+
+/// Modifiers that are built, and those that Sigma knows beside them.
+const MODIFIERS: [&str; 17] = [
+    "contains",
+    "startswith",
+    "endswith",
+    "all",
+    "re",
+    "cased",
+    "exists",
+    "lt",
+    "lte",
+    "gt",
+    "gte",
+    "i",
+    "ignorecase",
+    "m",
+    "multiline",
+    "s",
+    "dotall",
+];
+const UNSUPPORTED: [&str; 18] = [
+    "base64",
+    "base64offset",
+    "wide",
+    "utf16le",
+    "utf16be",
+    "utf16",
+    "windash",
+    "cidr",
+    "expand",
+    "fieldref",
+    "neq",
+    "not",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "year",
+];
+
+/// Every fault of the file's documents.
+pub(super) fn documents(file: &Path, text: &str) -> Vec<RuleError> {
+    let mut checker = Checker {
+        file,
+        text,
+        errors: Vec::new(),
+    };
+    for document in Deserializer::from_str(text) {
+        match <Value as serde::Deserialize>::deserialize(document) {
+            Ok(Value::Null) => {}
+            Ok(value) => checker.document(&value),
+            Err(error) => {
+                // After a syntax error the rest of the stream has no meaning.
+                let place = error.location().map(|place| place.index().min(text.len()));
+                let span = place.map(|at| line_at(text, at));
+                checker.errors.push(RuleError::new(
+                    file,
+                    text,
+                    span,
+                    format!("not YAML: {error}"),
+                    "check indentation, quotes and colons around this line",
+                ));
+                break;
+            }
+        }
+    }
+    checker.errors
+}
+
+struct Checker<'a> {
+    file: &'a Path,
+    text: &'a str,
+    errors: Vec<RuleError>,
+}
+
+impl Checker<'_> {
+    fn document(&mut self, document: &Value) {
+        let Some(document) = document.as_mapping() else {
+            self.fail(
+                &[],
+                "the document is not a mapping",
+                "a rule is a mapping of keys",
+            );
+            return;
+        };
+        for (key, value) in document {
+            match key.as_str() {
+                Some("detection") => self.detection(value),
+                Some(_) => {}
+                None => self.fail(&[], "a key is not a text", "quote the key"),
+            }
+        }
+    }
+
+    fn detection(&mut self, value: &Value) {
+        // The parser reports a section that is no mapping.
+        let Some(entries) = value.as_mapping() else {
+            return;
+        };
+        for (name, value) in entries {
+            match name.as_str() {
+                Some("condition" | "timeframe") => {}
+                Some(name) => self.selection(name, value),
+                None => self.fail(
+                    &["detection"],
+                    "a selection's name is not a text",
+                    "quote it",
+                ),
+            }
+        }
+    }
+
+    fn selection(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::Mapping(items) => {
+                if items.is_empty() {
+                    self.fail(
+                        &[name],
+                        format!("the selection `{name}` is empty"),
+                        "add a field",
+                    );
+                }
+                for (key, value) in items {
+                    match key.as_str() {
+                        Some(key) => self.item(key, value),
+                        None => self.fail(&[name], "a field's name is not a text", "quote it"),
+                    }
+                }
+            }
+            Value::Sequence(parts) if !parts.is_empty() => {
+                for part in parts {
+                    self.selection(name, part);
+                }
+            }
+            _ => {
+                let reason = format!("`{name}` holds values without a field");
+                self.fail(
+                    &[name],
+                    reason,
+                    "keyword searches are not supported; name the field: `PipeName|contains: …`",
+                );
+            }
+        }
+    }
+
+    fn item(&mut self, key: &str, value: &Value) {
+        let mut parts = key.split('|');
+        let field = parts.next().unwrap_or("");
+        if SigmaField::named(field).is_none() {
+            let help = match SigmaField::suggest(field) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "fields of this category are PipeName, Image, ImageName, ProcessId, \
+                         EventID, EventType and those of the schema"
+                    .to_owned(),
+            };
+            self.fail(&[key, field], format!("unknown field `{field}`"), help);
+        }
+        for modifier in parts {
+            self.modifier(key, modifier);
+        }
+        let values = match value {
+            Value::Sequence(values) => values.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        if values.is_empty() {
+            self.fail(
+                &[key],
+                "the list of values is empty",
+                "add a value, or take the field out",
+            );
+        }
+        for value in values {
+            if matches!(
+                value,
+                Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_)
+            ) {
+                self.fail(
+                    &[key],
+                    "a value is not a text, number, boolean or null",
+                    "flatten it",
+                );
+            }
+        }
+    }
+
+    fn modifier(&mut self, key: &str, modifier: &str) {
+        if MODIFIERS.contains(&modifier) {
+            return;
+        }
+        if UNSUPPORTED.contains(&modifier) {
+            let help = match modifier {
+                "neq" | "not" => "negate in the condition: `selection and not filter`",
+                "windash" | "cidr" => "it has no meaning for named pipes; take it out",
+                _ => "write out the values that it would produce",
+            };
+            self.fail(
+                &[key],
+                format!("the modifier `{modifier}` is not supported"),
+                help,
+            );
+            return;
+        }
+        let help = match closest(modifier, MODIFIERS) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("known are {}", MODIFIERS.join(", ")),
+        };
+        self.fail(&[key], format!("unknown modifier `{modifier}`"), help);
+    }
+
+    fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
+        let span = locate(self.text, &(0..self.text.len()), words);
+        self.errors
+            .push(RuleError::new(self.file, self.text, span, reason, help));
+    }
+}
+
+/// The line that holds a place.
+fn line_at(text: &str, at: usize) -> Range<usize> {
+    let at = (0..=at)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0);
+    let start = text[..at].rfind('\n').map_or(0, |line| line + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |line| at + line);
+    start..end
+}
