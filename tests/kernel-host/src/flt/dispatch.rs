@@ -1,0 +1,295 @@
+//! Attaching filters to NPFS and taking an operation through them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::operation::{Outcome, PreOperation, PreStatus, Request};
+use super::{Filter, Operation};
+use crate::bug::{Bug, BugKind};
+use crate::cpu::Kpcr;
+use crate::guest::{self, Fault, GuestBlock};
+use crate::kernel::Kernel;
+use crate::machine::Phase;
+use crate::npfs::PipeEnd;
+use crate::status::NtStatus;
+
+const FILE_DEVICE_NAMED_PIPE: u64 = 0x11;
+const FLT_FSTYPE_NPFS: u64 = 25;
+const AUTOMATIC_ATTACHMENT: u64 = 1;
+const NEWLY_MOUNTED: u64 = 4;
+const STATUS_FLT_DISALLOW_FAST_IO: u32 = 0xC01C_0004;
+
+impl Kernel {
+    /// Offers NPFS to every started filter that supports it and has no instance yet. Does nothing
+    /// before NPFS is there.
+    pub(crate) fn attach_filters(&self) -> Result<(), Box<Bug>> {
+        if self.machine().phase() < Phase::Running {
+            return Ok(());
+        }
+        let filters: Vec<_> = self.filters().state().filters.clone();
+        for filter in filters {
+            let wanted = filter.supports_npfs
+                && filter.started.load(Ordering::Acquire)
+                && !filter.draining.load(Ordering::Acquire)
+                && filter.instance().is_none();
+            if wanted && !filter.offered.swap(true, Ordering::AcqRel) {
+                self.attach(&filter)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attach(&self, filter: &Filter) -> Result<(), Box<Bug>> {
+        let instance = Arc::new(GuestBlock::new(64));
+        if filter.setup != 0 {
+            let related = self.related_objects(filter, instance.address());
+            let arguments = [
+                related.address(),
+                AUTOMATIC_ATTACHMENT | NEWLY_MOUNTED,
+                FILE_DEVICE_NAMED_PIPE,
+                FLT_FSTYPE_NPFS,
+            ];
+            let answer = self.as_system(|| self.call(filter.setup, &arguments))?;
+            if !NtStatus::from_register(answer.value).is_success() {
+                return Ok(());
+            }
+        }
+        *filter
+            .instance
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(instance);
+        Ok(())
+    }
+
+    /// FLT_RELATED_OBJECTS of a filter's instance on NPFS, without a file.
+    pub(super) fn related_objects(&self, filter: &Filter, instance: u64) -> GuestBlock {
+        let related = GuestBlock::new(0x30);
+        let words = [
+            0x30,
+            filter.address(),
+            self.filters().volume.address(),
+            instance,
+        ];
+        for (index, word) in words.into_iter().enumerate() {
+            guest::write(related.address() + 8 * index as u64, word).expect("own memory");
+        }
+        related
+    }
+}
+
+/// A callback is running: unregistering waits for it.
+struct Busy<'a> {
+    kernel: &'a Kernel,
+    filter: &'a Filter,
+}
+
+impl<'a> Busy<'a> {
+    fn begin(kernel: &'a Kernel, filter: &'a Filter) -> Option<Busy<'a>> {
+        filter.busy.fetch_add(1, Ordering::AcqRel);
+        let busy = Busy { kernel, filter };
+        (!filter.draining.load(Ordering::Acquire)).then_some(busy)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.filter.busy.fetch_sub(1, Ordering::AcqRel);
+        if self.filter.draining.load(Ordering::Acquire) {
+            self.kernel.sched().wake();
+        }
+    }
+}
+
+/// Takes an operation down and up the stack.
+pub(super) fn run(operation: &PreOperation) -> Result<Outcome, Box<Bug>> {
+    let kernel = &*operation.kernel;
+    let filters = kernel.filters().attached();
+    let mut outcome = Outcome {
+        status: NtStatus::SUCCESS,
+        information: 0,
+        pre: None,
+        stack_used: 0,
+        stack_charged: 0,
+        end: None,
+    };
+    host(operation.set_status(NtStatus::SUCCESS, 0));
+    let mut waiting = Vec::new();
+    let mut completed = false;
+    for filter in &filters {
+        let Some(callbacks) = filter.operation(operation.major) else {
+            continue;
+        };
+        let Some(busy) = Busy::begin(kernel, filter) else {
+            continue;
+        };
+        let Some(instance) = filter.instance() else {
+            continue;
+        };
+        let mut context = 0;
+        let mut answer = PreStatus::SuccessWithCallback;
+        if callbacks.pre != 0 {
+            host(operation.arm(
+                filter.address(),
+                kernel.filters().volume.address(),
+                instance.address(),
+            ));
+            answer = call_pre(operation, callbacks, &mut outcome)?;
+            context = host(guest::read(operation.context_slot()));
+            outcome.pre.get_or_insert(answer);
+        }
+        match answer {
+            PreStatus::Complete => {
+                completed = true;
+                break;
+            }
+            PreStatus::SuccessWithCallback if callbacks.post != 0 => {
+                waiting.push((busy, filter, instance, callbacks.post, context));
+            }
+            _ => {}
+        }
+    }
+    if !completed {
+        let (status, information, end) = below(operation);
+        outcome.end = end;
+        host(operation.set_status(status, information));
+    }
+    while let Some((busy, filter, instance, post, context)) = waiting.pop() {
+        let volume = kernel.filters().volume.address();
+        host(operation.arm(filter.address(), volume, instance.address()));
+        call_post(operation, post, context, &mut outcome)?;
+        drop(busy);
+    }
+    (outcome.status, outcome.information) = host(operation.status());
+    if !outcome.status.is_success() {
+        outcome.end = None;
+    }
+    Ok(outcome)
+}
+
+/// Only the topmost filter's pre-operation callback.
+pub(super) fn run_pre(operation: &PreOperation) -> Result<Option<PreStatus>, Box<Bug>> {
+    let kernel = &*operation.kernel;
+    let state = kernel.filters().state();
+    let found = state
+        .filters
+        .iter()
+        .find(|filter| filter.operation(operation.major).is_some());
+    let Some(filter) = found.cloned() else {
+        return Ok(None);
+    };
+    drop(state);
+    let Some(callbacks) = filter.operation(operation.major) else {
+        return Ok(None);
+    };
+    let instance = filter.instance().map_or(0, |instance| instance.address());
+    host(operation.arm(
+        filter.address(),
+        kernel.filters().volume.address(),
+        instance,
+    ));
+    let arguments = [
+        operation.data(),
+        operation.related(),
+        operation.context_slot(),
+    ];
+    let answer = kernel.call(callbacks.pre, &arguments)?;
+    judge(operation, callbacks, answer.value as u32).map(Some)
+}
+
+fn call_pre(
+    operation: &PreOperation,
+    callbacks: Operation,
+    outcome: &mut Outcome,
+) -> Result<PreStatus, Box<Bug>> {
+    let arguments = [
+        operation.data(),
+        operation.related(),
+        operation.context_slot(),
+    ];
+    let returned = operation.kernel.call(callbacks.pre, &arguments)?;
+    note_stack(operation, returned.stack_charged, outcome);
+    judge(operation, callbacks, returned.value as u32)
+}
+
+fn call_post(
+    operation: &PreOperation,
+    post: u64,
+    context: u64,
+    outcome: &mut Outcome,
+) -> Result<(), Box<Bug>> {
+    const FINISHED: u32 = 0;
+    let arguments = [operation.data(), operation.related(), context, 0];
+    let returned = operation.kernel.call(post, &arguments)?;
+    note_stack(operation, returned.stack_charged, outcome);
+    match returned.value as u32 {
+        FINISHED => Ok(()),
+        other => Err(refuse(
+            operation,
+            post,
+            format!("post-operation callback returned {other}"),
+        )),
+    }
+}
+
+fn note_stack(operation: &PreOperation, charged: usize, outcome: &mut Outcome) {
+    outcome.stack_charged = outcome.stack_charged.max(charged);
+    if operation.kernel.is_checked() {
+        outcome.stack_used = outcome.stack_used.max(Kpcr::current().high_water());
+    }
+}
+
+/// The answer of a pre-operation callback, and whether it may answer so.
+fn judge(
+    operation: &PreOperation,
+    callbacks: Operation,
+    answer: u32,
+) -> Result<PreStatus, Box<Bug>> {
+    let refuse = |why: &str| Err(refuse(operation, callbacks.pre, why.to_owned()));
+    let context: u64 = host(guest::read(operation.context_slot()));
+    let (status, _) = host(operation.status());
+    match answer {
+        0 if callbacks.post == 0 => {
+            refuse("a post-operation callback was asked for but none is registered")
+        }
+        0 => Ok(PreStatus::SuccessWithCallback),
+        1 | 4 if context != 0 => {
+            refuse("a completion context was set without asking for a callback")
+        }
+        1 => Ok(PreStatus::SuccessNoCallback),
+        4 if status == NtStatus::PENDING || status.0 == STATUS_FLT_DISALLOW_FAST_IO => {
+            refuse("an operation was completed with a status that is not allowed")
+        }
+        4 => Ok(PreStatus::Complete),
+        2 => refuse("a create was pended, which is not modelled"),
+        5 => refuse("a create was synchronized, which is not allowed"),
+        3 | 6 => refuse("the answer does not apply to this operation"),
+        other => refuse(&format!("unknown answer {other}")),
+    }
+}
+
+fn refuse(operation: &PreOperation, callback: u64, why: String) -> Box<Bug> {
+    let kernel = &*operation.kernel;
+    let bug = Bug::at(kernel, BugKind::Filter(why), callback);
+    kernel.crash(&bug);
+    Box::new(bug)
+}
+
+/// What NPFS makes of the request.
+fn below(operation: &PreOperation) -> (NtStatus, u64, Option<PipeEnd>) {
+    let kernel = &*operation.kernel;
+    match operation.request {
+        Request::Create(request) => match kernel.npfs().create(kernel, &operation.name, request) {
+            Ok((information, end)) => (NtStatus::SUCCESS, information, Some(end)),
+            Err(status) => (status, 0, None),
+        },
+        Request::Connect => match kernel.npfs().connect(kernel, &operation.name) {
+            Ok((information, end)) => (NtStatus::SUCCESS, information, end),
+            Err(status) => (status, 0, None),
+        },
+    }
+}
+
+/// Access to the operation's own block, which is always mapped.
+fn host<T>(result: Result<T, Fault>) -> T {
+    result.expect("the operation's own memory")
+}

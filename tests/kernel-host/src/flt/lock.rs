@@ -1,0 +1,118 @@
+//! Push locks of the filter manager. Bit 0 of the lock means exclusive, the rest counts readers.
+
+use std::time::Instant;
+
+use crate::bug::BugKind;
+use crate::cpu::{APC, Cx, Held, Trap, apis};
+use crate::guest::{self, compare_exchange, fetch_add};
+use crate::ledger::Debt;
+
+const EXCLUSIVE: u64 = 1;
+const READER: u64 = 2;
+
+fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
+    let kpcr = cx.kpcr();
+    if kpcr.held.borrow().iter().any(|held| held.address == lock) {
+        return Err(cx.misuse("the push lock is already held by this thread"));
+    }
+    kpcr.apc_disabled.set(kpcr.apc_disabled.get() - 1);
+    let start = Instant::now();
+    let mut turns = 0u32;
+    let mut value: u64 = guest::read(lock)?;
+    loop {
+        let wanted = match (exclusive, value) {
+            (true, 0) => Some(EXCLUSIVE),
+            (false, value) if value & EXCLUSIVE == 0 => Some(value + READER),
+            _ => None,
+        };
+        value = match wanted {
+            Some(wanted) => {
+                let found = compare_exchange(lock, value, wanted)?;
+                if found == value {
+                    break;
+                }
+                found
+            }
+            None => guest::read(lock)?,
+        };
+        turns += 1;
+        if turns.is_multiple_of(32) {
+            pause(cx, start, turns)?;
+        }
+    }
+    let site = if cx.kernel().is_checked() {
+        cx.site()
+    } else {
+        [].into()
+    };
+    kpcr.held.borrow_mut().push(Held {
+        address: lock,
+        what: "push lock",
+        exclusive,
+        site,
+    });
+    Ok(())
+}
+
+fn pause(cx: &Cx<'_>, start: Instant, turns: u32) -> Result<(), Trap> {
+    if cx.kernel().is_stopping() {
+        return Err(BugKind::Stopped.into());
+    }
+    if start.elapsed() > cx.kernel().hang_limit() {
+        return Err(BugKind::Hang.into());
+    }
+    if turns < 1024 {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
+    Ok(())
+}
+
+apis! {
+    fltmgr [APC, 50]
+    fn FltInitializePushLock(cx, lock: u64) -> () {
+        guest::write(lock, 0u64)?;
+        cx.kernel().ledger().owe(Debt::PushLock, lock, cx.site());
+        Ok(())
+    }
+
+    fltmgr [APC, 50]
+    fn FltDeletePushLock(cx, lock: u64) -> () {
+        if guest::read::<u64>(lock)? != 0 {
+            return Err(cx.misuse("the push lock is held"));
+        }
+        if !cx.kernel().ledger().settle(Debt::PushLock, lock) {
+            return Err(cx.misuse("the push lock is not initialised"));
+        }
+        Ok(())
+    }
+
+    fltmgr [APC, 100]
+    fn FltAcquirePushLockShared(cx, lock: u64) -> () {
+        acquire(cx, lock, false)
+    }
+
+    fltmgr [APC, 100]
+    fn FltAcquirePushLockExclusive(cx, lock: u64) -> () {
+        acquire(cx, lock, true)
+    }
+
+    fltmgr [APC, 100]
+    fn FltReleasePushLock(cx, lock: u64) -> () {
+        let kpcr = cx.kpcr();
+        let mut held = kpcr.held.borrow_mut();
+        let Some(index) = held.iter().rposition(|held| held.address == lock) else {
+            return Err(cx.misuse("the push lock is not held by this thread"));
+        };
+        let exclusive = held.remove(index).exclusive;
+        drop(held);
+        let mut back = READER.wrapping_neg();
+        if exclusive {
+            back = EXCLUSIVE.wrapping_neg();
+        }
+        fetch_add(lock, back)?;
+        kpcr.apc_disabled.set(kpcr.apc_disabled.get() + 1);
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! The filter manager: registration, attachment to NPFS, callbacks, ports, push locks.
+
+mod dispatch;
+mod layout;
+mod lock;
+mod name;
+mod operation;
+mod port;
+mod registration;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use operation::{ConnectOptions, IntoUnits, Outcome, PipeOptions, PreOperation, PreStatus};
+pub use port::{Message, PortClient};
+
+use crate::cpu::Rec;
+use crate::guest::GuestBlock;
+
+/// The APIs of fltmgr.sys.
+pub(crate) static APIS: [&[&Rec]; 4] = [registration::APIS, lock::APIS, name::APIS, port::APIS];
+
+/// What a filter registered for one operation.
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    major: u8,
+    pre: u64,
+    post: u64,
+}
+
+/// A registered filter.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    body: GuestBlock,
+    driver_object: u64,
+    /// Its place in the stack: higher is called first.
+    altitude: f64,
+    supports_npfs: bool,
+    operations: Vec<Operation>,
+    unload: u64,
+    setup: u64,
+    teardown_start: u64,
+    teardown_complete: u64,
+    started: AtomicBool,
+    /// NPFS was offered to it once.
+    offered: AtomicBool,
+    /// No new callbacks: it is being unregistered.
+    draining: AtomicBool,
+    /// Callbacks that run now and references that the driver holds.
+    busy: AtomicU32,
+    /// Its instance on NPFS.
+    instance: Mutex<Option<Arc<GuestBlock>>>,
+}
+
+impl Filter {
+    /// The PFLT_FILTER.
+    fn address(&self) -> u64 {
+        self.body.address()
+    }
+
+    fn operation(&self, major: u8) -> Option<Operation> {
+        self.operations
+            .iter()
+            .copied()
+            .find(|operation| operation.major == major)
+    }
+
+    fn instance(&self) -> Option<Arc<GuestBlock>> {
+        self.instance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    filters: Vec<Arc<Filter>>,
+    server_ports: HashMap<u64, Arc<port::ServerPort>>,
+    client_ports: HashMap<u64, Arc<port::ClientPort>>,
+    descriptors: HashMap<u64, GuestBlock>,
+    names: HashMap<u64, name::NameInformation>,
+}
+
+/// The filter manager of a kernel.
+#[derive(Debug)]
+pub(crate) struct FilterManager {
+    state: Mutex<State>,
+    /// The FLT_VOLUME of NPFS.
+    volume: GuestBlock,
+}
+
+impl Default for FilterManager {
+    fn default() -> FilterManager {
+        FilterManager {
+            state: Mutex::default(),
+            volume: GuestBlock::new(64),
+        }
+    }
+}
+
+impl FilterManager {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn filter(&self, address: u64) -> Option<Arc<Filter>> {
+        self.state()
+            .filters
+            .iter()
+            .find(|filter| filter.address() == address)
+            .cloned()
+    }
+
+    /// Attached filters, the highest altitude first.
+    fn attached(&self) -> Vec<Arc<Filter>> {
+        let mut filters: Vec<_> = self
+            .state()
+            .filters
+            .iter()
+            .filter(|filter| filter.instance().is_some())
+            .cloned()
+            .collect();
+        filters.sort_by(|one, other| other.altitude.total_cmp(&one.altitude));
+        filters
+    }
+
+    /// The unload routine of a driver's filter: 0 when it registered none, `None` without filter.
+    pub(crate) fn unload_routine(&self, driver_object: u64) -> Option<u64> {
+        let state = self.state();
+        let own = state
+            .filters
+            .iter()
+            .find(|filter| filter.driver_object == driver_object);
+        own.map(|filter| filter.unload)
+    }
+}

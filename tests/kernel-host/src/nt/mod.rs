@@ -1,0 +1,66 @@
+//! The exports of ntoskrnl that are modelled, a module for each family.
+
+mod attributes;
+mod dbg;
+mod ex;
+mod format;
+mod io;
+mod ke;
+mod mm;
+mod ob;
+mod ps;
+mod rtl;
+mod rundown;
+mod se;
+mod zw_directory;
+mod zw_file;
+mod zw_information;
+mod zw_key;
+mod zw_link;
+
+pub(crate) use attributes::{ObjectAttributes, text_of};
+pub(crate) use ob::{Object, Objects, OpenFile};
+
+use crate::cpu::Rec;
+
+/// Every modelled API, of all DLLs.
+pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
+    let families: [&[&'static Rec]; 15] = [
+        dbg::APIS,
+        ex::APIS,
+        io::APIS,
+        ke::APIS,
+        mm::APIS,
+        ob::APIS,
+        ps::APIS,
+        rtl::APIS,
+        rundown::APIS,
+        se::APIS,
+        zw_directory::APIS,
+        zw_file::APIS,
+        zw_information::APIS,
+        zw_key::APIS,
+        zw_link::APIS,
+    ];
+    families
+        .into_iter()
+        .chain(crate::flt::APIS)
+        .flatten()
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_api_is_declared_once_and_has_a_stub() {
+        let mut names = HashSet::new();
+        for api in super::all_apis() {
+            assert!(names.insert(api.name), "{} is declared twice", api.name);
+            assert!(crate::cpu::api_address(api.name).is_some());
+            assert!(matches!(api.dll, "ntoskrnl" | "fltmgr"), "{}", api.name);
+        }
+        assert!(names.len() > 90);
+    }
+}

@@ -1,0 +1,73 @@
+//! A machine's clock: real time that a test can move forward.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+/// 2026-01-01 00:00:00 UTC in 100-nanosecond units since 1601.
+const FIRST_BOOT: i64 = 134_116_992_000_000_000;
+/// Units from 1601 to 1970.
+const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
+
+/// The clock of a machine; goes on across boots.
+#[derive(Debug)]
+pub(crate) struct MachineClock {
+    start: Instant,
+    /// What `advance` added.
+    skipped: AtomicI64,
+    /// What system time is ahead of the machine's own time.
+    system: AtomicI64,
+}
+
+impl Default for MachineClock {
+    fn default() -> MachineClock {
+        MachineClock {
+            start: Instant::now(),
+            skipped: AtomicI64::new(0),
+            system: AtomicI64::new(FIRST_BOOT),
+        }
+    }
+}
+
+impl MachineClock {
+    pub(crate) fn now(&self) -> i64 {
+        super::ticks(self.start.elapsed()) + self.skipped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn advance(&self, ticks: i64) {
+        self.skipped.fetch_add(ticks, Ordering::Relaxed);
+    }
+
+    pub(crate) fn system_time(&self) -> i64 {
+        self.now() + self.system.load(Ordering::Relaxed)
+    }
+
+    /// Sets system time from seconds since 1970, as a user who sets the clock.
+    pub(crate) fn set_unix_time(&self, seconds: u64) {
+        let wanted = UNIX_EPOCH + seconds as i64 * 10_000_000;
+        self.system.store(wanted - self.now(), Ordering::Relaxed);
+    }
+}
+
+/// The clock of one kernel: interrupt time counts from its boot.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    machine: crate::machine::Machine,
+    boot: i64,
+}
+
+impl Clock {
+    pub(crate) fn new(machine: crate::machine::Machine) -> Clock {
+        let boot = machine.clock().now();
+        Clock { machine, boot }
+    }
+
+    /// 100-nanosecond units since boot; never 0.
+    pub(crate) fn interrupt_time(&self) -> i64 {
+        self.machine.clock().now() - self.boot + 1
+    }
+
+    /// 100-nanosecond units since 1601.
+    pub(crate) fn system_time(&self) -> i64 {
+        self.machine.clock().system_time()
+    }
+}
