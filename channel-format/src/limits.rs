@@ -43,8 +43,9 @@ pub const MAX_LIST: u32 = 256;
 pub const MAX_AUTOMATA: u32 = 65_535;
 /// States of one automaton: larger ones come from patterns that explode.
 pub const MAX_STATES: u32 = 2_048;
-/// Unit classes of one automaton, so that a class fits one byte.
-pub const MAX_CLASSES: u32 = 255;
+/// Unit classes of one automaton: a class such as `\w`, which tells many scripts apart beyond the
+/// basic plane, has some four hundred.
+pub const MAX_CLASSES: u32 = 1_024;
 /// Transitions of one automaton (512 KiB of table): half a nonpaged budget of 8 MB may not go to
 /// fewer than eight patterns.
 pub const MAX_TRANSITIONS: u32 = 262_144;

@@ -2,6 +2,8 @@
 
 mod item;
 
+#[cfg(test)]
+pub(crate) use item::pattern_parts;
 pub(crate) use item::{Comparison, Modifiers};
 
 use std::collections::{BTreeMap, BTreeSet};

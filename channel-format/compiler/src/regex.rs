@@ -12,6 +12,8 @@
 
 pub(crate) mod dfa;
 mod nfa;
+#[cfg(test)]
+mod tests;
 
 use rsigma_parser::value::{SpecialChar, StringPart};
 

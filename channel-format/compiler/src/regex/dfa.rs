@@ -89,6 +89,7 @@ impl Classes {
         {
             let signature: Vec<bool> = sets.iter().map(|set| contains(set, first)).collect();
             let fresh = known.len();
+            // Numbers rise with the first unit of a class, so those of ASCII fit a byte.
             let class = *known.entry(signature).or_insert(fresh);
             if class == fresh {
                 classes.samples.push(first);
