@@ -1,2 +1,96 @@
-//! Skeleton.
-fn main() {}
+//! `cargo xtask`: builds the driver and its tools, runs every check, shows the whole at work.
+//!
+//! | command | does |
+//! |---|---|
+//! | `build` | leaves `saker.sys`, `saker.pdb`, `sakerctl` and `kernel-host` in `target/saker` |
+//! | `test` | builds, checks the driver's image and runs all tests; ends with a table |
+//! | `demo` | builds and shows the driver judging pipe events |
+//! | `inspect` | says what is wrong with a driver image, by the rules of `test` |
+//! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
+//!
+//! Each command looks for the tools it needs and installs what is missing with apt when it may;
+//! otherwise it says what to install and stops.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod artifacts;
+mod checks;
+mod demo;
+mod failure;
+mod inspect;
+mod inx;
+mod lane;
+mod link;
+mod panics;
+mod process;
+mod progress;
+mod reproduce;
+mod tools;
+
+use failure::Failure;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, checks and shows Saker")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+    /// Where the finished files go [default: target/saker]
+    #[arg(long, global = true, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds saker.sys, saker.pdb, sakerctl and kernel-host into target/saker
+    Build,
+    /// Builds, checks the driver's image and runs all tests
+    Test,
+    /// Builds and shows saker.sys judging pipe events in the kernel host
+    Demo,
+    /// Says what is wrong with a driver image, by the rules of `test`
+    Inspect {
+        /// The image, with its PDB beside it
+        image: PathBuf,
+    },
+    /// Builds saker.sys twice, at different places, and compares the bytes
+    Reproduce,
+}
+
+fn main() -> ExitCode {
+    if let Some(linker) = link::requested() {
+        return finish(link::run(&linker));
+    }
+    let arguments = Arguments::parse();
+    finish(run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let workspace = artifacts::Workspace::find(arguments.out.clone())?;
+    match &arguments.task {
+        Task::Build => {
+            let built = artifacts::build(&workspace)?;
+            progress::note(&format!("\n{built}"));
+            Ok(())
+        }
+        Task::Test => checks::run(&workspace),
+        Task::Demo => {
+            let built = artifacts::build(&workspace)?;
+            demo::run(&workspace, &built)
+        }
+        Task::Inspect { image } => checks::inspect(image),
+        Task::Reproduce => reproduce::run(&workspace),
+    }
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nerror: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
