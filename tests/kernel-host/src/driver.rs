@@ -204,8 +204,11 @@ impl Driver {
             }
         }
         self.image.make_inaccessible();
-        // Whoever still runs in the image faults now; that is part of the report above.
-        self.kernel.power_off();
+        if self.kernel.threads().running().iter().any(|t| self.image.contains(t.start)) {
+            // They fault now; that is part of the report above.
+            self.kernel.halt();
+        }
+        self.kernel.images().retain(|image| !Arc::ptr_eq(image, &self.image));
         Ok(report)
     }
 

@@ -216,6 +216,11 @@ impl Kernel {
         self.attach_filters()
     }
 
+    /// Loads the bytes of a driver; see [`Kernel::load`].
+    pub fn load_bytes(&self, file: &[u8], service: &str) -> Result<Driver, LoadError> {
+        Driver::load(self, file, service, None)
+    }
+
     /// Moves the system to its running phase without running anything of a driver.
     pub fn finish_boot(&self) {
         self.machine.set_phase(Phase::Running);
@@ -284,9 +289,14 @@ impl Kernel {
     /// Cuts the power: all driver threads end where they are, nothing is unloaded, what was not
     /// flushed to the disk is lost. The machine can boot again with another kernel.
     pub fn power_off(&self) {
+        self.halt();
+        self.machine.disk().lose_unflushed();
+    }
+
+    /// Stops everything and keeps the disk as it is.
+    pub fn halt(&self) {
         self.stop();
         self.threads.join_all(self);
-        self.machine.disk().lose_unflushed();
     }
 
     // ---- for the modules of the host

@@ -28,7 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod artifacts;
-mod bug;
+pub mod bug;
 mod cpu;
 mod driver;
 mod exports;
@@ -40,9 +40,9 @@ mod ledger;
 pub mod machine;
 mod npfs;
 mod nt;
-mod pe;
+pub mod pe;
 mod pool;
-mod process;
+pub mod process;
 mod sched;
 mod status;
 mod symbols;

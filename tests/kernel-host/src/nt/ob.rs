@@ -7,7 +7,7 @@ use crate::cpu::{ANY, Cx, DISPATCH, PASSIVE, Trap, apis};
 use crate::guest::{self, GuestBlock};
 use crate::ledger::Debt;
 use crate::machine::FileInfo;
-use crate::sched::ThreadObject;
+use crate::sched::{ThreadObject, wait};
 use crate::status::NtStatus;
 
 /// Bits that every kernel handle has.
@@ -163,6 +163,18 @@ apis! {
     ntoskrnl [DISPATCH, 300]
     fn ObDereferenceObjectDeferDelete(cx, object: u64) -> () {
         dereference(cx, object).map(|_| ())
+    }
+
+    ntoskrnl [PASSIVE, 1000]
+    fn ZwWaitForSingleObject(cx, handle: u64, _alertable: u8, interval: u64) -> NtStatus {
+        let object = cx.kernel().objects().handle(cx, handle)?;
+        let interval = if interval == 0 { None } else { Some(guest::read::<i64>(interval)?) };
+        match object {
+            Object::Thread(thread) => wait(cx, &[thread.address()], false, interval),
+            // Its requests are complete when they return.
+            Object::File(_) => Ok(NtStatus::SUCCESS),
+            Object::Key(_) | Object::Link(_) => Ok(NtStatus::OBJECT_TYPE_MISMATCH),
+        }
     }
 
     ntoskrnl [ANY, 20]
