@@ -204,11 +204,19 @@ impl Driver {
             }
         }
         self.image.make_inaccessible();
-        if self.kernel.threads().running().iter().any(|t| self.image.contains(t.start)) {
+        if self
+            .kernel
+            .threads()
+            .running()
+            .iter()
+            .any(|t| self.image.contains(t.start))
+        {
             // They fault now; that is part of the report above.
             self.kernel.halt();
         }
-        self.kernel.images().retain(|image| !Arc::ptr_eq(image, &self.image));
+        self.kernel
+            .images()
+            .retain(|image| !Arc::ptr_eq(image, &self.image));
         Ok(report)
     }
 

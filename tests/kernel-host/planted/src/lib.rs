@@ -1,1 +1,151 @@
-//! Skeleton.
+//! A minifilter with planted bugs. The registry value `Parameters\Bug` picks the one that its
+//! pre-operation callback runs; 0 is the control, in which nothing is wrong. The numbers are
+//! those of [`bugs::RUN`]; the kernel host's tests know what each must be reported as.
+//!
+//! It declares the few kernel functions that it needs itself, so that nothing but a linker is
+//! needed to build it. On other targets than Windows the crate is empty.
+
+#![cfg(windows)]
+#![no_std]
+// Every line here is for being wrong in a controlled way; the whole crate is FFI.
+#![allow(
+    missing_docs,
+    clippy::undocumented_unsafe_blocks,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a test driver made of planted bugs"
+)]
+#![allow(
+    non_snake_case,
+    non_camel_case_types,
+    reason = "names as the kernel has them"
+)]
+
+mod bugs;
+mod nt;
+
+use core::ptr::{addr_of_mut, null, null_mut};
+
+use nt::*;
+
+static mut FILTER: HANDLE = null_mut();
+static mut BUG: u32 = 0;
+static mut STATE: bugs::State = bugs::State::NEW;
+
+const OPERATIONS: [FLT_OPERATION_REGISTRATION; 2] = [
+    FLT_OPERATION_REGISTRATION {
+        MajorFunction: 1,
+        Flags: 0,
+        PreOperation: Some(pre_create_named_pipe),
+        PostOperation: None,
+        Reserved: null(),
+    },
+    FLT_OPERATION_REGISTRATION {
+        MajorFunction: 0x80,
+        Flags: 0,
+        PreOperation: None,
+        PostOperation: None,
+        Reserved: null(),
+    },
+];
+
+static OPERATION_TABLE: Shared<[FLT_OPERATION_REGISTRATION; 2]> = Shared(OPERATIONS);
+
+static REGISTRATION: Shared<FLT_REGISTRATION> = Shared(FLT_REGISTRATION {
+    Size: size_of::<FLT_REGISTRATION>() as u16,
+    Version: 0x0203,
+    Flags: 2,
+    ContextRegistration: null(),
+    OperationRegistration: &raw const OPERATION_TABLE.0 as *const _,
+    FilterUnloadCallback: Some(unload),
+    Others: [0; 10],
+});
+
+struct Shared<T>(T);
+
+unsafe impl<T> Sync for Shared<T> {}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn DriverEntry(
+    driver: HANDLE,
+    registry_path: *const UNICODE_STRING,
+) -> NTSTATUS {
+    unsafe {
+        DbgPrint(c"planted: %wZ\n".as_ptr(), registry_path);
+        BUG = read_bug_number(registry_path);
+        bugs::prepare(&mut *addr_of_mut!(STATE));
+        let status = FltRegisterFilter(driver, &raw const REGISTRATION.0, &raw mut FILTER);
+        if status < 0 {
+            bugs::give_back(&mut *addr_of_mut!(STATE));
+            return status;
+        }
+        let status = FltStartFiltering(FILTER);
+        if status < 0 {
+            FltUnregisterFilter(FILTER);
+            bugs::give_back(&mut *addr_of_mut!(STATE));
+        }
+        status
+    }
+}
+
+unsafe extern "system" fn pre_create_named_pipe(
+    _data: *mut FLT_CALLBACK_DATA,
+    _objects: *const FLT_RELATED_OBJECTS,
+    context: *mut HANDLE,
+) -> u32 {
+    unsafe {
+        let state = &mut *addr_of_mut!(STATE);
+        state.filter = FILTER;
+        state.context = context;
+        if let Some(run) = bugs::RUN.get(BUG as usize) {
+            run(state);
+        }
+    }
+    1
+}
+
+unsafe extern "system" fn unload(_flags: u32) -> NTSTATUS {
+    unsafe {
+        FltUnregisterFilter(FILTER);
+        bugs::give_back(&mut *addr_of_mut!(STATE));
+    }
+    0
+}
+
+/// `Bug` below the service's `Parameters`; 0 when it is not there.
+unsafe fn read_bug_number(registry_path: *const UNICODE_STRING) -> u32 {
+    const TAIL: &[u16; 11] = &[92, 80, 97, 114, 97, 109, 101, 116, 101, 114, 115];
+    let mut path = [0u16; 256];
+    unsafe {
+        let used = usize::from((*registry_path).Length / 2);
+        for index in 0..used {
+            path[index & 0x7F] = *(*registry_path).Buffer.add(index);
+        }
+        let used = used & 0x7F;
+        path[used..used + 11].copy_from_slice(TAIL);
+        let name = string(&path[..used + 11]);
+        let attributes = attributes(&name, OBJ_KERNEL_HANDLE);
+        let mut key = null_mut();
+        if ZwOpenKey(&mut key, 1, &attributes) < 0 {
+            return 0;
+        }
+        let value_name = [b'B' as u16, b'u' as u16, b'g' as u16];
+        let value_name = string(&value_name);
+        let mut buffer = [0u32; 4];
+        let mut length = 0;
+        let status = ZwQueryValueKey(
+            key,
+            &value_name,
+            2,
+            buffer.as_mut_ptr().cast(),
+            16,
+            &mut length,
+        );
+        ZwClose(key);
+        if status < 0 { 0 } else { buffer[3] }
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    unsafe { KeBugCheckEx(0xE0, 1, 2, 3, 4) }
+}
