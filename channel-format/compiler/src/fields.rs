@@ -30,6 +30,17 @@ impl SigmaField {
         })
     }
 
+    /// The names that rules may use for a field of the schema.
+    pub(crate) fn names_of(field: Field) -> Vec<&'static str> {
+        let operation = ["EventID", "EventType"]
+            .into_iter()
+            .filter(|_| field == Field::Operation);
+        let own = names()
+            .filter(|(_, known)| *known == field)
+            .map(|(name, _)| name);
+        own.chain(operation).collect()
+    }
+
     /// The names closest to one that is not known.
     pub(crate) fn suggest(name: &str) -> Option<&'static str> {
         let known = names()

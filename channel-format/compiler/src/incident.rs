@@ -23,20 +23,7 @@ use crate::source::parse_rules;
 pub const WILD_INDEX: u64 = 0x8400_0000_0074;
 
 /// A rule on a field that today's driver does not supply, as the 21st was in July 2024.
-pub const RULE_21: &str = r"title: Pipe created by a child of a shell
-id: 5c0f7a5e-6c1f-4d2b-9d4e-21a020190724
-status: test
-description: Matches on the parent image, a field that the schema has and the sensor lacks.
-logsource:
-    product: windows
-    category: pipe_created
-detection:
-    selection:
-        PipeName|startswith: '\incident-'
-        ParentImage|endswith: '\cmd.exe'
-    condition: selection
-level: low
-";
+pub const RULE_21: &str = include_str!("../../../tests/incidents/field-21.yml");
 
 /// Why an incident's file could not be made.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -91,7 +78,8 @@ pub fn field_not_supplied(
     options: &BuildOptions,
     key: &SecretKey,
 ) -> Result<Vec<u8>, IncidentError> {
-    let rules = parse_rules(Path::new("(incident)"), RULE_21).map_err(IncidentError::Rules)?;
+    let rules = parse_rules(Path::new("tests/incidents/field-21.yml"), RULE_21)
+        .map_err(IncidentError::Rules)?;
     let mut file =
         build_for(&rules, options, &SensorProfile::FULL).map_err(IncidentError::Rules)?;
     attach_signature(&mut file, key)?;

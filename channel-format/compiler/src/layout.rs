@@ -11,7 +11,7 @@ use channel_format::schema::{Field, FieldSet, SCHEMA_VERSION, SensorProfile, Tru
 use channel_format::signature::{Role, sha512};
 
 use crate::error::RuleError;
-use crate::fields::OPERATIONS;
+use crate::fields::SigmaField;
 use crate::keys::SecretKey;
 use crate::lower::{Expr, lower};
 use crate::naive;
@@ -151,14 +151,11 @@ fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<Rul
     missing
         .map(|field| {
             let reason = format!("this sensor does not supply the field {}", field.name());
-            let names = if field == Field::Operation {
-                OPERATIONS[0].1
-            } else {
-                field.name()
-            };
+            let mut words = SigmaField::names_of(field);
+            words.push("detection");
             let supplied: Vec<_> = sensor.supplied.iter().map(Field::name).collect();
             let help = format!("leave it out; supplied are {}", supplied.join(", "));
-            rule.error(&[names, "detection"], reason, help)
+            rule.error(&words, reason, help)
         })
         .collect()
 }

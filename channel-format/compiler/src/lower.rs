@@ -131,6 +131,9 @@ pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
         .filter_map(|c| lowering.condition(c, &mut used))
         .collect();
     let expr = Expr::any(parts);
+    if !lowering.errors.is_empty() {
+        return Err(lowering.errors);
+    }
     let unused: Vec<&str> = lowering
         .selections
         .keys()

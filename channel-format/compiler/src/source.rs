@@ -67,7 +67,7 @@ pub(crate) fn locate(text: &str, document: &Range<usize>, words: &[&str]) -> Opt
     let within = &text[document.clone()];
     for word in words.iter().filter(|word| !word.is_empty()) {
         let whole = |at: usize| {
-            let part = |c: char| c.is_alphanumeric() || c == '_' || c == '|';
+            let part = |c: char| c.is_alphanumeric() || c == '_';
             let before = within[..at].chars().next_back().is_some_and(part);
             let after = within[at + word.len()..].chars().next().is_some_and(part);
             !before && !after

@@ -139,7 +139,9 @@ impl Checker<'_> {
                     }
                 }
             }
-            Value::Sequence(parts) if !parts.is_empty() => {
+            Value::Sequence(parts)
+                if !parts.is_empty() && parts.iter().all(|p| p.is_mapping() || p.is_sequence()) =>
+            {
                 for part in parts {
                     self.selection(name, part);
                 }
