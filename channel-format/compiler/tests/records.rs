@@ -112,7 +112,7 @@ fn records_are_checked_one_by_one() {
         .unwrap();
     let record = &golden()[start(Criteria) + contains * 16..][..16];
     let unit = u64::from_le_bytes(record[8..].try_into().unwrap()) as usize;
-    refused(Units, unit * 2, &[b'a'], Code::NotFolded);
+    refused(Units, unit * 2, b"a", Code::NotFolded);
     let length = u32::from_le_bytes(record[4..8].try_into().unwrap()) as usize;
     refused(Units, (unit + length) * 2, &[1], Code::SearchTable);
     refused(Units, (unit + length) * 2 + 2, &[9], Code::SearchTable);
@@ -220,7 +220,10 @@ fn keys_sign_what_they_may() {
     // A second signature, by a key that may block, gives the permission; a stranger's gives none.
     sign(&mut signed, &block).unwrap();
     assert_eq!(code(&signed, &both), Ok(true));
-    assert_eq!(code(&signed, &encode(&[], &[plain.clone()])), Ok(false));
+    assert_eq!(
+        code(&signed, &encode(&[], std::slice::from_ref(&plain))),
+        Ok(false)
+    );
     for seed in [21, 22] {
         let other = SecretKey::from_seed([seed; 32], Role::Content, true, 1..=300).unwrap();
         sign(&mut signed, &other).unwrap();
@@ -233,7 +236,7 @@ fn keys_sign_what_they_may() {
     wrong[600 + 16] ^= 1;
     assert_eq!(code(&wrong, &both), Err(Code::BadSignature));
     assert_eq!(
-        code(&wrong, &encode(&[], &[plain.clone()])),
+        code(&wrong, &encode(&[], std::slice::from_ref(&plain))),
         Ok(false),
         "not known, not looked at"
     );
