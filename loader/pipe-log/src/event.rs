@@ -103,6 +103,11 @@ keys! {
 }
 
 impl Key {
+    /// Whether values are text, even such that looks like a number.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::ParentImage | Self::UserSid)
+    }
+
     /// The preferred name in a log.
     pub fn name(self) -> &'static str {
         self.names().first().copied().unwrap_or_default()

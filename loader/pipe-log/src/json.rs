@@ -42,7 +42,12 @@ pub(crate) fn event(line: &[u8]) -> Result<PipeEvent, RecordError> {
     };
     for &key in Key::ALL {
         for &name in key.names() {
-            if let Some(value) = fields.value(name)? {
+            let value = if key.is_text() {
+                fields.text(name)?.map(Value::Text)
+            } else {
+                fields.value(name)?
+            };
+            if let Some(value) = value {
                 event.other.entry(key).or_insert(value);
             }
         }

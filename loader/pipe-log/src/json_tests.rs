@@ -148,10 +148,11 @@ fn a_lone_surrogate_in_a_key_that_is_not_read_does_no_harm() {
 fn other_schema_inputs_under_their_keys() {
     let event = with(
         r#""IntegrityLevel":"High","TerminalSessionId":"2","RemoteOrigin":true,
-           "DesiredAccess":"0x12019F","MaxInstances":255,"ParentImage":"","PipeDirection":"Duplex""#,
+           "DesiredAccess":"0x12019F","MaxInstances":255,"ParentImage":"7","PipeDirection":"Duplex""#,
     )
     .unwrap();
     let expected = [
+        (Key::ParentImage, Value::Text("7".into())),
         (Key::IntegrityLevel, Value::Text("High".into())),
         (Key::SessionId, Value::Number(2)),
         (Key::RemoteOrigin, Value::Flag(true)),

@@ -1,0 +1,87 @@
+//! The command line: arguments in, exit code out.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::Error;
+use crate::content::ContentCommand;
+
+/// Saker in user mode: makes, checks and tries channel files.
+#[derive(Debug, Parser)]
+#[command(name = "sakerctl", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong command line.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The groups of commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, check and try channel files
+    #[command(subcommand)]
+    Content(ContentCommand),
+}
+
+/// Reads the process' arguments, runs the command and reports.
+pub fn main() -> ExitCode {
+    // Clap itself leaves with 2 for a wrong command line, and with 0 for help.
+    let cli = Cli::parse();
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    let result = run(&cli, &mut stdout)
+        .and_then(|()| stdout.flush().map_err(|source| Error::Output { source }));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has had enough of it (`| head`).
+        Err(Error::Output { source }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // What was already found out stays visible; the error is the exit code.
+            let _ = stdout.flush();
+            let code = ExitCode::from(error.exit_code());
+            report(error);
+            code
+        }
+    }
+}
+
+/// Runs one command; results go to `out`.
+pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
+    match &cli.command {
+        Command::Content(command) => command.run(out),
+    }
+}
+
+/// A remark for the user that is no result.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    // Nobody to tell it to is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "note: {text}");
+}
+
+fn report(error: Error) {
+    // Lines are folded for people only: scripts look for whole paths and messages.
+    let fold = std::io::stderr().is_terminal();
+    let _ = miette::set_hook(Box::new(move |_| {
+        Box::new(
+            miette::MietteHandlerOpts::new()
+                .wrap_lines(fold)
+                .break_words(false)
+                .build(),
+        )
+    }));
+    let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

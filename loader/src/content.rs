@@ -1,0 +1,65 @@
+//! `sakerctl content`: channel files from rules to verdicts.
+//!
+//! `keygen` makes keys, `build` makes an unsigned file of rules, `sign` signs it, `verify` says
+//! whether the driver would take it, `inspect` shows what is in it, `eval` tries it on a log.
+
+pub mod build;
+pub mod eval;
+pub mod inputs;
+pub mod inspect;
+pub mod keygen;
+pub mod keys;
+mod raw;
+pub mod sign;
+mod summary;
+pub mod time;
+pub mod unverified;
+pub mod verify;
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use crate::Error;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum ContentCommand {
+    /// Make a pair of keys: NAME.key to sign with, NAME.pub to verify with
+    Keygen(keygen::Args),
+    /// Compile Sigma rules into an unsigned channel file
+    Build(build::Args),
+    /// Sign a channel file, after its own examples have passed
+    Sign(sign::Args),
+    /// Check a channel file as the driver does
+    Verify(verify::Args),
+    /// Show what a channel file holds, also when it is unsigned or damaged
+    Inspect(inspect::Args),
+    /// Judge the events of a log with a channel file
+    Eval(eval::Args),
+}
+
+impl ContentCommand {
+    /// Runs the command; results go to `out`.
+    pub fn run(&self, out: &mut dyn Write) -> Result<(), Error> {
+        match self {
+            Self::Keygen(args) => keygen::run(args, out),
+            Self::Build(args) => build::run(args, out),
+            Self::Sign(args) => sign::run(args, out),
+            Self::Verify(args) => verify::run(args, out),
+            Self::Inspect(args) => inspect::run(args, out),
+            Self::Eval(args) => eval::run(args, out),
+        }
+    }
+}
+
+/// Writes a result.
+macro_rules! say {
+    ($out:expr) => {
+        ::std::writeln!($out).map_err(|source| $crate::Error::Output { source })
+    };
+    ($out:expr, $($text:tt)+) => {
+        ::std::writeln!($out, $($text)+).map_err(|source| $crate::Error::Output { source })
+    };
+}
+pub(crate) use say;

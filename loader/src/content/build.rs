@@ -1,0 +1,98 @@
+//! `sakerctl content build`: Sigma rules to an unsigned channel file.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use channel_compiler::{BuildOptions, build, load_rules};
+use channel_format::frame::Header;
+
+use crate::content::{say, time};
+use crate::files::{self, Existing, Readers};
+use crate::{Error, cli};
+
+/// Arguments of `build`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Writes DIR/C-<channel>-<epoch>-<sequence>.sys.unsigned and prints its path. The same rules and \
+options, with --created (or SOURCE_DATE_EPOCH) given, make the same bytes.")]
+pub struct Args {
+    /// Channel, 1 to 99999999; 291 is named pipes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99_999_999))]
+    pub channel: u32,
+    /// Number of the file within its epoch; a later file has a higher one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=99_999_999))]
+    pub sequence: u32,
+    /// Epoch; raised when keys are retired
+    #[arg(
+        long, value_name = "E", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(0..=99_999_999)
+    )]
+    pub epoch: u32,
+    /// Sigma rules: files, or folders that are searched for *.yml and *.yaml
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    pub rules: Vec<PathBuf>,
+    /// Folder for the file; its last part is made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// When the rules go stale: YYYY-MM-DD, or seconds since 1970 [default: never]
+    #[arg(long, value_name = "WHEN", value_parser = time::parse)]
+    pub expires: Option<u64>,
+    /// Time of creation: YYYY-MM-DD, or seconds since 1970 [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = time::parse)]
+    pub created: Option<u64>,
+    /// Let the file hold fewer rules than the one it replaces
+    #[arg(long)]
+    pub shrink: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
+    let created = match args.created {
+        Some(created) => created,
+        None => source_date_epoch()?.unwrap_or_else(time::now),
+    };
+    if args.expires.is_some_and(|expires| expires <= created) {
+        return Err(Error::Usage(
+            "--expires is not after the time of creation".into(),
+        ));
+    }
+    let options = BuildOptions {
+        channel: args.channel,
+        epoch: args.epoch,
+        sequence: args.sequence,
+        created,
+        expires: args.expires.unwrap_or(0),
+        shrink: args.shrink,
+    };
+    let faults = |errors| Error::Rules { errors };
+    let rules = load_rules(&args.rules).map_err(faults)?;
+    let bytes = build(&rules, &options).map_err(faults)?;
+
+    let name = channel_format::name::ChannelName {
+        channel: args.channel,
+        epoch: args.epoch,
+        sequence: args.sequence,
+    };
+    let path = args.out.join(format!("{name}.unsigned"));
+    files::ensure_folder(&args.out)?;
+    files::write(&path, &bytes, Existing::Replace, Readers::All)?;
+    let count = Header::parse(&bytes).map_or(0, |header| header.rule_count);
+    cli::note(format_args!(
+        "{count} rules, {} bytes, not signed yet",
+        bytes.len()
+    ));
+    say!(out, "{}", path.display())
+}
+
+/// The time of creation that reproducible builds set.
+fn source_date_epoch() -> Result<Option<u64>, Error> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let seconds = text.parse().map_err(|_| {
+        Error::Usage(format!(
+            "SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"
+        ))
+    })?;
+    Ok(Some(seconds))
+}

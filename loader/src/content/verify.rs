@@ -1,0 +1,102 @@
+//! `sakerctl content verify`: would the driver take this file?
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use channel_compiler::key_text;
+use channel_format::anchor::Anchor;
+use channel_format::frame::{Header, verify};
+use channel_format::name::ChannelName;
+use channel_format::refusal::Refusal;
+use channel_format::ruleset::Ruleset;
+use channel_format::schema::SensorProfile;
+
+use crate::content::{keys, say, time};
+use crate::{Error, cli, files};
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Checks what the driver checks, in its order and with its code: header, signatures, length, digest, \
+every table, the fields that today's driver supplies, and the file's own examples. A refusal shows \
+its code, the offset in the file, what was expected and found, whose fault it is and the remedy. \
+Several root keys: two of them must have signed channel 0.")]
+pub struct Args {
+    /// Channel file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Public keys that are trusted (NAME.pub)
+    #[arg(long, value_name = "PUB", required = true)]
+    pub key: Vec<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
+    let anchor = keys::anchor(&args.key)?;
+    let bytes = files::read_channel_file(&args.file)?;
+    let accepted = check(&bytes, &anchor).map_err(|refusal| Error::Refused {
+        path: args.file.clone(),
+        refusal,
+    })?;
+    remark(&args.file, &accepted.header);
+
+    let header = &accepted.header;
+    say!(out, "{}: good", args.file.display())?;
+    say!(
+        out,
+        "channel {}, epoch {}, sequence {}; {} rules; signed by {}, which may {}block",
+        header.channel,
+        header.epoch,
+        header.sequence,
+        header.rule_count,
+        accepted.signer,
+        if accepted.may_block { "" } else { "not " },
+    )
+}
+
+/// What is known of a file that passed.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its header.
+    pub header: Header,
+    /// Id of the first key that signed it.
+    pub signer: String,
+    /// Whether a key that may block has signed it.
+    pub may_block: bool,
+}
+
+/// Every check of the driver.
+pub fn check(bytes: &[u8], anchor: &Anchor) -> Result<Accepted, Refusal> {
+    let signed = verify(bytes, anchor)?;
+    let accepted = Accepted {
+        header: signed.header,
+        signer: key_text::format_id(signed.signer),
+        may_block: signed.may_block,
+    };
+    let verified = signed.body(bytes)?;
+    // Channel 0 has no rules to look into.
+    if accepted.header.channel != 0 {
+        Ruleset::parse(verified, &SensorProfile::CURRENT)?.self_test()?;
+    }
+    Ok(accepted)
+}
+
+/// Says what the driver would not refuse, but its owner would want to know.
+fn remark(path: &Path, header: &Header) {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    if ChannelName::parse(name).is_some_and(|name| name != header.name()) {
+        cli::note(format_args!(
+            "the header says that the file is {}",
+            header.name()
+        ));
+    }
+    if header.expires != 0 && header.expires <= time::now() {
+        cli::note(format_args!(
+            "expired on {}: it would be in force, and be reported as stale",
+            time::format(header.expires)
+        ));
+    }
+}

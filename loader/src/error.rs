@@ -1,0 +1,178 @@
+//! What can go wrong for a user, each with the file, the place and the remedy.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use channel_compiler::{KeyError, RuleError, SignError};
+use channel_format::refusal::Refusal;
+use miette::Diagnostic;
+use pipe_log::LogError;
+use thiserror::Error;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The options contradict each other.
+    #[error("{0}")]
+    Usage(String),
+    /// A file cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file cannot be written. Nothing has changed.
+    #[error("{}: cannot be written; nothing was changed", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A folder to write to is missing and cannot be made.
+    #[error("{}: no such folder, and it cannot be made", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file that must not be overwritten is there already.
+    #[error("{}: exists already, and is not overwritten", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The rules cannot be compiled. No file was written.
+    #[error("{}", Faults(errors.len()))]
+    Rules {
+        /// Every fault of every rule.
+        errors: Vec<RuleError>,
+    },
+    /// The key text cannot be used.
+    #[error("{}: not a usable key", path.display())]
+    Key {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// A new key cannot be made.
+    #[error("no key was made")]
+    NoKey {
+        /// What is wrong.
+        source: KeyError,
+    },
+    /// The keys together cannot be an anchor: too many, or one of them twice.
+    #[error("the keys {paths} cannot be used together")]
+    Keys {
+        /// The key files.
+        paths: String,
+        /// What is wrong.
+        source: Refusal,
+    },
+    /// The file was not signed. Nothing was written.
+    #[error("{}: not signed with {}", path.display(), key.display())]
+    Sign {
+        /// The channel file.
+        path: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// Why.
+        source: SignError,
+    },
+    /// The file is refused, as the driver would refuse it.
+    #[error("{}: refused", path.display())]
+    Refused {
+        /// The channel file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        refusal: Refusal,
+    },
+    /// The log gives no records.
+    #[error("the log cannot be used")]
+    Log(#[from] LogError),
+    /// Reading the log failed after some records.
+    #[error("{}: reading failed after {records} records: {reason}", path.display())]
+    LogBroken {
+        /// The log.
+        path: PathBuf,
+        /// How many records were read.
+        records: u64,
+        /// What the system says.
+        reason: String,
+    },
+    /// The results cannot be written.
+    #[error("the results cannot be written")]
+    Output {
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What the process leaves with.
+    pub fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Usage(_)) { 2 } else { 1 }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Usage(_) => "see --help".into(),
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "check the path".into()
+            }
+            Self::Read { .. } => "check the path and its permissions".into(),
+            Self::Write { .. } => "check the folder, its permissions and the free space".into(),
+            Self::Folder { .. } => "check the path, or make the folder".into(),
+            Self::Exists { .. } => "move it away first, or choose another folder".into(),
+            Self::Rules { .. } => "mend the rules; no file was written".into(),
+            Self::Key { .. } => {
+                "give a file that `sakerctl content keygen` made: NAME.key signs, NAME.pub verifies"
+                    .into()
+            }
+            Self::Keys { .. } => "give each key once, and at most 12".into(),
+            Self::Sign { source, .. } => return source.help().map(|help| help.to_string()),
+            Self::Refused { refusal, .. } => format!(
+                "whose fault: the {}'s. Remedy: {}",
+                refusal.fault().name(),
+                refusal.code.remedy()
+            ),
+            Self::Log(error) => error.remedy().into(),
+            Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),
+            Self::NoKey { .. } | Self::Output { .. } => return None,
+        })
+    }
+}
+
+impl Diagnostic for Error {
+    fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
+        self.remedy()
+            .map(|remedy| Box::new(remedy) as Box<dyn fmt::Display>)
+    }
+
+    fn related(&self) -> Option<Box<dyn Iterator<Item = &dyn Diagnostic> + '_>> {
+        match self {
+            Self::Rules { errors } => Some(Box::new(
+                errors.iter().map(|error| error as &dyn Diagnostic),
+            )),
+            _ => None,
+        }
+    }
+}
+
+struct Faults(usize);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("the rules have a fault"),
+            count => write!(f, "the rules have {count} faults"),
+        }
+    }
+}
