@@ -112,6 +112,12 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// A number of things: `1 rule`, `2 rules`.
+pub fn count(number: u64, thing: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{ending}")
+}
+
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -8,7 +8,7 @@ use channel_format::frame::Header;
 
 use crate::content::{say, time};
 use crate::files::{self, Existing, Readers};
-use crate::{Error, cli};
+use crate::{Error, cli, report};
 
 /// Arguments of `build`.
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     files::write(&path, &bytes, Existing::Replace, Readers::All)?;
     let count = Header::parse(&bytes).map_or(0, |header| header.rule_count);
     cli::note(format_args!(
-        "{count} rules, {} bytes, not signed yet",
+        "{}, {} bytes, not signed yet",
+        report::count(count.into(), "rule"),
         bytes.len()
     ));
     say!(out, "{}", path.display())

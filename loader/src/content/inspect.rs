@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::content::raw::{self, RawHeader};
 use crate::content::{say, time, unverified};
-use crate::report::{hex, printable};
+use crate::report::{count, hex, printable};
 use crate::{Error, files};
 
 /// Arguments of `inspect`.
@@ -319,6 +319,7 @@ fn print_header(
         )?;
     }
     match inspection.self_test {
+        Some(true) if header.steps_per_load == 0 => row(out, "examples", "none"),
         Some(true) => row(out, "examples", "pass"),
         Some(false) => row(out, "examples", "FAIL"),
         None => Ok(()),
@@ -326,7 +327,7 @@ fn print_header(
 }
 
 fn print_rules(rules: &[RuleReport], out: &mut dyn Write) -> Result<(), Error> {
-    say!(out, "{} rules", rules.len())?;
+    say!(out, "{}", count(rules.len() as u64, "rule"))?;
     for rule in rules {
         let blocks = match rule.blocks[..] {
             [] => String::new(),

@@ -7,7 +7,7 @@ use pipe_log::{PipeEvent, RecordError};
 
 use crate::Error;
 use crate::content::say;
-use crate::report::printable;
+use crate::report::{count, printable};
 
 /// Most images that are named for one rule.
 const MAX_IMAGES: usize = 3;
@@ -103,16 +103,18 @@ impl Summary {
         let events = self.records - self.other_events - self.unreadable;
         say!(
             out,
-            "{} records: {events} pipe events, {} of other kinds, {} unreadable",
-            self.records,
+            "{}: {}, {} of other kinds, {} unreadable",
+            count(self.records, "record"),
+            count(events, "pipe event"),
             self.other_events,
             self.unreadable
         )?;
         let hit = self.rules.values().filter(|rule| rule.hits > 0).count();
         say!(
             out,
-            "{} events matched; {hit} of {rule_count} rules matched",
-            self.matched
+            "{} matched; {hit} of {} matched",
+            count(self.matched, "event"),
+            count(rule_count.into(), "rule")
         )?;
 
         let mut rules: Vec<_> = self.rules.iter().collect();

@@ -12,7 +12,7 @@ use channel_format::ruleset::Ruleset;
 use channel_format::schema::SensorProfile;
 
 use crate::content::{keys, say, time};
-use crate::{Error, cli, files};
+use crate::{Error, cli, files, report};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
@@ -44,11 +44,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     say!(out, "{}: good", args.file.display())?;
     say!(
         out,
-        "channel {}, epoch {}, sequence {}; {} rules; signed by {}, which may {}block",
+        "channel {}, epoch {}, sequence {}; {}; signed by {}, which may {}block",
         header.channel,
         header.epoch,
         header.sequence,
-        header.rule_count,
+        report::count(header.rule_count.into(), "rule"),
         accepted.signer,
         if accepted.may_block { "" } else { "not " },
     )
