@@ -154,3 +154,59 @@ fn check(
         );
     }
 }
+
+/// Some 1,400 events of real machines, where the workspace has them beside it.
+#[test]
+fn real_events_are_judged_as_the_reference_judges_them() {
+    let log = common::root().join("../shared/data/sysmon-pipe-events.jsonl");
+    let Ok(log) = std::fs::read_to_string(log) else {
+        return;
+    };
+    let rules = load_rules(&[content_folder()]).unwrap();
+    let mut file = build(&rules, &OPTIONS).unwrap();
+    sign(&mut file, &test_key()).unwrap();
+    let ruleset = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap();
+    let mut matched = vec![0; rules.len()];
+    for line in log.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| {
+            event[name]
+                .as_str()
+                .unwrap_or("")
+                .replace("<Anonymous Pipe>", "")
+        };
+        let pipe: Vec<u16> = text("PipeName").encode_utf16().collect();
+        let image: Vec<u16> = text("Image").encode_utf16().collect();
+        let mut inputs = Inputs::unknown();
+        inputs.set(
+            Field::Operation,
+            Input::Number(event["EventID"].as_u64().unwrap() - 16),
+        );
+        inputs.set(Field::PipeName, Input::Text(&pipe));
+        inputs.set(Field::ImagePath, Input::Text(&image));
+        let name = image
+            .rsplit(|unit| *unit == u16::from(b'\\'))
+            .next()
+            .unwrap();
+        inputs.set(Field::ImageName, Input::Text(name));
+        let mut truths = vec![Truth::False; rules.len()];
+        ruleset.evaluate(&inputs, &mut |index, truth| truths[index as usize] = truth);
+        for (index, truth) in truths.iter().enumerate() {
+            let id = ruleset.rule(index as u32).unwrap().id;
+            let rule = rules.iter().find(|rule| rule.id == id).unwrap();
+            assert_eq!(
+                naive::judge(rule, &inputs),
+                *truth,
+                "{} for {line}",
+                rule.title
+            );
+            matched[index] += usize::from(*truth == Truth::True);
+        }
+    }
+    let hit = matched.iter().filter(|count| **count > 0).count();
+    assert!(hit >= 6, "the demonstration shows something: {matched:?}");
+    assert!(
+        matched.iter().sum::<usize>() < 100,
+        "and not on every event: {matched:?}"
+    );
+}

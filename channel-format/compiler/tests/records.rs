@@ -162,6 +162,65 @@ fn records_are_checked_one_by_one() {
     refused(Examples, 9, &[1], Code::BadExample);
 }
 
+/// The golden file with another content of one section, and everything around it made to fit.
+fn with_section(kind: SectionKind, content: &[u8]) -> Vec<u8> {
+    let golden = golden();
+    let header = Header::parse(&golden).unwrap();
+    let mut file = golden[..1024].to_vec();
+    for (place, section) in header.sections.iter().enumerate() {
+        let range = section.offset as usize..(section.offset + section.length) as usize;
+        let bytes = if section.kind == kind.number() {
+            content
+        } else {
+            &golden[range]
+        };
+        file.resize(file.len().next_multiple_of(8), 0);
+        let entry = 160 + place * 16;
+        let offset = (file.len() as u32).to_le_bytes();
+        file[entry + 8..entry + 12].copy_from_slice(&offset);
+        file[entry + 12..entry + 16].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
+        file.extend(bytes);
+    }
+    let length = (file.len() as u64).to_le_bytes();
+    file[16..24].copy_from_slice(&length);
+    resign(&mut file, &test_key()).unwrap();
+    file
+}
+
+#[test]
+fn every_section_is_refused_when_cut_at_any_byte() {
+    let golden = golden();
+    for kind in SectionKind::ALL {
+        let start = start(kind);
+        let header = Header::parse(&golden).unwrap();
+        let length = header.sections[usize::from(kind.number()) - 1].length as usize;
+        let section = &golden[start..start + length];
+        assert!(
+            open(
+                &with_section(kind, section),
+                &test_key(),
+                &SensorProfile::CURRENT
+            )
+            .is_ok()
+        );
+        let longer = [section, &[0; 40]].concat();
+        for (what, content) in (0..length)
+            .map(|cut| (cut, &section[..cut]))
+            .chain([(length + 40, longer.as_slice())])
+        {
+            let file = with_section(kind, content);
+            let opened = open(&file, &test_key(), &SensorProfile::CURRENT);
+            // Texts may be longer than what refers to them, and fewer examples are still examples.
+            let lax = match kind {
+                SectionKind::Text => what > length,
+                SectionKind::Examples => opened.as_ref().is_ok_and(|r| r.self_test().is_ok()),
+                _ => false,
+            };
+            assert!(opened.is_err() || lax, "{kind:?} of {what} bytes");
+        }
+    }
+}
+
 #[test]
 fn an_example_that_fails_is_found_by_the_self_test_and_not_signed() {
     let mut file = golden();
