@@ -18,7 +18,7 @@ use channel_format::schema::SensorProfile;
 use driver_abi::RefusalNote;
 use driver_core::Position;
 use driver_core::drives::{DriveTable, LETTERS, MAX_DEVICE_UNITS};
-use driver_core::inbox::{Candidate, Ignored, Scan, Stamp};
+use driver_core::inbox::{Candidate, Ignored, Scan, Stamp, refusal_after, worse_refusal};
 use driver_core::journal::{self, BodyId, JOURNAL_LEN, Journal};
 use driver_core::merit::Trial;
 use driver_core::slots::{BOOT_ORDER, PROMOTION, Slot};
@@ -28,11 +28,14 @@ use crate::ffi::objects;
 use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::ffi::start::Service;
 use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{ThreadMain, now};
+use crate::ffi::sync::{SECOND, ThreadMain, now};
 use crate::sensor::{Active, Sensor};
 
 /// The channel this sensor takes its rules from.
 const CHANNEL: u32 = 291;
+/// Tries to load good content before what cannot be read is passed over, and the time between two.
+const BOOT_TRIES: u32 = 5;
+const BOOT_RETRY: u64 = SECOND;
 /// Where the kernel puts directory entries: some dozens at a time.
 const LISTING_BYTES: usize = 8 * 1024;
 
@@ -98,7 +101,11 @@ impl ThreadMain for Worker {
                 desk.tick(sensor);
             }
             sensor.settle();
-            sensor.wake_worker.wait(sensor.settings.poll);
+            let poll = sensor.settings.poll;
+            let booted = desk.as_ref().is_some_and(|desk| desk.booted);
+            sensor
+                .wake_worker
+                .wait(if booted { poll } else { poll.min(BOOT_RETRY) });
         }
     }
 }
@@ -110,7 +117,10 @@ struct Desk {
     /// Known once the state folder could be read.
     journal: Option<Journal>,
     booted: bool,
+    boot_tries: u32,
     trial: Option<Trial>,
+    /// The slot of content on trial holds what is in force, and nothing else.
+    trial_saved: bool,
 }
 
 impl Desk {
@@ -120,7 +130,9 @@ impl Desk {
             ignored: Ignored::NONE,
             journal: None,
             booted: false,
+            boot_tries: 0,
             trial: None,
+            trial_saved: false,
         })
     }
 
@@ -130,36 +142,56 @@ impl Desk {
         let state = Directory::open_or_create(&sensor.settings.state);
         sensor.content.lock().state_usable = state.is_ok();
         if let Ok(state) = state {
-            self.recall(&state);
             self.boot(sensor, &state);
+            if !self.booted {
+                // Until good content has had its chance, nothing is newer than it or on trial.
+                return;
+            }
             self.promote(sensor, &state);
-            self.look(sensor, &state);
+            match self.recall(&state) {
+                Ok(()) => self.look(sensor, &state),
+                Err(_) => sensor.content.lock().state_usable = false,
+            }
         }
     }
 
     /// Reads the journal once. A try it shows as open never ended: its body is struck out. That is
     /// written when the next try is, so that a boot writes nothing.
-    fn recall(&mut self, state: &Directory) {
-        if self.journal.is_none() {
-            let [first, second] = journal::FILE_NAMES.map(|name| read_copy(state, name));
-            let found = Journal::read(&first, &second);
+    ///
+    /// A mark of this session that could not be taken back when its try ended is taken back now.
+    ///
+    /// # Errors
+    /// The kernel's reason. Nothing may be tried then: a copy that could not be read now may be the
+    /// newer one.
+    fn recall(&mut self, state: &Directory) -> Result<()> {
+        let Some(journal) = self.journal else {
+            let [first, second] = journal::FILE_NAMES;
+            let found = Journal::read(&read_copy(state, first)?, &read_copy(state, second)?);
             self.journal = Some(found.settle().unwrap_or(found));
+            return Ok(());
+        };
+        if journal.is_open() {
+            self.write_journal(state, journal.end())?;
         }
+        Ok(())
     }
 
     /// Puts good content into force, once, from its slots alone.
     fn boot(&mut self, sensor: &Sensor, state: &Directory) {
-        if self.booted || sensor.anchor.is_err() {
+        if self.booted {
             return;
         }
+        self.boot_tries = self.boot_tries.saturating_add(1);
         for slot in BOOT_ORDER {
             match self.load_slot(sensor, state, slot) {
-                Ok(()) => {
-                    self.booted = true;
+                Ok(()) => break,
+                // The volume may not be ready, or memory be short: look again, but not for ever,
+                // since a bad sector must not keep the next slot from serving.
+                Err(Failure::Host(status))
+                    if status != NtStatus::NOT_FOUND && self.boot_tries < BOOT_TRIES =>
+                {
                     return;
                 }
-                // The volume may not be there yet, or memory be short: look again later.
-                Err(Failure::Host(status)) if status != NtStatus::NOT_FOUND => return,
                 Err(_) => {}
             }
         }
@@ -175,6 +207,9 @@ impl Desk {
         let mut name = [0; SLOT_UNITS];
         let file = state.open_file(ascii(slot.file_name(), &mut name))?;
         let (signed, bytes) = self.read_header(sensor, &file)?;
+        if signed.header.channel != CHANNEL {
+            return Err(Failure::NotNewer);
+        }
         let rules = self.read_rules(signed, &file, bytes)?;
         sensor.active.publish(Active {
             rules,
@@ -192,8 +227,12 @@ impl Desk {
             .and_then(|inbox| self.scan(sensor, inbox));
         {
             let mut facts = sensor.content.lock();
-            facts.inbox_readable = scan.is_ok();
+            // A folder too full to be seen whole may hold newer content that is not seen.
+            facts.inbox_readable = scan.as_ref().is_ok_and(|scan| !scan.is_over());
             facts.scans = facts.scans.saturating_add(1);
+            if scan.as_ref().is_ok_and(|scan| !scan.refusal_stands()) {
+                facts.refusal = RefusalNote::default();
+            }
         }
         let (Ok(inbox), Ok(scan)) = (inbox, scan) else {
             return;
@@ -211,7 +250,8 @@ impl Desk {
     }
 
     fn scan(&mut self, sensor: &Sensor, inbox: &Directory) -> Result<Scan> {
-        let mut scan = Scan::new(CHANNEL, position_in_force(sensor));
+        let refused = sensor.content.lock().refusal;
+        let mut scan = Scan::new(CHANNEL, position_in_force(sensor), &refused);
         let Self {
             listing, ignored, ..
         } = self;
@@ -221,7 +261,8 @@ impl Desk {
                 size: entry.size,
                 changed: entry.changed,
             };
-            entry.unusual || scan.offer(entry.name, stamp, ignored)
+            let name = if entry.unusual { &[] } else { entry.name };
+            scan.offer(name, stamp, ignored)
         })?;
         Ok(scan)
     }
@@ -253,9 +294,11 @@ impl Desk {
             return Err(Failure::Struck);
         }
         // From here on the body is read. Should that bring the machine down, the mark says so.
-        let journal = self.write_journal(state, journal.begin(body))?;
+        let journal = self
+            .write_journal(state, journal.begin(body))
+            .inspect_err(|_| sensor.content.lock().state_usable = false)?;
         let outcome = self.accept(sensor, state, signed, &file, bytes);
-        // A mark that cannot be taken back costs this body its next try, nothing more.
+        // A mark that cannot be taken back now is taken back at the next look.
         let _ = self.write_journal(state, journal.end());
         outcome
     }
@@ -270,6 +313,8 @@ impl Desk {
     ) -> core::result::Result<(), Failure> {
         let rules = self.read_rules(signed, file, bytes)?;
         rules.self_test()?;
+        // From here on the slot is no longer that of the content in force, should that be on trial.
+        self.trial_saved = false;
         let mut slot = [0; SLOT_UNITS];
         state.write_file(ascii(Slot::Trial.file_name(), &mut slot), rules.bytes())?;
         sensor.active.publish(Active {
@@ -280,11 +325,12 @@ impl Desk {
             now(),
             sensor.counters.events.load(Ordering::Relaxed),
         ));
+        self.trial_saved = true;
         Ok(())
     }
 
-    /// Reads the file's header and checks its signatures. The memory is the whole file's, so that
-    /// its bytes are read once and never moved.
+    /// Reads the file's header and checks its signatures. The memory returned has room for the
+    /// whole file and begins with the header; only a signed file is given that much.
     fn read_header(
         &self,
         sensor: &Sensor,
@@ -296,10 +342,13 @@ impl Desk {
         let size = size
             .and_then(|size| usize::try_from(size).ok())
             .ok_or(NtStatus::WRONG_TYPE)?;
+        let mut head = PoolSlice::zeroed(size.min(HEADER_LEN), Tag::Content)?;
+        file.read(0, &mut head)?;
+        let signed = frame::verify(&head, anchor)?;
         let mut bytes = PoolSlice::zeroed(size, Tag::Content)?;
-        let head = bytes.len().min(HEADER_LEN);
-        file.read(0, bytes.get_mut(..head).unwrap_or(&mut []))?;
-        let signed = frame::verify(bytes.get(..head).unwrap_or(&[]), anchor)?;
+        for (to, from) in bytes.iter_mut().zip(head.iter()) {
+            *to = *from;
+        }
         Ok((signed, bytes))
     }
 
@@ -324,6 +373,18 @@ impl Desk {
         if !self.trial.is_some_and(|trial| trial.is_good(now(), events)) {
             return;
         }
+        if !self.trial_saved {
+            let mut name = [0; SLOT_UNITS];
+            let name = ascii(Slot::Trial.file_name(), &mut name);
+            let saved = sensor
+                .active
+                .read(|active| state.write_file(name, active.rules.bytes()));
+            if saved != Some(Ok(())) {
+                sensor.content.lock().state_usable = false;
+                return;
+            }
+            self.trial_saved = true;
+        }
         for (from, to) in PROMOTION {
             let (mut old, mut new) = ([0; SLOT_UNITS], [0; SLOT_UNITS]);
             let renamed = state.rename(
@@ -334,13 +395,16 @@ impl Desk {
             match renamed {
                 Ok(()) => {}
                 Err(NtStatus::NOT_FOUND) if missing_is_fine => {}
-                Err(_) => {
+                Err(status) => {
+                    // A slot that is gone is written again.
+                    self.trial_saved = status != NtStatus::NOT_FOUND;
                     sensor.content.lock().state_usable = false;
                     return;
                 }
             }
         }
         self.trial = None;
+        self.trial_saved = false;
         sensor
             .active
             .read(|active| active.good.store(true, Ordering::Release));
@@ -358,37 +422,43 @@ impl Desk {
             sequence: candidate.name.sequence,
             ..RefusalNote::default()
         };
-        match outcome {
+        let note = match outcome {
             Ok(()) => {
                 facts.accepted = facts.accepted.saturating_add(1);
-                facts.refusal = RefusalNote::default();
+                facts.refusal = refusal_after(&facts.refusal, candidate.position());
+                return;
             }
-            Err(Failure::Refused(refusal)) => {
-                facts.refused = facts.refused.saturating_add(1);
-                facts.refusal = RefusalNote {
-                    code: refusal.code.number(),
-                    offset: refusal.offset,
-                    expected: refusal.expected,
-                    found: refusal.found,
-                    ..note
-                };
+            Err(Failure::NotNewer) => {
                 self.ignored.insert(candidate.stamp);
+                if (facts.refusal.epoch, facts.refusal.sequence) == (note.epoch, note.sequence) {
+                    facts.refusal = RefusalNote::default();
+                }
+                return;
             }
-            Err(Failure::Host(status)) => {
-                facts.refusal = RefusalNote {
-                    host_status: status.number(),
-                    ..note
-                };
-            }
-            Err(Failure::Struck) => {
-                facts.refused = facts.refused.saturating_add(1);
-                facts.refusal = RefusalNote {
-                    host_status: STRUCK,
-                    ..note
-                };
-                self.ignored.insert(candidate.stamp);
-            }
-            Err(Failure::NotNewer) => self.ignored.insert(candidate.stamp),
+            Err(Failure::Refused(refusal)) => RefusalNote {
+                code: refusal.code.number(),
+                offset: refusal.offset,
+                expected: refusal.expected,
+                found: refusal.found,
+                ..note
+            },
+            Err(Failure::Host(status)) => RefusalNote {
+                host_status: status.number(),
+                ..note
+            },
+            Err(Failure::Struck) => RefusalNote {
+                host_status: STRUCK,
+                ..note
+            },
+        };
+        facts.refusal = worse_refusal(&facts.refusal, &note);
+        // What the host could not do is tried again, except with a kind of file that is not read:
+        // that changes only with its stamp, and keeps its place from others meanwhile.
+        let again =
+            matches!(outcome, Err(Failure::Host(status)) if *status != NtStatus::WRONG_TYPE);
+        if !again {
+            facts.refused = facts.refused.saturating_add(1);
+            self.ignored.insert(candidate.stamp);
         }
     }
 
@@ -419,17 +489,20 @@ fn position_in_force(sensor: &Sensor) -> Option<Position> {
     })
 }
 
-/// One copy of the journal; what cannot be read is no copy.
-fn read_copy(state: &Directory, name: &str) -> [u8; JOURNAL_LEN] {
+/// One copy of the journal; one that is not there or too short is none.
+///
+/// # Errors
+/// The kernel's reason when the copy could not be read.
+fn read_copy(state: &Directory, name: &str) -> Result<[u8; JOURNAL_LEN]> {
     let mut units = [0; SLOT_UNITS];
     let mut bytes = [0; JOURNAL_LEN];
     let read = state
         .open_file(ascii(name, &mut units))
         .and_then(|file| file.read(0, &mut bytes));
-    if read.is_ok() {
-        bytes
-    } else {
-        [0; JOURNAL_LEN]
+    match read {
+        Ok(()) => Ok(bytes),
+        Err(NtStatus::NOT_FOUND | NtStatus::END_OF_FILE) => Ok([0; JOURNAL_LEN]),
+        Err(status) => Err(status),
     }
 }
 

@@ -9,12 +9,13 @@ use driver_abi::{EventRecord, Hit, MAX_HITS, Verdict};
 use driver_core::judge::{self, judge};
 
 use crate::ffi::flt::{Decision, PipeCreate};
+use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::sync::now;
 use crate::pipe_event::PipeEvent;
 use crate::sensor::{Active, Sensor};
 
-/// Records one event may fill; rules beyond them are counted and not named.
-const MAX_RECORDS: u32 = 64;
+/// Rules named of one event, over all its records; those beyond are only counted.
+const MAX_TOLD: usize = 64 * MAX_HITS;
 
 /// The pre-operation of both creates.
 pub fn pre_create(sensor: &Sensor, create: &PipeCreate<'_>) -> Decision {
@@ -73,14 +74,8 @@ fn judge_event(
             matched: outcome.matched,
             unknown: outcome.unknown,
         };
-        tell(sensor, event, &told, &mut |each| {
-            active.rules.evaluate(&inputs, &mut |rule, truth| {
-                each(Hit {
-                    rule,
-                    unknown: truth == Truth::Unknown,
-                });
-            });
-        });
+        let hits = hits(active, &inputs, told.matched.saturating_add(told.unknown));
+        tell(sensor, event, &told, hits.as_deref().unwrap_or(&[]));
     }
     verdict
 }
@@ -96,13 +91,31 @@ fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
             matched: 0,
             unknown: 0,
         };
-        tell(sensor, event, &told, &mut |_each| {});
+        tell(sensor, event, &told, &[]);
     }
     verdict
 }
 
-/// Calls what it is given for each rule that did not come out false, in order.
-type Hits<'h> = dyn FnMut(&mut dyn FnMut(Hit)) + 'h;
+/// The rules that did not come out false, in order. They are not kept while judging, which would
+/// need room on the stack for every rule; few events have any, and those are judged once more.
+/// Without memory none are named; the records still count them.
+fn hits(active: &Active, inputs: &Inputs<'_>, total: u32) -> Option<PoolSlice<Hit>> {
+    let total = usize::try_from(total).unwrap_or(usize::MAX).min(MAX_TOLD);
+    if total == 0 {
+        return None;
+    }
+    let mut hits = PoolSlice::new(total, Tag::Events, Hit::default).ok()?;
+    let mut free = hits.iter_mut();
+    active.rules.evaluate(inputs, &mut |rule, truth| {
+        if let Some(hit) = free.next() {
+            *hit = Hit {
+                rule,
+                unknown: truth == Truth::Unknown,
+            };
+        }
+    });
+    Some(hits)
+}
 
 /// What every record of an event says.
 struct Told {
@@ -113,30 +126,23 @@ struct Told {
     unknown: u32,
 }
 
-/// Queues the event's records. The hits are not kept while judging, which would need room on the
-/// stack for every rule; each record evaluates again and takes its share. Few events have any hit,
-/// and almost none more than one record's.
-fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &mut Hits<'_>) {
-    let total = told.matched.saturating_add(told.unknown);
-    let share = u32::try_from(MAX_HITS).unwrap_or(1);
-    for record_number in 0..MAX_RECORDS {
-        let first = record_number.saturating_mul(share);
-        let more = first.saturating_add(share) < total;
-        let last = !more || record_number.saturating_add(1) == MAX_RECORDS;
+/// Queues the event's records. Nothing is evaluated while the queue is held: other callbacks wait
+/// for it.
+fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &[Hit]) {
+    let mut rest = hits;
+    loop {
+        let (share, later) = rest.split_at_checked(MAX_HITS).unwrap_or((rest, &[]));
         let queued = sensor.outbox.queue(|record| {
             fill(record, event, told);
-            record.more = !last;
-            let mut skip = first;
-            hits(&mut |hit| match skip.checked_sub(1) {
-                Some(fewer) => skip = fewer,
-                None => {
-                    record.add_hit(hit);
-                }
-            });
+            record.more = !later.is_empty();
+            for hit in share {
+                record.add_hit(*hit);
+            }
         });
-        if last || !queued {
+        if later.is_empty() || !queued {
             break;
         }
+        rest = later;
     }
     sensor.outbox.wake.set();
 }

@@ -250,8 +250,8 @@ impl Service for Sensor {
         self.outbox.tell_status();
     }
 
-    fn on_connect(&self, hello: &[u8]) -> Result<()> {
-        self.outbox.connect(hello)
+    fn on_connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()> {
+        self.outbox.connect(hello, open_line)
     }
 
     fn on_disconnect(&self) {
@@ -259,6 +259,8 @@ impl Service for Sensor {
     }
 
     fn on_boot_devices_ready(&self) {
+        // What the worker settled before files could be opened is forgotten: it says nothing.
+        self.content_settled.wait(0);
         self.wake_worker.set();
         self.content_settled.wait(BOOT_PATIENCE);
     }

@@ -47,14 +47,15 @@ impl Outbox {
         })
     }
 
-    /// A client connects.
+    /// A client connects. `open_line` is called once it is welcome, before anything is sent.
     ///
     /// # Errors
     /// `INVALID_PARAMETER` when it speaks another protocol.
-    pub fn connect(&self, hello: &[u8]) -> Result<()> {
+    pub fn connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()> {
         let hello = Hello::decode(hello).map_err(|_| NtStatus::INVALID_PARAMETER)?;
         // What waited for the last client is not this one's.
         self.ring.lock().clear();
+        open_line();
         self.interest
             .store(level(hello.interest), Ordering::Release);
         self.tell_status();

@@ -114,8 +114,10 @@ impl<const N: usize> Text<N> {
 
     /// Copies as much of `units` as fits and remembers the full length.
     pub fn set(&mut self, units: &[u16]) {
-        for (to, from) in self.units.iter_mut().zip(units) {
-            *to = *from;
+        // What the record held before is another event's, and goes to nobody.
+        let mut from = units.iter();
+        for to in &mut self.units {
+            *to = from.next().copied().unwrap_or(0);
         }
         self.full = u16::try_from(units.len()).unwrap_or(u16::MAX);
         self.kept = u16::try_from(units.len().min(N)).unwrap_or(u16::MAX);
@@ -231,6 +233,7 @@ impl EventRecord {
 
     /// Forgets the rules named so far.
     pub const fn clear_hits(&mut self) {
+        self.hits = [Hit::EMPTY; MAX_HITS];
         self.hit_count = 0;
     }
 

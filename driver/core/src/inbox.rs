@@ -5,6 +5,7 @@
 //! of thousands of files costs no more than a folder of a few hundred.
 
 use channel_format::name::ChannelName;
+use driver_abi::RefusalNote;
 
 use crate::Position;
 
@@ -50,22 +51,28 @@ impl Candidate {
 pub struct Scan {
     channel: u32,
     above: Option<Position>,
+    refused: Option<Position>,
+    still_there: bool,
     entries: u32,
     kept: [Option<Candidate>; MAX_CANDIDATES],
 }
 
 impl Scan {
-    /// A look for files of `channel` that are newer than `above`.
-    pub const fn new(channel: u32, above: Option<Position>) -> Self {
+    /// A look for files of `channel` that are newer than `above`, and for the one that was
+    /// `refused` before.
+    pub const fn new(channel: u32, above: Option<Position>, refused: &RefusalNote) -> Self {
         Self {
             channel,
             above,
+            refused: refused_position(refused),
+            still_there: false,
             entries: 0,
             kept: [None; MAX_CANDIDATES],
         }
     }
 
-    /// Considers one directory entry. False once enough have been seen and the scan should end.
+    /// Considers one directory entry; one that is no plain file has no name here. False once
+    /// enough have been seen and the scan should end.
     pub fn offer(&mut self, name: &[u16], stamp: Stamp, ignored: &Ignored) -> bool {
         if self.entries >= MAX_ENTRIES {
             return false;
@@ -74,8 +81,11 @@ impl Scan {
         if let Some(name) = ChannelName::parse_utf16(name) {
             let candidate = Candidate { name, stamp };
             let newer = self.above.is_none_or(|above| candidate.position() > above);
-            if name.channel == self.channel && newer && !ignored.contains(&stamp) {
-                self.keep(candidate);
+            if name.channel == self.channel && newer {
+                self.still_there |= self.refused == Some(candidate.position());
+                if !ignored.contains(&stamp) {
+                    self.keep(candidate);
+                }
             }
         }
         true
@@ -89,6 +99,12 @@ impl Scan {
     /// True when there was more in the folder than a scan looks at.
     pub const fn is_over(&self) -> bool {
         self.entries >= MAX_ENTRIES
+    }
+
+    /// True when the file that was refused before is still newer than what is in force and was not
+    /// taken away; also when the scan could not see all.
+    pub const fn refusal_stands(&self) -> bool {
+        self.still_there || self.is_over()
     }
 
     /// Inserts into the sorted list; the oldest falls off its end.
@@ -105,6 +121,35 @@ impl Scan {
             }
         }
     }
+}
+
+/// The refusal to tell after `new`: the newer file's, since that is what is missing.
+pub fn worse_refusal(standing: &RefusalNote, new: &RefusalNote) -> RefusalNote {
+    if refused_position(standing) > refused_position(new) {
+        *standing
+    } else {
+        *new
+    }
+}
+
+/// The refusal to tell once the file at `accepted` is in force: one of a newer file still stands.
+pub fn refusal_after(standing: &RefusalNote, accepted: Position) -> RefusalNote {
+    if refused_position(standing) > Some(accepted) {
+        *standing
+    } else {
+        RefusalNote::default()
+    }
+}
+
+/// Where the name of the refused file puts it; `None` when nothing is refused.
+const fn refused_position(note: &RefusalNote) -> Option<Position> {
+    if note.code == 0 && note.host_status == 0 {
+        return None;
+    }
+    Some(Position {
+        epoch: note.epoch,
+        sequence: note.sequence,
+    })
 }
 
 /// Files that were read once and need not be read again until they change.
@@ -169,7 +214,7 @@ mod tests {
             above in prop::option::of((0_u32..3, 0_u32..40)),
         ) {
             let above = above.map(|(epoch, sequence)| Position { epoch, sequence });
-            let mut scan = Scan::new(291, above);
+            let mut scan = Scan::new(291, above, &RefusalNote::default());
             for (epoch, sequence) in &files {
                 prop_assert!(scan.offer(&name(291, *epoch, *sequence), Stamp::default(), &Ignored::NONE));
             }
@@ -186,9 +231,66 @@ mod tests {
         }
     }
 
+    fn refusal(sequence: u32) -> RefusalNote {
+        RefusalNote {
+            code: 25,
+            epoch: 1,
+            sequence,
+            ..RefusalNote::default()
+        }
+    }
+
+    const fn at(sequence: u32) -> Position {
+        Position { epoch: 1, sequence }
+    }
+
+    #[test]
+    fn an_older_file_accepted_does_not_hide_a_newer_one_refused() {
+        assert_eq!(refusal_after(&refusal(12), at(11)), refusal(12));
+        assert_eq!(refusal_after(&refusal(12), at(12)), RefusalNote::default());
+        assert_eq!(refusal_after(&refusal(12), at(13)), RefusalNote::default());
+        assert_eq!(
+            refusal_after(&RefusalNote::default(), at(0)),
+            RefusalNote::default()
+        );
+    }
+
+    #[test]
+    fn the_newest_refusal_is_told() {
+        assert_eq!(worse_refusal(&refusal(12), &refusal(11)), refusal(12));
+        assert_eq!(worse_refusal(&refusal(11), &refusal(12)), refusal(12));
+        assert_eq!(
+            worse_refusal(&RefusalNote::default(), &refusal(0)),
+            refusal(0)
+        );
+        let again = RefusalNote {
+            code: 1,
+            ..refusal(12)
+        };
+        assert_eq!(worse_refusal(&refusal(12), &again), again);
+    }
+
+    #[test]
+    fn a_refusal_stands_while_its_file_does() {
+        let stamp = Stamp::default();
+        let mut ignored = Ignored::NONE;
+        ignored.insert(stamp);
+        let scan = |above, files: &[u32]| {
+            let mut scan = Scan::new(291, above, &refusal(12));
+            for sequence in files {
+                assert!(scan.offer(&name(291, 1, *sequence), stamp, &ignored));
+            }
+            scan.refusal_stands()
+        };
+        assert!(scan(None, &[11, 12]));
+        assert!(scan(Some(at(11)), &[12]));
+        assert!(!scan(Some(at(12)), &[12]));
+        assert!(!scan(None, &[11, 13]));
+    }
+
     #[test]
     fn other_channels_and_other_names_are_passed_over() {
-        let mut scan = Scan::new(291, None);
+        let mut scan = Scan::new(291, None, &RefusalNote::default());
         for other in [
             name(292, 1, 1),
             "readme.txt".encode_utf16().collect(),
@@ -208,7 +310,7 @@ mod tests {
         };
         let mut ignored = Ignored::NONE;
         ignored.insert(stamp);
-        let mut scan = Scan::new(291, None);
+        let mut scan = Scan::new(291, None, &RefusalNote::default());
         assert!(scan.offer(&name(291, 1, 1), stamp, &ignored));
         assert_eq!(positions(&scan), []);
         assert!(scan.offer(
@@ -239,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_scan_ends_after_so_many_entries() {
-        let mut scan = Scan::new(291, None);
+        let mut scan = Scan::new(291, None, &RefusalNote::default());
         for _ in 0..MAX_ENTRIES {
             assert!(scan.offer(&[], Stamp::default(), &Ignored::NONE));
         }

@@ -86,6 +86,10 @@ impl Journal {
 
     /// What a driver that starts makes of the journal: an open try means that the machine went
     /// down in it, so its body is struck out. `None` when there is nothing to settle.
+    ///
+    /// This is no record to write: it keeps the counter of the one on disk, so that the next
+    /// [`Self::begin`] is written beside that one and not over it. A write torn there would else
+    /// take the open mark with it.
     pub fn settle(mut self) -> Option<Self> {
         let body = self.open.take()?;
         if !self.is_struck(body) {
@@ -94,7 +98,7 @@ impl Journal {
                 *first = body;
             }
         }
-        Some(self.step())
+        Some(self)
     }
 
     /// True for a body that must not be tried.
@@ -257,6 +261,32 @@ mod tests {
             again.is_struck(body(2)),
             "striking twice must not push another out"
         );
+    }
+
+    #[test]
+    fn a_write_torn_after_settling_leaves_the_open_mark() {
+        let mut disk = Disk::default();
+        let mut journal = Journal::default();
+        for number in 1..4 {
+            let (begun, copy) = (journal.begin(body(number)), journal.next_copy());
+            disk.write(begun, copy, JOURNAL_LEN);
+            // The machine goes down here; the next start tries another body.
+            let settled = disk.journal().settle().unwrap();
+            let next = settled.begin(body(100));
+            for cut in 0..JOURNAL_LEN {
+                let mut torn = disk.clone();
+                torn.write(next, settled.next_copy(), cut);
+                let found = torn.journal().settle();
+                assert!(
+                    found.is_some_and(|found| found.is_struck(body(number))),
+                    "number {number} cut {cut}"
+                );
+            }
+            disk.write(next, settled.next_copy(), JOURNAL_LEN);
+            disk.write(next.end(), next.next_copy(), JOURNAL_LEN);
+            journal = disk.journal();
+            assert!(journal.is_struck(body(number)));
+        }
     }
 
     #[test]

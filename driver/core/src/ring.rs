@@ -106,12 +106,12 @@ mod tests {
         ) {
             let mut ring = Ring::new(vec![0_u32; room]);
             let mut model = VecDeque::new();
-            let mut dropped = 0;
+            let mut dropped = 0_u64;
             for (number, push) in (0..).zip(steps) {
                 if push {
                     let kept = ring.push(|slot: &mut u32| *slot = number);
                     prop_assert_eq!(kept, model.len() < room);
-                    if kept { model.push_back(number) } else { dropped += 1 }
+                    if kept { model.push_back(number) } else { dropped = dropped.wrapping_add(1) }
                 } else {
                     prop_assert_eq!(ring.pop(|slot: &mut u32| *slot), model.pop_front());
                 }

@@ -50,7 +50,8 @@ impl Directory {
     /// Opens the directory at an absolute NT path.
     ///
     /// # Errors
-    /// The kernel's reason; `NOT_FOUND` and its relatives early in a boot.
+    /// `WRONG_TYPE` for a reparse point; the kernel's reason otherwise: `NOT_FOUND` and its
+    /// relatives early in a boot.
     pub fn open(path: &[u16]) -> Result<Self> {
         Self::open_or(path, nt::FILE_OPEN)
     }
@@ -67,12 +68,24 @@ impl Directory {
         let handle = create(&Create {
             root: ptr::null_mut(),
             name: path,
-            access: nt::FILE_LIST_DIRECTORY | nt::FILE_TRAVERSE | nt::SYNCHRONIZE,
+            access: nt::FILE_LIST_DIRECTORY
+                | nt::FILE_TRAVERSE
+                | nt::FILE_READ_ATTRIBUTES
+                | nt::SYNCHRONIZE,
             share: nt::FILE_SHARE_READ | nt::FILE_SHARE_WRITE | nt::FILE_SHARE_DELETE,
             disposition,
             options: nt::FILE_DIRECTORY_FILE,
         })?;
-        Ok(Self { handle })
+        // A junction was opened itself, and is empty: its target's files would go missing unseen.
+        let directory = File { handle };
+        let tag: nt::FILE_ATTRIBUTE_TAG_INFORMATION =
+            directory.query(nt::_FILE_INFORMATION_CLASS::FileAttributeTagInformation)?;
+        if tag.FileAttributes & nt::FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+            return Err(NtStatus::WRONG_TYPE);
+        }
+        Ok(Self {
+            handle: directory.handle,
+        })
     }
 
     /// Calls `each` for the entries of the directory, in no particular order, until it returns
@@ -158,7 +171,9 @@ impl Directory {
                 access: nt::FILE_WRITE_DATA | nt::SYNCHRONIZE,
                 share: 0,
                 disposition: nt::FILE_OVERWRITE_IF,
-                options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_WRITE_THROUGH,
+                options: nt::FILE_NON_DIRECTORY_FILE
+                    | nt::FILE_WRITE_THROUGH
+                    | nt::FILE_COMPLETE_IF_OPLOCKED,
             })?,
         };
         file.write(bytes)?;
@@ -177,7 +192,7 @@ impl Directory {
                 access: nt::DELETE | nt::SYNCHRONIZE,
                 share: nt::FILE_SHARE_READ,
                 disposition: nt::FILE_OPEN,
-                options: nt::FILE_NON_DIRECTORY_FILE,
+                options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_COMPLETE_IF_OPLOCKED,
             })?,
         };
         file.rename(self, to)
@@ -255,7 +270,7 @@ impl File {
     fn query<T: Default>(&self, class: nt::FILE_INFORMATION_CLASS) -> Result<T> {
         let mut outcome = nt::IO_STATUS_BLOCK::default();
         let mut info = T::default();
-        // SAFETY: the file is open, and the structure is as long as the call is told; both callers
+        // SAFETY: the file is open, and the structure is as long as the call is told; all callers
         // pass the class that belongs to the structure; PASSIVE_LEVEL.
         check(unsafe {
             nt::ZwQueryInformationFile(
@@ -427,7 +442,7 @@ fn create(what: &Create<'_>) -> Result<Handle> {
     let options = what.options | nt::FILE_OPEN_REPARSE_POINT | nt::FILE_SYNCHRONOUS_IO_NONALERT;
     // SAFETY: all pointers are to locals that outlive the call, and the root handle is null or
     // open; PASSIVE_LEVEL with APCs enabled, on a thread of ours.
-    check(unsafe {
+    let status = unsafe {
         nt::ZwCreateFile(
             &raw mut handle,
             what.access,
@@ -441,6 +456,13 @@ fn create(what: &Create<'_>) -> Result<Handle> {
             ptr::null_mut(),
             0,
         )
-    })?;
-    Ok(Handle(handle))
+    };
+    check(status)?;
+    let handle = Handle(handle);
+    // A success code: the file is open, but somebody holds an oplock on it, and the next call would
+    // wait until he gives it up, if he ever does.
+    if status == nt::STATUS_OPLOCK_BREAK_IN_PROGRESS {
+        return Err(NtStatus::SHARING_VIOLATION);
+    }
+    Ok(handle)
 }

@@ -173,16 +173,11 @@ extern "C" fn connect<S: Service>(
         (Some(context), Ok(len)) => unsafe { slice::from_raw_parts(context.cast().as_ptr(), len) },
         _ => &[],
     };
-    // The client is known before the service is told, so that what it wants to send finds it.
-    service.line().client.store(client, Ordering::Release);
-    let accepted = service.on_connect(hello);
-    if accepted.is_err() {
-        service
-            .line()
-            .client
-            .store(ptr::null_mut(), Ordering::Release);
-    }
-    to_raw(accepted)
+    // Only a welcome client is known to the sender: the port of one that is refused goes without
+    // FltCloseClientPort, so nothing would keep a send from meeting it half gone.
+    to_raw(service.on_connect(hello, || {
+        service.line().client.store(client, Ordering::Release);
+    }))
 }
 
 /// PASSIVE_LEVEL. The client has closed its last handle, has died, or the filter is going.

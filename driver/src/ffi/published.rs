@@ -7,6 +7,7 @@
 //! tries again; the number of tries is bounded.
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
@@ -49,8 +50,9 @@ impl<T> Slot<T> {
 
     /// Waits until the last reader has left; from then on nobody can enter.
     fn run_down(&self) {
-        // SAFETY: PASSIVE_LEVEL, and the calling thread holds no reference of this slot: readers
-        // run a closure that is not given the `Published` to write to.
+        // SAFETY: the block is initialised nonpaged memory that lives as long as `self`;
+        // PASSIVE_LEVEL. A reader that published where it reads would wait for itself for ever, but
+        // would free nothing.
         unsafe { nt::ExWaitForRundownProtectionRelease(self.rundown.get()) };
         // SAFETY: the rundown has just completed; PASSIVE_LEVEL.
         unsafe { nt::ExRundownCompleted(self.rundown.get()) };
@@ -70,6 +72,25 @@ impl<T> Slot<T> {
             // out for good, and the slot is run down, so no reader borrows it.
             drop(unsafe { PoolBox::from_raw(value, tag) });
         }
+    }
+}
+
+/// Keeps the thread from being suspended. A reader's thread may belong to any process, and whoever
+/// suspended it while it holds a slot would keep the writer waiting for as long as he likes.
+struct CriticalRegion(PhantomData<*const ()>);
+
+impl CriticalRegion {
+    fn enter() -> Self {
+        // SAFETY: PASSIVE_LEVEL; left on the same thread, as the guard is not `Send`.
+        unsafe { nt::KeEnterCriticalRegion() };
+        Self(PhantomData)
+    }
+}
+
+impl Drop for CriticalRegion {
+    fn drop(&mut self) {
+        // SAFETY: this guard's making entered the region on this thread; PASSIVE_LEVEL.
+        unsafe { nt::KeLeaveCriticalRegion() };
     }
 }
 
@@ -96,8 +117,9 @@ impl<T: Send + Sync> Published<T> {
     }
 
     /// Runs `use_it` on the current value, which stays alive and unchanged meanwhile. `None` when
-    /// nothing is published. Never waits; `use_it` should not either.
+    /// nothing is published. Never waits; `use_it` should not either, and must not publish here.
     pub fn read<R>(&self, use_it: impl FnOnce(&T) -> R) -> Option<R> {
+        let _region = CriticalRegion::enter();
         for _ in 0..READ_TRIES {
             let generation = self.generation.load(Ordering::Acquire);
             let slot = self.slot(generation);

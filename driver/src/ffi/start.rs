@@ -21,11 +21,12 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision;
     /// The filter was attached to the named-pipe file system, or detached from it.
     fn on_attached(&self, attached: bool);
-    /// A client connects, with these words.
+    /// A client connects, with these words. One that is welcome can be sent to after `open_line`
+    /// has been called; one that is refused is never sent to.
     ///
     /// # Errors
-    /// Refuses the client.
-    fn on_connect(&self, hello: &[u8]) -> Result<()>;
+    /// Refuses the client; then `open_line` was not called.
+    fn on_connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()>;
     /// The client is gone.
     fn on_disconnect(&self);
     /// The boot drivers are started, so files can be opened.
@@ -58,9 +59,10 @@ impl<S> Global<S> {
         })
     }
 
-    /// The value, for callbacks of the kernel, threads of the driver and rungs of its ladder. Each of those has ended
-    /// before the guard is dropped: the guard is the last rung of the ladder down, below the
-    /// threads (joined), the port and the filter (unregistered, which waits for callbacks).
+    /// The value, for callbacks of the kernel, threads of the driver and rungs of its ladder. Each
+    /// of those has ended before the guard is dropped: the guard is the last rung of the ladder
+    /// down, below the threads (joined), the port and the filter (unregistered, which waits for
+    /// callbacks).
     pub fn get(&self) -> Option<&S> {
         // SAFETY: not null means that the guard is alive, and by the order given above it outlives
         // the caller's use; the value is only ever shared.

@@ -43,8 +43,9 @@ impl NtStatus {
     }
 }
 
-/// Turns a status into a result: success, information and warnings are `Ok`. Calls for which a
-/// success code such as `STATUS_TIMEOUT` matters look at the status themselves.
+/// Turns a status into a result: success and information are `Ok`; warnings, such as
+/// `STATUS_BUFFER_OVERFLOW`, and errors are not. Calls for which a success code such as
+/// `STATUS_TIMEOUT` matters look at the status themselves.
 pub(super) const fn check(status: nt::NTSTATUS) -> Result<()> {
     if status >= 0 {
         Ok(())
