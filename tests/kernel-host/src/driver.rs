@@ -248,9 +248,30 @@ impl Driver {
             .value)
     }
 
+    /// An export, to be called often.
+    pub fn export(&self, name: &str) -> Option<Export<'_>> {
+        Some(Export {
+            driver: self,
+            address: self.image.export(name)?,
+        })
+    }
+
     /// Whether the image has an export of that name.
     pub fn has_export(&self, name: &str) -> bool {
         self.image.export(name).is_some()
+    }
+}
+
+/// An exported routine of a driver.
+pub struct Export<'a> {
+    driver: &'a Driver,
+    address: u64,
+}
+
+impl Export<'_> {
+    /// Calls it with register-sized arguments, on this thread, in its current process.
+    pub fn call(&self, arguments: &[u64]) -> Result<u64, Box<Bug>> {
+        Ok(self.driver.kernel.call(self.address, arguments)?.value)
     }
 }
 

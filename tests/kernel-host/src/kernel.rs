@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::bug::{Bug, BugKind};
 use crate::cpu::watchdog::{self, Watched};
-use crate::cpu::{Registers, Returned, enter, install_handlers};
+use crate::cpu::{Registers, Returned, Site, enter, install_handlers};
 use crate::driver::Driver;
 use crate::exports::DataExports;
 use crate::flt::FilterManager;
@@ -108,6 +108,7 @@ impl Builder {
             images: Mutex::new(Vec::new()),
             log: Mutex::new(Vec::new()),
             reinitialization: Mutex::new(Vec::new()),
+            no_site: Site::from([]),
             stopping: AtomicBool::new(false),
             crash: Mutex::new(None),
         });
@@ -150,6 +151,7 @@ pub struct Kernel {
     images: Mutex<Vec<Arc<Image>>>,
     log: Mutex<Vec<String>>,
     reinitialization: Mutex<Vec<Reinitialization>>,
+    no_site: Site,
     stopping: AtomicBool,
     crash: Mutex<Option<Bug>>,
 }
@@ -312,6 +314,11 @@ impl Kernel {
     /// Whether sites, locks and stacks are tracked closely.
     pub(crate) fn is_checked(&self) -> bool {
         self.checked
+    }
+
+    /// Stands for a place where none is kept.
+    pub(crate) fn no_site(&self) -> Site {
+        self.no_site.clone()
     }
 
     pub(crate) fn hang_limit(&self) -> Duration {

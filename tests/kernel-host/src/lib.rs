@@ -48,7 +48,7 @@ mod status;
 mod symbols;
 
 pub use bug::{Access, Bug, BugKind, Note};
-pub use driver::Driver;
+pub use driver::{Driver, Export};
 pub use flt::{
     ConnectOptions, IntoUnits, Message, Outcome, PipeOptions, PortClient, PreOperation, PreStatus,
 };

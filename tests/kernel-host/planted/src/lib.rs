@@ -145,6 +145,22 @@ unsafe fn read_bug_number(registry_path: *const UNICODE_STRING) -> u32 {
     }
 }
 
+/// For measuring what a call costs.
+#[unsafe(no_mangle)]
+pub extern "system" fn PlantedNothing() -> u32 {
+    7
+}
+
+/// For measuring what an import call costs.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn PlantedImports(count: u32) -> u32 {
+    let mut sum = 0;
+    for _ in 0..count {
+        sum += u32::from(unsafe { KeGetCurrentIrql() });
+    }
+    sum
+}
+
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     unsafe { KeBugCheckEx(0xE0, 1, 2, 3, 4) }

@@ -73,6 +73,7 @@ unsafe extern "system" {
     pub fn KeReleaseSpinLock(lock: *mut usize, irql: u8);
     pub fn KeBugCheckEx(code: u32, a: usize, b: usize, c: usize, d: usize) -> !;
     pub fn KeEnterCriticalRegion();
+    pub fn KeGetCurrentIrql() -> u8;
     pub fn KeInitializeEvent(event: *mut KEVENT, kind: u32, state: u8);
     pub fn KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
     pub fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: *const i64) -> NTSTATUS;

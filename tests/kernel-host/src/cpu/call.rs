@@ -51,7 +51,8 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     let previous_kernel = kpcr.kernel.replace(kernel);
     kpcr.depth.set(depth + 1);
     kpcr.shared.depth.store(depth + 1, Ordering::Relaxed);
-    kpcr.shared.progress.fetch_add(1, Ordering::Relaxed);
+    let progress = &kpcr.shared.progress;
+    progress.store(progress.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 
     // SAFETY: runs driver code; a fault in it comes back as `how == 1` (see `signal`).
     let outcome = unsafe { enter_driver(target, &registers, stack_top) };
@@ -67,10 +68,9 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
         1 => Err(recovered(kernel, kpcr)),
         _ => Err(Box::new(Bug::at(kernel, BugKind::Registers, target))),
     };
-    result.map_err(|bug| {
+    result.inspect_err(|bug| {
         before.put_back(kpcr);
-        kernel.crash(&bug);
-        bug
+        kernel.crash(bug);
     })
 }
 

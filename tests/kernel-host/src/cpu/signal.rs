@@ -149,11 +149,11 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
         return;
     }
     note(kpcr, signal, info.si_code, address, machine);
-    if signal == libc::SIGSEGV || signal == libc::SIGBUS {
-        if let Some(resumed) = handled_by_scope(kpcr, machine) {
-            restore(machine, &resumed);
-            return;
-        }
+    if (signal == libc::SIGSEGV || signal == libc::SIGBUS)
+        && let Some(resumed) = handled_by_scope(kpcr, machine)
+    {
+        restore(machine, &resumed);
+        return;
     }
     machine[libc::REG_RIP as usize] = recover_address() as i64;
 }
@@ -248,6 +248,7 @@ fn pass_on(signal: i32) {
 
 /// Calls a thread out of driver code.
 pub(crate) fn call_out(tid: i32) {
+    let process = std::process::id();
     // SAFETY: a signal that our handler ignores outside driver code; a stale id is an error only.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, CALL_OUT) };
+    unsafe { libc::syscall(libc::SYS_tgkill, process, tid, CALL_OUT) };
 }

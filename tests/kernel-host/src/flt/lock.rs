@@ -40,11 +40,7 @@ fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
             pause(cx, start, turns)?;
         }
     }
-    let site = if cx.kernel().is_checked() {
-        cx.site()
-    } else {
-        [].into()
-    };
+    let site = cx.cheap_site();
     kpcr.held.borrow_mut().push(Held {
         address: lock,
         what: "push lock",

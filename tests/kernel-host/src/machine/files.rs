@@ -125,10 +125,11 @@ impl Files {
 
     /// Adds a node and the directories above it.
     pub(super) fn insert(&mut self, path: &str, directory: bool, data: Vec<u8>, attributes: u32) {
-        if let Some((parent, _)) = path.rsplit_once('\\') {
-            if parent.matches('\\').count() >= 2 && !self.nodes.contains_key(&fold(parent)) {
-                self.insert(parent, true, Vec::new(), 0);
-            }
+        if let Some((parent, _)) = path.rsplit_once('\\')
+            && parent.matches('\\').count() >= 2
+            && !self.nodes.contains_key(&fold(parent))
+        {
+            self.insert(parent, true, Vec::new(), 0);
         }
         let key = fold(path);
         let previous = self.nodes.get(&key);
@@ -359,15 +360,15 @@ impl Files {
         if !self.has_parent(to) {
             return Err(NtStatus::OBJECT_PATH_NOT_FOUND.into());
         }
-        if target != key {
-            if let Some(old) = self.nodes.get(&target) {
-                if !replace {
-                    return Err(NtStatus::OBJECT_NAME_COLLISION.into());
-                }
-                let busy = self.opens.values().any(|open| open.key == target);
-                if old.directory || busy {
-                    return Err(NtStatus::ACCESS_DENIED.into());
-                }
+        if target != key
+            && let Some(old) = self.nodes.get(&target)
+        {
+            if !replace {
+                return Err(NtStatus::OBJECT_NAME_COLLISION.into());
+            }
+            let busy = self.opens.values().any(|open| open.key == target);
+            if old.directory || busy {
+                return Err(NtStatus::ACCESS_DENIED.into());
             }
         }
         self.change()?;

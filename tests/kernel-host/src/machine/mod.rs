@@ -3,6 +3,8 @@
 
 mod boot;
 mod disk;
+#[cfg(test)]
+mod disk_tests;
 mod files;
 mod registry;
 

@@ -23,7 +23,7 @@ fn allocate(cx: &Cx<'_>, size: u64, tag: u32, paged: bool, zeroed: bool) -> Resu
     if size > 1 << 31 {
         return Ok(0);
     }
-    let site = cx.site();
+    let site = cx.cheap_site();
     let request = Request {
         size: size as usize,
         tag,
@@ -39,7 +39,7 @@ pub(super) fn free(cx: &Cx<'_>, block: u64, tag: Option<u32>) -> Result<(), Trap
     if pool.is_paged(block) {
         cx.require_irql("free of paged pool", APC)?;
     }
-    pool.free(block, tag, cx.site()).map_err(|why| {
+    pool.free(block, tag, cx.cheap_site()).map_err(|why| {
         let bug = crate::bug::Bug::bare(BugKind::Pool(why));
         cx.trap_with_history(bug, block)
     })

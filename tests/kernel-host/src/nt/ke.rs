@@ -58,11 +58,7 @@ fn acquire_spin_lock(cx: &Cx<'_>, lock: u64) -> Result<(), Trap> {
             std::thread::yield_now();
         }
     }
-    let site = if cx.kernel().is_checked() {
-        cx.site()
-    } else {
-        [].into()
-    };
+    let site = cx.cheap_site();
     kpcr.held.borrow_mut().push(Held {
         address: lock,
         what: "spin lock",

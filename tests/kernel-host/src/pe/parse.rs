@@ -121,7 +121,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Plan, LoadError> {
         return refuse("the section alignment is not 4096");
     }
     let size = match header.size_of_image().checked_next_multiple_of(PAGE) {
-        Some(size) if size <= MAXIMUM_IMAGE && size >= PAGE => size,
+        Some(size) if (PAGE..=MAXIMUM_IMAGE).contains(&size) => size,
         _ => return refuse("the image is larger than 256 MiB or empty"),
     };
     let headers = header.size_of_headers() as usize;
@@ -285,10 +285,10 @@ fn exports(pe_file: &PeFile64<'_>, size: u32) -> Result<BTreeMap<String, u32>, L
         return Ok(found);
     };
     for export in table.exports()? {
-        if let (Some(name), ExportTarget::Address(rva)) = (export.name, export.target) {
-            if rva < size {
-                found.insert(String::from_utf8_lossy(name).into_owned(), rva);
-            }
+        if let (Some(name), ExportTarget::Address(rva)) = (export.name, export.target)
+            && rva < size
+        {
+            found.insert(String::from_utf8_lossy(name).into_owned(), rva);
         }
     }
     Ok(found)

@@ -136,10 +136,10 @@ fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64) {
     kpcr.process.set(kernel.system_process().address());
     kpcr.system_thread.set(true);
     let ended = enter(kernel, thread.start, &[context]);
-    if let Err(bug) = ended {
-        if !matches!(bug.kind, BugKind::ThreadExit(_) | BugKind::Stopped) {
-            kernel.crash(&bug);
-        }
+    if let Err(bug) = ended
+        && !matches!(bug.kind, BugKind::ThreadExit(_) | BugKind::Stopped)
+    {
+        kernel.crash(&bug);
     }
     kpcr.set_thread_object(0);
     kernel.sched().change(|| {

@@ -1,0 +1,148 @@
+//! The disk by itself: sharing, renames, deletion, and what a power cut leaves.
+
+use super::files::{DELETE, FILE_READ_DATA, FILE_WRITE_DATA};
+use super::{DiskError, Machine, OpenRequest, Phase};
+use crate::status::NtStatus;
+
+const FOLDER: &str = r"\SystemRoot\System32\drivers\X";
+const WRITE_THROUGH: u32 = 2;
+
+fn machine() -> Machine {
+    let machine = Machine::new();
+    machine.disk().create_directory(FOLDER);
+    machine
+}
+
+fn path(machine: &Machine, name: &str) -> String {
+    machine.disk().resolve(&format!(r"{FOLDER}\{name}"), Phase::Running).unwrap()
+}
+
+fn open(
+    machine: &Machine,
+    name: &str,
+    access: u32,
+    share: u32,
+    disposition: u32,
+    options: u32,
+) -> Result<(u64, u64), DiskError> {
+    let request = OpenRequest { access, share, disposition, options, attributes: 0 };
+    machine.disk().files().open(&path(machine, name), request)
+}
+
+fn create(machine: &Machine, name: &str, options: u32, data: &[u8]) -> u64 {
+    let access = FILE_READ_DATA | FILE_WRITE_DATA | DELETE;
+    let (file, _) = open(machine, name, access, 0, 2, options).unwrap();
+    machine.disk().files().write(file, 0, data).unwrap();
+    file
+}
+
+#[test]
+fn dispositions() {
+    let machine = machine();
+    let status = |disposition| match open(&machine, "a", FILE_WRITE_DATA, 7, disposition, 0) {
+        Ok((file, information)) => {
+            machine.disk().files().close(file);
+            Ok(information)
+        }
+        Err(DiskError::Status(status)) => Err(status),
+        Err(DiskError::PowerCut) => panic!("the power is on"),
+    };
+    assert_eq!(status(1), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
+    assert_eq!(status(3), Ok(2));
+    assert_eq!(status(3), Ok(1));
+    assert_eq!(status(2), Err(NtStatus::OBJECT_NAME_COLLISION));
+    assert_eq!(status(5), Ok(3));
+    assert_eq!(status(0), Ok(0));
+    assert_eq!(status(9), Err(NtStatus::INVALID_PARAMETER));
+    let deep = open(&machine, r"no\b", FILE_WRITE_DATA, 7, 3, 0).unwrap_err();
+    assert_eq!(deep, NtStatus::OBJECT_PATH_NOT_FOUND.into());
+    let bad = open(&machine, "a|b", FILE_WRITE_DATA, 7, 3, 0).unwrap_err();
+    assert_eq!(bad, NtStatus::OBJECT_NAME_INVALID.into());
+}
+
+#[test]
+fn sharing() {
+    let machine = machine();
+    machine.disk().write(&format!(r"{FOLDER}\a"), b"data");
+    let reader = |share| open(&machine, "a", FILE_READ_DATA, share, 1, 0);
+    let (first, _) = reader(1).unwrap();
+    assert!(reader(1).is_ok());
+    let writer = open(&machine, "a", FILE_WRITE_DATA, 7, 1, 0).unwrap_err();
+    assert_eq!(writer, NtStatus::SHARING_VIOLATION.into());
+    machine.disk().files().close(first);
+    let held = machine.disk().hold(&format!(r"{FOLDER}\b"), 0);
+    machine.disk().write(&format!(r"{FOLDER}\b"), b"busy");
+    assert!(open(&machine, "b", FILE_READ_DATA, 7, 1, 0).is_err());
+    drop(held);
+    assert!(open(&machine, "b", FILE_READ_DATA, 7, 1, 0).is_ok());
+}
+
+#[test]
+fn rename_replaces_only_when_asked_and_only_what_is_closed() {
+    let machine = machine();
+    machine.disk().write(&format!(r"{FOLDER}\old"), b"old");
+    let file = create(&machine, "new", 0, b"new");
+    let to = path(&machine, "old");
+    let rename = |replace| machine.disk().files().rename(file, &to, replace);
+    assert_eq!(rename(false), Err(NtStatus::OBJECT_NAME_COLLISION.into()));
+    let (busy, _) = open(&machine, "old", FILE_READ_DATA, 7, 1, 0).unwrap();
+    assert_eq!(rename(true), Err(NtStatus::ACCESS_DENIED.into()));
+    machine.disk().files().close(busy);
+    assert_eq!(rename(true), Ok(()));
+    assert_eq!(machine.disk().list(FOLDER), ["old"]);
+    assert_eq!(machine.disk().read(&format!(r"{FOLDER}\OLD")).unwrap(), b"new");
+    assert_eq!(machine.disk().files().read(file, 1, 9).unwrap(), b"ew", "the open follows");
+}
+
+#[test]
+fn a_deleted_file_goes_with_its_last_open() {
+    let machine = machine();
+    let file = create(&machine, "a", 0, b"x");
+    machine.disk().files().set_delete(file, true).unwrap();
+    let again = open(&machine, "a", FILE_READ_DATA, 7, 1, 0).unwrap_err();
+    assert_eq!(again, NtStatus::DELETE_PENDING.into());
+    machine.disk().files().close(file);
+    assert!(!machine.disk().exists(&format!(r"{FOLDER}\a")));
+}
+
+#[test]
+fn a_power_cut_leaves_what_was_flushed() {
+    let machine = machine();
+    create(&machine, "lost", 0, b"lost");
+    machine.disk().lose_unflushed();
+    assert_eq!(machine.disk().list(FOLDER), [""; 0]);
+
+    let flushed = create(&machine, "flushed", 0, b"flushed");
+    create(&machine, "torn", 0, b"torn");
+    machine.disk().files().flush(flushed).unwrap();
+    let through = create(&machine, "through", WRITE_THROUGH, b"through");
+    machine.disk().files().rename(through, &path(&machine, "renamed"), false).unwrap();
+    create(&machine, "late", 0, b"late");
+    machine.disk().lose_unflushed();
+    let contents = |name: &str| machine.disk().read(&format!(r"{FOLDER}\{name}"));
+    assert_eq!(machine.disk().list(FOLDER), ["flushed", "renamed", "torn"]);
+    assert_eq!(contents("flushed").unwrap(), b"flushed");
+    assert_eq!(contents("renamed").unwrap(), b"through");
+    assert_eq!(contents("torn").unwrap(), [0; 4], "its name is there, its data are not");
+}
+
+#[test]
+fn the_power_goes_before_the_change_that_is_one_too_many() {
+    let machine = machine();
+    machine.disk().cut_power_after(2);
+    let file = create(&machine, "a", WRITE_THROUGH, b"1");
+    let second = machine.disk().files().write(file, 0, b"2");
+    assert_eq!(second, Err(DiskError::PowerCut));
+    machine.disk().lose_unflushed();
+    assert_eq!(machine.disk().read(&format!(r"{FOLDER}\a")).unwrap(), b"1");
+}
+
+#[test]
+fn volumes_and_their_letters() {
+    let machine = machine();
+    machine.set_volume(r"\Device\HarddiskVolume9", Some('e'));
+    machine.disk().write(r"\??\E:\x\y", b"1");
+    assert_eq!(machine.disk().read(r"\Device\HarddiskVolume9\X\Y").unwrap(), b"1");
+    machine.set_volume(r"\Device\HarddiskVolume9", None);
+    assert_eq!(machine.disk().link_target(r"\??\E:", Phase::Running), None);
+}
