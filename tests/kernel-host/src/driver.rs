@@ -203,6 +203,8 @@ impl Driver {
                 });
             }
         }
+        let image = self.image.base..self.image.base + self.image.size as u64;
+        self.kernel.ledger().forget_rundowns(image);
         self.image.make_inaccessible();
         if self
             .kernel

@@ -87,6 +87,13 @@ impl Ledger {
         self.entries().rundowns.insert(address, site);
     }
 
+    /// The memory is gone, and with it the rundown references in it.
+    pub(crate) fn forget_rundowns(&self, memory: std::ops::Range<u64>) {
+        self.entries()
+            .rundowns
+            .retain(|address, _| !memory.contains(address));
+    }
+
     /// Everything still owed, without settling it.
     pub(crate) fn report(&self, kernel: &Kernel) -> LeakReport {
         let mut leaks = Vec::new();

@@ -22,6 +22,7 @@
 
 mod bugs;
 mod nt;
+mod services;
 
 use core::ptr::{addr_of_mut, null, null_mut};
 

@@ -41,6 +41,12 @@ type PreOperation = unsafe extern "system" fn(
     *mut HANDLE,
 ) -> u32;
 
+pub type Connect =
+    unsafe extern "system" fn(HANDLE, *mut c_void, *const u8, u32, *mut *mut c_void) -> NTSTATUS;
+
+pub type MessageNotify =
+    unsafe extern "system" fn(*mut c_void, *const u8, u32, *mut u8, u32, *mut u32) -> NTSTATUS;
+
 #[repr(C)]
 pub struct FLT_OPERATION_REGISTRATION {
     pub MajorFunction: u8,
@@ -139,6 +145,29 @@ unsafe extern "system" {
     ) -> NTSTATUS;
     pub fn FltStartFiltering(filter: HANDLE) -> NTSTATUS;
     pub fn FltUnregisterFilter(filter: HANDLE);
+    pub fn FltBuildDefaultSecurityDescriptor(out: *mut HANDLE, access: u32) -> NTSTATUS;
+    pub fn FltFreeSecurityDescriptor(descriptor: HANDLE);
+    pub fn FltCreateCommunicationPort(
+        filter: HANDLE,
+        port: *mut HANDLE,
+        attributes: *const OBJECT_ATTRIBUTES,
+        cookie: *mut c_void,
+        connect: Connect,
+        disconnect: unsafe extern "system" fn(*mut c_void),
+        message: MessageNotify,
+        maximum: i32,
+    ) -> NTSTATUS;
+    pub fn FltCloseCommunicationPort(port: HANDLE);
+    pub fn FltCloseClientPort(filter: HANDLE, port: *mut HANDLE);
+    pub fn FltSendMessage(
+        filter: HANDLE,
+        client: *mut HANDLE,
+        buffer: *const c_void,
+        length: u32,
+        reply: *mut c_void,
+        reply_length: *mut u32,
+        timeout: *const i64,
+    ) -> NTSTATUS;
     pub fn FltInitializePushLock(lock: *mut usize);
     pub fn FltDeletePushLock(lock: *mut usize);
     pub fn FltAcquirePushLockShared(lock: *mut usize);

@@ -1,6 +1,6 @@
 //! Pool.
 
-use crate::bug::BugKind;
+use crate::bug::{Bug, BugKind};
 use crate::cpu::{APC, Cx, DISPATCH, Trap, apis};
 use crate::pool::Request;
 
@@ -39,10 +39,16 @@ pub(super) fn free(cx: &Cx<'_>, block: u64, tag: Option<u32>) -> Result<(), Trap
     if pool.is_paged(block) {
         cx.require_irql("free of paged pool", APC)?;
     }
-    pool.free(block, tag, cx.cheap_site()).map_err(|why| {
-        let bug = crate::bug::Bug::bare(BugKind::Pool(why));
+    let size = pool.free(block, tag, cx.cheap_site()).map_err(|why| {
+        let bug = Bug::bare(BugKind::Pool(why));
         cx.trap_with_history(bug, block)
-    })
+    })?;
+    if cx.kernel().is_checked() {
+        cx.kernel()
+            .ledger()
+            .forget_rundowns(block..block + size as u64);
+    }
+    Ok(())
 }
 
 apis! {

@@ -50,7 +50,7 @@ impl Fast {
         address
     }
 
-    pub(super) fn free(&self, address: u64, tag: Option<u32>) -> Result<(), String> {
+    pub(super) fn free(&self, address: u64, tag: Option<u32>) -> Result<usize, String> {
         let word =
             |index: u64| guest::read::<u64>(address.wrapping_sub(HEADER - 8 * index)).unwrap_or(0);
         match word(0) {
@@ -70,7 +70,7 @@ impl Fast {
         unsafe { libc::free(start as *mut libc::c_void) };
         self.blocks.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(size, Ordering::Relaxed);
-        Ok(())
+        Ok(size)
     }
 
     pub(super) fn live(&self) -> Vec<Live> {

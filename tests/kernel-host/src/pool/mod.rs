@@ -70,8 +70,8 @@ impl Heap {
         }
     }
 
-    /// Frees a block. `Err` says what is wrong with the call or the block.
-    pub(crate) fn free(&self, address: u64, tag: Option<u32>, site: Site) -> Result<(), String> {
+    /// Frees a block and gives its size. `Err` says what is wrong with the call or the block.
+    pub(crate) fn free(&self, address: u64, tag: Option<u32>, site: Site) -> Result<usize, String> {
         match self {
             Heap::Special(pool) => pool.free(address, tag, site),
             Heap::Fast(pool) => pool.free(address, tag),

@@ -102,7 +102,7 @@ impl Special {
         address
     }
 
-    pub(super) fn free(&self, address: u64, tag: Option<u32>, site: Site) -> Result<(), String> {
+    pub(super) fn free(&self, address: u64, tag: Option<u32>, site: Site) -> Result<usize, String> {
         let mut state = self.state();
         let Some(block) = state.blocks.get_mut(&address) else {
             return Err(format!("free of {address:#x}, which is no pool block"));
@@ -143,7 +143,7 @@ impl Special {
             state.quarantine.push_back(address);
         }
         state.trim_history();
-        Ok(())
+        Ok(size)
     }
 
     pub(super) fn describe(&self, address: u64) -> Option<History> {

@@ -1,0 +1,175 @@
+//! Ports, waits and the virtual clock, through a real driver.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kernel_host::{Bug, BugKind, Driver, Kernel, NtStatus, artifacts};
+
+const PORT: &str = r"\PlantedPort";
+/// One second and one hour as NT counts relative time.
+const SECOND: i64 = -10_000_000;
+const HOUR: i64 = 3_600 * SECOND;
+
+fn start() -> Option<(Arc<Kernel>, Driver)> {
+    let path = artifacts::path("planted.sys")?;
+    let kernel = Kernel::builder().build();
+    let driver = kernel.load(path).expect("the image is a driver");
+    assert!(driver.start().expect("no bug").is_success());
+    kernel.run_boot_reinitialization().expect("no bug");
+    Some((kernel, driver))
+}
+
+fn call(driver: &Driver, name: &str, arguments: &[u64]) -> u64 {
+    driver
+        .call_export(name, arguments)
+        .unwrap_or_else(|bug| panic!("{name}: {bug}"))
+}
+
+fn status(driver: &Driver, name: &str, arguments: &[u64]) -> NtStatus {
+    NtStatus(call(driver, name, arguments) as u32)
+}
+
+#[test]
+fn connecting_and_talking() {
+    let Some((kernel, driver)) = start() else {
+        return;
+    };
+    let absent = kernel
+        .try_connect_port(PORT, b"hello")
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(absent, NtStatus::OBJECT_NAME_NOT_FOUND);
+    assert_eq!(status(&driver, "PlantedOpenPort", &[]), NtStatus::SUCCESS);
+    assert_eq!(
+        status(&driver, "PlantedOpenPort", &[]),
+        NtStatus::OBJECT_NAME_COLLISION
+    );
+    let refused = kernel
+        .try_connect_port(PORT, b"wrong")
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(refused, NtStatus::ACCESS_DENIED);
+    assert!(kernel.connect_port(PORT, b"").is_err());
+
+    let client = kernel.connect_port(r"\plantedport", b"hello").unwrap();
+    let full = kernel
+        .try_connect_port(PORT, b"hello")
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(full, NtStatus::CONNECTION_COUNT_LIMIT);
+    assert_eq!(
+        client.send(b"abc", 8).unwrap(),
+        (NtStatus::SUCCESS, b"cba".to_vec())
+    );
+    assert_eq!(client.receive(Duration::from_millis(1)), None);
+
+    // Delivered, answered, and not listened to in time.
+    let sender = |reply: u64| {
+        std::thread::scope(|scope| {
+            let sent = scope.spawn(|| call(&driver, "PlantedSend", &[SECOND as u64, reply]));
+            let message = client
+                .receive_message(Duration::from_secs(5))
+                .expect("a message");
+            assert_eq!(
+                (message.body.as_slice(), message.wants_reply),
+                (&b"ping"[..], reply != 0)
+            );
+            if message.wants_reply {
+                client.reply(&message, b"pong");
+            }
+            sent.join().expect("the sender ends")
+        })
+    };
+    assert_eq!(sender(0), 0);
+    assert_eq!(sender(1), u64::from(b'p') << 32);
+    let soon = (SECOND / 100) as u64;
+    assert_eq!(
+        status(&driver, "PlantedSend", &[soon, 0]),
+        NtStatus::TIMEOUT
+    );
+    assert_eq!(
+        client.receive(Duration::from_millis(1)),
+        None,
+        "it was taken back"
+    );
+
+    drop(client);
+    assert_eq!(
+        status(&driver, "PlantedSend", &[soon, 0]),
+        NtStatus::PORT_DISCONNECTED
+    );
+    let again = kernel.connect_port(PORT, b"hello").unwrap();
+    call(&driver, "PlantedClosePort", &[]);
+    driver.unload().unwrap().assert_clean();
+    assert!(again.is_closed());
+}
+
+#[test]
+fn unregistering_before_closing_the_port_would_hang() {
+    let Some((_kernel, driver)) = start() else {
+        return;
+    };
+    call(&driver, "PlantedOpenPort", &[]);
+    let bug: Box<Bug> = driver.unload().unwrap_err();
+    let BugKind::Misuse {
+        api: "FltUnregisterFilter",
+        ..
+    } = bug.kind
+    else {
+        panic!("{bug}")
+    };
+}
+
+#[test]
+fn the_clock_jumps_and_timeouts_with_it() {
+    let Some((kernel, driver)) = start() else {
+        return;
+    };
+    let before = Instant::now();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| status(&driver, "PlantedWait", &[HOUR as u64]));
+        while !waiter.is_finished() {
+            std::thread::sleep(Duration::from_millis(5));
+            kernel.advance(Duration::from_secs(3_600));
+        }
+        assert_eq!(waiter.join().unwrap(), NtStatus::TIMEOUT);
+    });
+    assert!(before.elapsed() < Duration::from_secs(30));
+    assert_eq!(status(&driver, "PlantedWait", &[0]), NtStatus::TIMEOUT);
+    driver.unload().unwrap().assert_clean();
+}
+
+#[test]
+fn a_power_cut_ends_a_wait_that_is_running() {
+    let Some((kernel, driver)) = start() else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| driver.call_export("PlantedWait", &[HOUR as u64]));
+        std::thread::sleep(Duration::from_millis(20));
+        kernel.power_off();
+        assert_eq!(waiter.join().unwrap().unwrap_err().kind, BugKind::Stopped);
+    });
+    assert_eq!(driver.unload().unwrap_err().kind, BugKind::Stopped);
+}
+
+/// The same machine boots again and again, and one kernel loads and unloads again and again.
+#[test]
+fn loads_and_boots_many_times() {
+    let Some(path) = artifacts::path("planted.sys") else {
+        return;
+    };
+    let machine = kernel_host::Machine::new();
+    for _ in 0..20 {
+        let kernel = Kernel::builder()
+            .machine(machine.clone())
+            .demand_start()
+            .build();
+        for _ in 0..20 {
+            let driver = kernel.load(&path).expect("the image is a driver");
+            assert!(driver.start().expect("no bug").is_success());
+            driver.unload().expect("no bug").assert_clean();
+        }
+    }
+}
