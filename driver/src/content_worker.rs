@@ -93,9 +93,7 @@ impl ThreadMain for Worker {
         let mut desk = None;
         while !sensor.is_stopping() {
             if desk.is_none() {
-                desk = Desk::new()
-                    .and_then(|desk| PoolBox::new(desk, Tag::Content))
-                    .ok();
+                desk = Desk::in_pool().ok();
             }
             if let Some(desk) = &mut desk {
                 desk.tick(sensor);
@@ -124,8 +122,10 @@ struct Desk {
 }
 
 impl Desk {
-    fn new() -> Result<Self> {
-        Ok(Self {
+    /// Not inlined: the copy on the stack must not stay below all that the thread does.
+    #[inline(never)]
+    fn in_pool() -> Result<PoolBox<Self>> {
+        let desk = Self {
             listing: PoolSlice::zeroed(LISTING_BYTES, Tag::Content)?,
             ignored: Ignored::NONE,
             journal: None,
@@ -133,7 +133,8 @@ impl Desk {
             boot_tries: 0,
             trial: None,
             trial_saved: false,
-        })
+        };
+        PoolBox::new(desk, Tag::Content)
     }
 
     /// One look at everything. Each step does what it can; what it could not is tried next time.
@@ -514,7 +515,9 @@ fn ascii<'u>(name: &str, units: &'u mut [u16; SLOT_UNITS]) -> &'u [u16] {
     units.get(..name.len()).unwrap_or(&[])
 }
 
-/// Publishes what the drive letters name when that has changed.
+/// Publishes what the drive letters name when that has changed. Not inlined: the tables take
+/// kilobytes of stack, which file systems and signatures need afterwards.
+#[inline(never)]
 fn refresh_drives(sensor: &Sensor) {
     let mut drives = DriveTable::EMPTY;
     for (index, letter) in (0..LETTERS).zip(0_u16..) {

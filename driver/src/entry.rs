@@ -8,6 +8,7 @@
 //! 3. unregister the filter, which waits for callbacks in flight and closes the client's port,
 //! 4. free the sensor.
 
+use driver_abi::Mode;
 use driver_core::settings::Switch;
 
 use crate::content_worker::Worker;
@@ -48,7 +49,7 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
         return Err(NtStatus::SWITCHED_OFF);
     };
 
-    let sensor = Sensor::global().install(Sensor::new(mode, settings)?)?;
+    let sensor = install(mode, settings)?;
     let filter = Filter::register::<Sensor>(driver)?;
     let port = Port::open::<Sensor>(&filter, &PORT)?;
     let sender = Task::spawn::<Sender>()?;
@@ -63,6 +64,12 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     })?;
     driver.call_when_boot_devices_are_ready::<Sensor>();
     Ok(())
+}
+
+/// Not inlined: the copies on the stack must not stay below the filter manager's calls.
+#[inline(never)]
+fn install(mode: Mode, settings: Settings) -> Result<Installed<Sensor>> {
+    Sensor::global().install(Sensor::new(mode, settings)?)
 }
 
 /// Takes everything back. PASSIVE_LEVEL, from the filter manager's unload callback.
