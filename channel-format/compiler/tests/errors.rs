@@ -290,6 +290,23 @@ fn a_rule_says_what_it_is_and_where_it_applies() {
 }
 
 #[test]
+fn an_empty_document_is_no_fault_and_another_kind_is() {
+    let good = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}"));
+    let read = |text: String| parse_rules(Path::new("rule.yml"), &text);
+    assert_eq!(read(format!("{good}---\n")).unwrap().len(), 1);
+    assert!(
+        read(format!("{good}---\njust text\n")).unwrap_err()[0]
+            .reason
+            .contains("mapping")
+    );
+    assert!(
+        read("---\n".into()).unwrap_err()[0]
+            .reason
+            .contains("no rule")
+    );
+}
+
+#[test]
 fn a_failing_example_is_refused_with_its_rule() {
     let text = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}"));
     let examples = "saker:\n    examples:\n        match:\n            - {PipeName: y}\n";

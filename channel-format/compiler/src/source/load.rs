@@ -13,6 +13,9 @@ use rsigma_parser::{SigmaRule, parse_sigma_yaml};
 use super::{SakerBlock, SourceRule, check, locate};
 use crate::error::RuleError;
 
+/// What the parser says of a document that is empty, or no mapping.
+const NOT_A_MAPPING: &str = "Document is not a YAML mapping";
+
 /// Reads the rules of files and folders; in folders, every `*.yml` and `*.yaml` below them.
 ///
 /// Every fault of every file is reported, not only the first.
@@ -76,7 +79,13 @@ pub fn parse_rules(file: &Path, text: &str) -> Result<Vec<SourceRule>, Vec<RuleE
         }
     };
     let mut errors = Vec::new();
-    for error in &collection.errors {
+    // A document that is no mapping has been reported above, unless it is empty: a file may end in
+    // a separator.
+    let errors_left = collection
+        .errors
+        .iter()
+        .filter(|error| *error != NOT_A_MAPPING);
+    for error in errors_left {
         let words: &[&str] = if error.starts_with("Condition") {
             &["condition"]
         } else {
