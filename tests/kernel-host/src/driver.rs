@@ -167,6 +167,7 @@ impl Driver {
         self.image.discard_sections();
         let status = NtStatus::from_register(entered.value);
         if !status.is_success() {
+            self.state.store(UNLOADED, Ordering::Release);
             let own = self.object.address();
             self.kernel
                 .reinitialization()

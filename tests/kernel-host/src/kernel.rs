@@ -109,6 +109,7 @@ impl Builder {
             log: Mutex::new(Vec::new()),
             reinitialization: Mutex::new(Vec::new()),
             no_site: Site::from([]),
+            booted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             crash: Mutex::new(None),
         });
@@ -152,6 +153,8 @@ pub struct Kernel {
     log: Mutex<Vec<String>>,
     reinitialization: Mutex<Vec<Reinitialization>>,
     no_site: Site,
+    /// The boot reinitialization list was walked.
+    booted: AtomicBool,
     stopping: AtomicBool,
     crash: Mutex<Option<Bug>>,
 }
@@ -189,11 +192,12 @@ impl Kernel {
     }
 
     /// Runs the boot reinitialization routines, as the kernel does once boot devices have
-    /// started, then starts the rest of the system: drive letters and NPFS appear. A kernel with
-    /// `demand_start` does nothing: there the list is never walked.
+    /// started, then starts the rest of the system: drive letters and NPFS appear. That happens
+    /// once a boot: for a driver loaded later, and in a kernel with `demand_start`, the list is
+    /// not walked, as in Windows.
     pub fn run_boot_reinitialization(&self) -> Result<(), Box<Bug>> {
-        if self.demand_start {
-            return Ok(());
+        if self.demand_start || self.booted.swap(true, Ordering::AcqRel) {
+            return self.attach_filters();
         }
         self.machine.set_phase(Phase::Reinitialization);
         let mut rounds = 0;

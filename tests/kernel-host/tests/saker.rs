@@ -1,6 +1,7 @@
 //! The shipped driver boots, sees pipes, and leaves nothing, with nothing to judge by.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kernel_host::{ConnectOptions, Kernel, NtStatus, PipeOptions, ProcessSpec, artifacts};
@@ -42,6 +43,53 @@ fn boots_and_unloads_cleanly_without_content() {
         .unload()
         .unwrap_or_else(|bug| panic!("{bug}"))
         .assert_clean();
+}
+
+/// Callbacks in flight while the filter is unregistered.
+#[test]
+fn unloads_under_load() {
+    let Some(path) = artifacts::path("saker.sys") else {
+        return;
+    };
+    let kernel = Kernel::builder().build();
+    for _ in 0..10 {
+        let driver = kernel.load(&path).expect("the image is a driver");
+        assert!(
+            driver
+                .start()
+                .unwrap_or_else(|bug| panic!("{bug}"))
+                .is_success()
+        );
+        kernel
+            .run_boot_reinitialization()
+            .unwrap_or_else(|bug| panic!("{bug}"));
+        let stop = AtomicBool::new(false);
+        let seen = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for pid in [100, 104, 108] {
+                let (kernel, stop, seen) = (&kernel, &stop, &seen);
+                scope.spawn(move || {
+                    let process = kernel.create_process(ProcessSpec {
+                        pid,
+                        ..Default::default()
+                    });
+                    while !stop.load(Ordering::Relaxed) {
+                        let outcome = kernel
+                            .create_named_pipe(&process, r"\busy", PipeOptions::default())
+                            .unwrap_or_else(|bug| panic!("{bug}"));
+                        assert_eq!(outcome.status, NtStatus::SUCCESS);
+                        seen.fetch_add(usize::from(outcome.pre.is_some()), Ordering::Relaxed);
+                    }
+                });
+            }
+            while seen.load(Ordering::Relaxed) < 100 && kernel.check().is_ok() {
+                std::thread::yield_now();
+            }
+            let report = driver.unload();
+            stop.store(true, Ordering::Relaxed);
+            report.unwrap_or_else(|bug| panic!("{bug}")).assert_clean();
+        });
+    }
 }
 
 #[test]

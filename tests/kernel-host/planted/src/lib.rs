@@ -10,6 +10,7 @@
 // Every line here is for being wrong in a controlled way; the whole crate is FFI.
 #![allow(
     missing_docs,
+    clippy::all,
     clippy::undocumented_unsafe_blocks,
     clippy::multiple_unsafe_ops_per_block,
     reason = "a test driver made of planted bugs"

@@ -424,7 +424,8 @@ impl PreOperation {
         self.process.attached(|| super::dispatch::run(self))
     }
 
-    /// Runs only the pre-operation callback of the topmost filter, for benchmarks.
+    /// Runs only the pre-operation callback of the topmost filter, for benchmarks; not to be used
+    /// while the driver is being unloaded.
     pub fn run_pre(&self) -> Result<Option<PreStatus>, Box<Bug>> {
         self.process.attached(|| super::dispatch::run_pre(self))
     }
