@@ -280,7 +280,7 @@ fn a_rule_says_what_it_is_and_where_it_applies() {
     );
     check(
         &format!("{good}---\n{good}"),
-        2,
+        11,
         "is also that of",
         "of its own",
     );

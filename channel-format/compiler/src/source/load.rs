@@ -116,8 +116,12 @@ pub fn parse_rules(file: &Path, text: &str) -> Result<Vec<SourceRule>, Vec<RuleE
     }
     let text: Arc<str> = text.into();
     let mut rules = Vec::new();
+    // Rules come in the order of their documents: each is sought behind the one before.
+    let mut from = 0;
     for rule in collection.rules {
-        match source_rule(file, &text, rule) {
+        let document = document_of(&text, rule.id.as_deref().unwrap_or(&rule.title), from);
+        from = document.end;
+        match source_rule(file, &text, rule, document) {
             Ok(rule) => rules.push(rule),
             Err(found) => errors.extend(found),
         }
@@ -184,8 +188,8 @@ fn source_rule(
     file: &Path,
     text: &Arc<str>,
     rule: SigmaRule,
+    document: Range<usize>,
 ) -> Result<SourceRule, Vec<RuleError>> {
-    let document = document_of(text, rule.id.as_deref().unwrap_or(&rule.title));
     let mut errors = Vec::new();
     let mut fail = |words: &[&str], reason: String, help: String| {
         let span = locate(text, &document, words);
@@ -284,9 +288,13 @@ fn level(level: Option<rsigma_parser::Level>) -> Level {
     }
 }
 
-/// The part of the text, between `---` lines, that holds the word.
-fn document_of(text: &str, word: &str) -> Range<usize> {
-    let at = text.find(word).unwrap_or(0);
+/// The part of the text, between `---` lines, that holds the word: the first from a place on.
+fn document_of(text: &str, word: &str, from: usize) -> Range<usize> {
+    let at = match text[from..].find(word) {
+        Some(at) => from + at,
+        // A rule made from a global document has its words before it.
+        None => text.find(word).unwrap_or(0),
+    };
     let start = text[..at].rfind("\n---").map_or(0, |line| line + 1);
     let end = text[at..]
         .find("\n---")
