@@ -1,7 +1,9 @@
 //! `bindgen::Builder` set up as the published crate does, for clang's mingw target.
 
 use std::borrow::Borrow;
+use std::env;
 use std::fmt;
+use std::path::Path;
 
 use bindgen::{Builder, EnumVariation, Formatter, RustEdition, RustTarget};
 
@@ -43,6 +45,7 @@ impl BuilderExt for Builder {
             .must_use_type("NTSTATUS")
             .must_use_type("HRESULT")
             .clang_args(CLANG_FLAGS)
+            .clang_args(resource_dir())
             .clang_args(includes)
             .clang_args(defines)
             .clang_args(["-include".to_owned(), forced.display().to_string()])
@@ -58,6 +61,28 @@ impl BuilderExt for Builder {
             .iter()
             .fold(builder, |builder, item| builder.blocklist_item(item)))
     }
+}
+
+/// Tells libclang where clang's own headers are: in `clang/<version>` beside it. libclang looks
+/// beside the file it was loaded from, which a link may have led elsewhere.
+fn resource_dir() -> Vec<String> {
+    let Some(libclang) = env::var_os("LIBCLANG_PATH") else {
+        return Vec::new();
+    };
+    let Ok(entries) = Path::new(&libclang).join("clang").read_dir() else {
+        return Vec::new();
+    };
+    let mut versions: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("include/mm_malloc.h").is_file())
+        .collect();
+    versions.sort();
+    let newest = versions.pop().map(|path| path.display().to_string());
+    newest
+        .into_iter()
+        .flat_map(|path| ["-resource-dir".to_owned(), path])
+        .collect()
 }
 
 /// As for MSVC's headers, except that mingw's are written for GCC: Microsoft's extensions are on,
