@@ -5,8 +5,9 @@
 //!       → parse → its own examples → slot "trial" → published beside the old → earns "good"
 //! ```
 //!
-//! A boot serves only what was good before; the inbox comes after. Whatever fails, the content in
-//! force stays in force. All of it runs at PASSIVE_LEVEL, and all waits are timed.
+//! A boot serves only what was good before and writes nothing; the inbox comes a minute later.
+//! Whatever fails, the content in force stays in force. All of it runs at PASSIVE_LEVEL. The thread's own waits are
+//! timed; its file operations are synchronous and wait as long as the file system does.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,7 +29,7 @@ use crate::ffi::objects;
 use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::ffi::start::Service;
 use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{SECOND, ThreadMain, now};
+use crate::ffi::sync::{SECOND, ThreadMain, now, unix_seconds};
 use crate::sensor::{Active, Sensor};
 
 /// The channel this sensor takes its rules from.
@@ -36,6 +37,8 @@ const CHANNEL: u32 = 291;
 /// Tries to load good content before what cannot be read is passed over, and the time between two.
 const BOOT_TRIES: u32 = 5;
 const BOOT_RETRY: u64 = SECOND;
+/// How long a machine must be up before new content is tried and anything is written.
+const FIRST_USE: u64 = 60 * SECOND;
 /// Where the kernel puts directory entries: some dozens at a time.
 const LISTING_BYTES: usize = 8 * 1024;
 
@@ -48,6 +51,8 @@ pub struct ContentFacts {
     pub inbox_readable: bool,
     /// The content in force has expired.
     pub stale: bool,
+    /// The boot could not use what was good last, and serves what was good before it.
+    pub fell_back: bool,
     /// Files accepted since start.
     pub accepted: u64,
     /// Files refused since start.
@@ -66,7 +71,7 @@ enum Failure {
     Host(NtStatus),
     /// Nothing is wrong with it, but what is in force is as new.
     NotNewer,
-    /// The machine went down when this body was tried before.
+    /// The machine went down twice while this body was tried.
     Struck,
 }
 
@@ -101,9 +106,15 @@ impl ThreadMain for Worker {
             sensor.settle();
             let poll = sensor.settings.poll;
             let booted = desk.as_ref().is_some_and(|desk| desk.booted);
-            sensor
-                .wake_worker
-                .wait(if booted { poll } else { poll.min(BOOT_RETRY) });
+            let patience = match until_first_use() {
+                0 if booted => poll,
+                left if booted => poll.min(left),
+                _ => poll.min(BOOT_RETRY),
+            };
+            sensor.wake_worker.wait(patience);
+        }
+        if let Some(desk) = &mut desk {
+            desk.close(sensor);
         }
     }
 }
@@ -116,9 +127,16 @@ struct Desk {
     journal: Option<Journal>,
     booted: bool,
     boot_tries: u32,
-    trial: Option<Trial>,
+    trial: Option<OnTrial>,
     /// The slot of content on trial holds what is in force, and nothing else.
     trial_saved: bool,
+}
+
+/// The content in force that has yet to become good.
+#[derive(Clone, Copy)]
+struct OnTrial {
+    body: BodyId,
+    merit: Trial,
 }
 
 impl Desk {
@@ -140,24 +158,47 @@ impl Desk {
     /// One look at everything. Each step does what it can; what it could not is tried next time.
     fn tick(&mut self, sensor: &Sensor) {
         refresh_drives(sensor);
-        let state = Directory::open_or_create(&sensor.settings.state);
-        sensor.content.lock().state_usable = state.is_ok();
+        let early = until_first_use() > 0;
+        let state = if early {
+            Directory::open(&sensor.settings.state)
+        } else {
+            Directory::open_or_create(&sensor.settings.state)
+        };
+        // Early in a boot there may be no disk to find it on, or nothing was ever accepted.
+        sensor.content.lock().state_usable = early || state.is_ok();
         if let Ok(state) = state {
             self.boot(sensor, &state);
-            if !self.booted {
-                // Until good content has had its chance, nothing is newer than it or on trial.
-                return;
+            // Until good content has had its chance, nothing is newer than it or on trial.
+            if self.booted && !early {
+                match self.recall(&state) {
+                    Ok(()) => {
+                        self.promote(sensor, &state);
+                        self.look(sensor, &state);
+                    }
+                    Err(_) => sensor.content.lock().state_usable = false,
+                }
             }
-            self.promote(sensor, &state);
-            match self.recall(&state) {
-                Ok(()) => self.look(sensor, &state),
-                Err(_) => sensor.content.lock().state_usable = false,
-            }
+        }
+        let expired = sensor.active.read(|active| {
+            let expires = active.rules.header().expires;
+            expires != 0 && expires <= unix_seconds()
+        });
+        sensor.content.lock().stale = expired.unwrap_or(false);
+    }
+
+    /// The driver is unloaded: the machine is well, and content on trial is not to blame for
+    /// anything that comes.
+    fn close(&mut self, sensor: &Sensor) {
+        if let (Some(journal), Ok(state)) = (self.journal, Directory::open(&sensor.settings.state))
+            && journal.is_open()
+        {
+            // A mark that stays costs the body one of its tries.
+            let _ = self.write_journal(&state, journal.end());
         }
     }
 
-    /// Reads the journal once. A try it shows as open never ended: its body is struck out. That is
-    /// written when the next try is, so that a boot writes nothing.
+    /// Reads the journal once. A try it shows as open never ended, which is counted against its
+    /// body. That is written when the next try is, so that a boot writes nothing.
     ///
     /// A mark of this session that could not be taken back when its try ended is taken back now.
     ///
@@ -171,7 +212,7 @@ impl Desk {
             self.journal = Some(found.settle().unwrap_or(found));
             return Ok(());
         };
-        if journal.is_open() {
+        if journal.is_open() && self.trial.is_none() {
             self.write_journal(state, journal.end())?;
         }
         Ok(())
@@ -185,7 +226,10 @@ impl Desk {
         self.boot_tries = self.boot_tries.saturating_add(1);
         for slot in BOOT_ORDER {
             match self.load_slot(sensor, state, slot) {
-                Ok(()) => break,
+                Ok(()) => {
+                    sensor.content.lock().fell_back = slot != Slot::Good;
+                    break;
+                }
                 // The volume may not be ready, or memory be short: look again, but not for ever,
                 // since a bad sector must not keep the next slot from serving.
                 Err(Failure::Host(status))
@@ -212,20 +256,15 @@ impl Desk {
             return Err(Failure::NotNewer);
         }
         let rules = self.read_rules(signed, &file, bytes)?;
-        sensor.active.publish(Active {
-            rules,
-            good: AtomicBool::new(true),
-        })?;
+        sensor.active.publish(Active { rules, good: AtomicBool::new(true) })?;
         Ok(())
     }
 
     /// Looks into the inbox and tries what is newer, newest first, until one comes into force.
     fn look(&mut self, sensor: &Sensor, state: &Directory) {
         let inbox = Directory::open(&sensor.settings.inbox);
-        let scan = inbox
-            .as_ref()
-            .map_err(|status| *status)
-            .and_then(|inbox| self.scan(sensor, inbox));
+        let scan =
+            inbox.as_ref().map_err(|status| *status).and_then(|inbox| self.scan(sensor, inbox));
         {
             let mut facts = sensor.content.lock();
             // A folder too full to be seen whole may hold newer content that is not seen.
@@ -253,15 +292,9 @@ impl Desk {
     fn scan(&mut self, sensor: &Sensor, inbox: &Directory) -> Result<Scan> {
         let refused = sensor.content.lock().refusal;
         let mut scan = Scan::new(CHANNEL, position_in_force(sensor), &refused);
-        let Self {
-            listing, ignored, ..
-        } = self;
+        let Self { listing, ignored, .. } = self;
         inbox.for_each(listing, |entry| {
-            let stamp = Stamp {
-                file_id: entry.file_id,
-                size: entry.size,
-                changed: entry.changed,
-            };
+            let stamp = Stamp { file_id: entry.file_id, size: entry.size, changed: entry.changed };
             let name = if entry.unusual { &[] } else { entry.name };
             scan.offer(name, stamp, ignored)
         })?;
@@ -280,10 +313,7 @@ impl Desk {
         let file = inbox.open_file(&name)?;
         let (signed, bytes) = self.read_header(sensor, &file)?;
         let header = &signed.header;
-        let position = Position {
-            epoch: header.epoch,
-            sequence: header.sequence,
-        };
+        let position = Position { epoch: header.epoch, sequence: header.sequence };
         if header.channel != CHANNEL
             || position_in_force(sensor).is_some_and(|in_force| position <= in_force)
         {
@@ -298,9 +328,16 @@ impl Desk {
         let journal = self
             .write_journal(state, journal.begin(body))
             .inspect_err(|_| sensor.content.lock().state_usable = false)?;
-        let outcome = self.accept(sensor, state, signed, &file, bytes);
-        // A mark that cannot be taken back now is taken back at the next look.
-        let _ = self.write_journal(state, journal.end());
+        let outcome = self.accept(sensor, state, signed, &file, bytes, body);
+        if outcome.is_err() {
+            // The mark goes back to what is still on trial, if anything is. One that cannot be
+            // taken back now is taken back at the next look.
+            let next = match &self.trial {
+                Some(trial) => journal.begin(trial.body),
+                None => journal.end(),
+            };
+            let _ = self.write_journal(state, next);
+        }
         outcome
     }
 
@@ -311,6 +348,7 @@ impl Desk {
         signed: Signed,
         file: &File,
         bytes: PoolSlice<u8>,
+        body: BodyId,
     ) -> core::result::Result<(), Failure> {
         let rules = self.read_rules(signed, file, bytes)?;
         rules.self_test()?;
@@ -318,14 +356,10 @@ impl Desk {
         self.trial_saved = false;
         let mut slot = [0; SLOT_UNITS];
         state.write_file(ascii(Slot::Trial.file_name(), &mut slot), rules.bytes())?;
-        sensor.active.publish(Active {
-            rules,
-            good: AtomicBool::new(false),
-        })?;
-        self.trial = Some(Trial::begin(
-            now(),
-            sensor.counters.events.load(Ordering::Relaxed),
-        ));
+        sensor.active.publish(Active { rules, good: AtomicBool::new(false) })?;
+        // The mark stays: the try ends when the content is good.
+        let events = sensor.counters.events.load(Ordering::Relaxed);
+        self.trial = Some(OnTrial { body, merit: Trial::begin(now(), events) });
         self.trial_saved = true;
         Ok(())
     }
@@ -340,9 +374,7 @@ impl Desk {
         let anchor = sensor.anchor.as_ref().map_err(|refusal| *refusal)?;
         let size = file.plain_size()?;
         let size = u32::try_from(size).ok().filter(|size| *size <= MAX_FILE);
-        let size = size
-            .and_then(|size| usize::try_from(size).ok())
-            .ok_or(NtStatus::WRONG_TYPE)?;
+        let size = size.and_then(|size| usize::try_from(size).ok()).ok_or(NtStatus::WRONG_TYPE)?;
         let mut head = PoolSlice::zeroed(size.min(HEADER_LEN), Tag::Content)?;
         file.read(0, &mut head)?;
         let signed = frame::verify(&head, anchor)?;
@@ -362,24 +394,19 @@ impl Desk {
     ) -> core::result::Result<Ruleset<PoolSlice<u8>>, Failure> {
         let offset = u64::try_from(HEADER_LEN).map_err(|_| NtStatus::WRONG_TYPE)?;
         file.read(offset, bytes.get_mut(HEADER_LEN..).unwrap_or(&mut []))?;
-        Ok(Ruleset::parse(
-            signed.body(bytes)?,
-            &SensorProfile::CURRENT,
-        )?)
+        Ok(Ruleset::parse(signed.body(bytes)?, &SensorProfile::CURRENT)?)
     }
 
     /// Makes content good that has earned it: by renames, so that a power cut leaves good content.
     fn promote(&mut self, sensor: &Sensor, state: &Directory) {
         let events = sensor.counters.events.load(Ordering::Relaxed);
-        if !self.trial.is_some_and(|trial| trial.is_good(now(), events)) {
+        let Some(trial) = self.trial.filter(|trial| trial.merit.is_good(now(), events)) else {
             return;
-        }
+        };
         if !self.trial_saved {
             let mut name = [0; SLOT_UNITS];
             let name = ascii(Slot::Trial.file_name(), &mut name);
-            let saved = sensor
-                .active
-                .read(|active| state.write_file(name, active.rules.bytes()));
+            let saved = sensor.active.read(|active| state.write_file(name, active.rules.bytes()));
             if saved != Some(Ok(())) {
                 sensor.content.lock().state_usable = false;
                 return;
@@ -388,10 +415,8 @@ impl Desk {
         }
         for (from, to) in PROMOTION {
             let (mut old, mut new) = ([0; SLOT_UNITS], [0; SLOT_UNITS]);
-            let renamed = state.rename(
-                ascii(from.file_name(), &mut old),
-                ascii(to.file_name(), &mut new),
-            );
+            let renamed =
+                state.rename(ascii(from.file_name(), &mut old), ascii(to.file_name(), &mut new));
             let missing_is_fine = from == Slot::Good;
             match renamed {
                 Ok(()) => {}
@@ -406,9 +431,12 @@ impl Desk {
         }
         self.trial = None;
         self.trial_saved = false;
-        sensor
-            .active
-            .read(|active| active.good.store(true, Ordering::Release));
+        sensor.content.lock().fell_back = false;
+        sensor.active.read(|active| active.good.store(true, Ordering::Release));
+        if let Some(journal) = self.journal {
+            // A mark that cannot be taken back now is taken back at the next look.
+            let _ = self.write_journal(state, journal.end_well(trial.body));
+        }
     }
 
     fn note(
@@ -443,14 +471,8 @@ impl Desk {
                 found: refusal.found,
                 ..note
             },
-            Err(Failure::Host(status)) => RefusalNote {
-                host_status: status.number(),
-                ..note
-            },
-            Err(Failure::Struck) => RefusalNote {
-                host_status: STRUCK,
-                ..note
-            },
+            Err(Failure::Host(status)) => RefusalNote { host_status: status.number(), ..note },
+            Err(Failure::Struck) => RefusalNote { host_status: STRUCK, ..note },
         };
         facts.refusal = worse_refusal(&facts.refusal, &note);
         // What the host could not do is tried again, except with a kind of file that is not read:
@@ -480,13 +502,16 @@ const STRUCK: u32 = 0xC000_036B;
 /// The longest file name in the state folder.
 const SLOT_UNITS: usize = 16;
 
+/// How long from now new content stays untouched: a boot never makes its first use. 0 once the
+/// machine has been up for a minute, as it is when the driver is started by hand.
+fn until_first_use() -> u64 {
+    FIRST_USE.saturating_sub(now())
+}
+
 fn position_in_force(sensor: &Sensor) -> Option<Position> {
     sensor.active.read(|active| {
         let header = active.rules.header();
-        Position {
-            epoch: header.epoch,
-            sequence: header.sequence,
-        }
+        Position { epoch: header.epoch, sequence: header.sequence }
     })
 }
 
@@ -497,9 +522,7 @@ fn position_in_force(sensor: &Sensor) -> Option<Position> {
 fn read_copy(state: &Directory, name: &str) -> Result<[u8; JOURNAL_LEN]> {
     let mut units = [0; SLOT_UNITS];
     let mut bytes = [0; JOURNAL_LEN];
-    let read = state
-        .open_file(ascii(name, &mut units))
-        .and_then(|file| file.read(0, &mut bytes));
+    let read = state.open_file(ascii(name, &mut units)).and_then(|file| file.read(0, &mut bytes));
     match read {
         Ok(()) => Ok(bytes),
         Err(NtStatus::NOT_FOUND | NtStatus::END_OF_FILE) => Ok([0; JOURNAL_LEN]),
@@ -526,10 +549,7 @@ fn refresh_drives(sensor: &Sensor) {
             drives.set(index, target.get(..len).unwrap_or(&[]));
         }
     }
-    let known = sensor
-        .drives
-        .read(|known| known.is_same(&drives))
-        .unwrap_or(false);
+    let known = sensor.drives.read(|known| known.is_same(&drives)).unwrap_or(false);
     // No letter at all means that it is too early to say; images stay unknown until then.
     if drives.is_filled() && !known {
         // Without memory the old table serves, and the next look tries again.

@@ -84,9 +84,7 @@ struct Task {
 
 impl Task {
     fn spawn<M: ThreadMain>() -> Result<Self> {
-        Ok(Self {
-            _thread: Thread::spawn::<M>()?,
-        })
+        Ok(Self { _thread: Thread::spawn::<M>()? })
     }
 }
 

@@ -10,6 +10,8 @@ use crate::ffi::utf16;
 use crate::sensor::Sensor;
 
 const BACKSLASH: u16 = 0x5C;
+/// Names given without their backslash are copied up to this length.
+const MAX_NAME: usize = 1_024;
 
 /// The pipe's name with its leading backslash.
 enum Name<'a> {
@@ -55,16 +57,13 @@ impl<'a> PipeEvent<'a> {
                 return None;
             }
             Some(name @ ([] | [BACKSLASH, ..])) => Name::Given(name),
+            // Longer than any text that rules are evaluated on: not worth the memory.
+            Some(name) if name.len() >= MAX_NAME => Name::Unknown,
             Some(name) => PoolSlice::joined(&[&[BACKSLASH], name], Tag::Text)
                 .map_or(Name::Unknown, Name::Rooted),
         };
         let requestor = Requestor::of(create);
-        Some(Self {
-            operation,
-            name,
-            requestor,
-            image: Image::Unknown,
-        })
+        Some(Self { operation, name, requestor, image: Image::Unknown })
     }
 
     /// Finds the requestor's image, spelled with a drive letter where its volume has one. Early in
@@ -93,9 +92,10 @@ impl<'a> PipeEvent<'a> {
         self.requestor.map_or(0, Requestor::id)
     }
 
-    /// True when the requestor must never be blocked: the kernel itself.
+    /// True when the requestor must never be blocked: the kernel itself, a protected process, or
+    /// one that cannot be told.
     pub fn is_exempt(&self) -> bool {
-        self.requestor.is_none_or(Requestor::is_system)
+        self.requestor.is_none_or(|requestor| requestor.is_system() || requestor.is_protected())
     }
 
     /// The pipe's name.
@@ -142,7 +142,5 @@ fn spell(drives: &DriveTable, path: &mut [u16]) -> usize {
 }
 
 fn last_component(path: &[u16]) -> &[u16] {
-    path.rsplit(|unit| *unit == BACKSLASH)
-        .next()
-        .unwrap_or(path)
+    path.rsplit(|unit| *unit == BACKSLASH).next().unwrap_or(path)
 }

@@ -84,13 +84,7 @@ fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
     let verdict = Verdict::NotReady;
     count(&sensor.counters.not_ready);
     if sensor.outbox.wants(false) {
-        let told = Told {
-            number,
-            verdict,
-            position: (0, 0),
-            matched: 0,
-            unknown: 0,
-        };
+        let told = Told { number, verdict, position: (0, 0), matched: 0, unknown: 0 };
         tell(sensor, event, &told, &[]);
     }
     verdict
@@ -108,10 +102,7 @@ fn hits(active: &Active, inputs: &Inputs<'_>, total: u32) -> Option<PoolSlice<Hi
     let mut free = hits.iter_mut();
     active.rules.evaluate(inputs, &mut |rule, truth| {
         if let Some(hit) = free.next() {
-            *hit = Hit {
-                rule,
-                unknown: truth == Truth::Unknown,
-            };
+            *hit = Hit { rule, unknown: truth == Truth::Unknown };
         }
     });
     Some(hits)

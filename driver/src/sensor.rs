@@ -17,7 +17,7 @@ use crate::ffi::port::Line;
 use crate::ffi::published::Published;
 use crate::ffi::registry::Parameters;
 use crate::ffi::start::{Global, Service};
-use crate::ffi::status::Result;
+use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND};
 use crate::ffi::{anchor, utf16};
 use crate::telemetry::Outbox;
@@ -43,7 +43,7 @@ impl Settings {
     /// default.
     ///
     /// # Errors
-    /// `NO_RESOURCES`.
+    /// The kernel's reason when they cannot be read.
     pub fn read(service_key: &[u16]) -> Result<Self> {
         const ROOT: &[u16] = &utf16::<12>("\\SystemRoot\\");
         const INBOX: &[u16] = &utf16::<28>("System32\\drivers\\CrowdStrike");
@@ -52,22 +52,25 @@ impl Settings {
         const POLL: &[u16] = &utf16::<11>("PollSeconds");
         const DIRECTORY: &[u16] = &utf16::<16>("ContentDirectory");
 
-        let parameters = Parameters::open(service_key).ok();
-        let number = |name| {
-            parameters
-                .as_ref()
-                .and_then(|parameters| parameters.dword(name))
+        // An off switch that cannot be read may be off: then the driver does not start.
+        let parameters = match Parameters::open(service_key) {
+            Ok(parameters) => Some(parameters),
+            Err(NtStatus::NOT_FOUND) => None,
+            Err(status) => return Err(status),
         };
-        let switch = number(MODE)
-            .and_then(settings::switch)
-            .unwrap_or(Switch::On(Mode::default()));
-        let seconds = number(POLL)
-            .and_then(settings::poll_seconds)
-            .unwrap_or(settings::DEFAULT_POLL_SECONDS);
-        let directory = parameters
-            .as_ref()
-            .and_then(|parameters| parameters.string(DIRECTORY))
-            .filter(|directory| settings::is_directory(directory));
+        let number = |name| match &parameters {
+            Some(parameters) => parameters.dword(name),
+            None => Ok(None),
+        };
+        let directory = match &parameters {
+            Some(parameters) => parameters.string(DIRECTORY)?,
+            None => None,
+        };
+        let directory = directory.filter(|directory| settings::is_directory(directory));
+        let switch = number(MODE)?.and_then(settings::switch);
+        let switch = switch.unwrap_or(Switch::On(Mode::default()));
+        let seconds = number(POLL)?.and_then(settings::poll_seconds);
+        let seconds = seconds.unwrap_or(settings::DEFAULT_POLL_SECONDS);
         Ok(Self {
             switch,
             poll: u64::from(seconds).saturating_mul(SECOND),
@@ -88,11 +91,7 @@ pub struct Active {
 impl Active {
     /// How far it has come.
     pub fn stage(&self) -> Stage {
-        if self.good.load(Ordering::Acquire) {
-            Stage::Good
-        } else {
-            Stage::Trial
-        }
+        if self.good.load(Ordering::Acquire) { Stage::Good } else { Stage::Trial }
     }
 }
 
@@ -210,6 +209,7 @@ impl Sensor {
                 inbox: content.inbox_readable,
                 refused: content.refusal.code != 0 || content.refusal.host_status != 0,
                 stale: content.stale,
+                fell_back: content.fell_back,
             }),
             mode: self.mode,
             test_keys: self.anchor.as_ref().is_ok_and(Anchor::has_test_keys),
@@ -219,10 +219,7 @@ impl Sensor {
             exempt: count(&self.counters.exempt),
             unknown: count(&self.counters.unknown),
             not_ready: count(&self.counters.not_ready),
-            dropped: self
-                .outbox
-                .dropped()
-                .saturating_add(count(&self.counters.late)),
+            dropped: self.outbox.dropped().saturating_add(count(&self.counters.late)),
             accepted: content.accepted,
             refused: content.refused,
             scans: content.scans,

@@ -56,8 +56,7 @@ impl Outbox {
         // What waited for the last client is not this one's.
         self.ring.lock().clear();
         open_line();
-        self.interest
-            .store(level(hello.interest), Ordering::Release);
+        self.interest.store(level(hello.interest), Ordering::Release);
         self.tell_status();
         Ok(())
     }
@@ -69,11 +68,7 @@ impl Outbox {
 
     /// True when somebody wants to hear of events with (`notable`) or also without consequences.
     pub fn wants(&self, notable: bool) -> bool {
-        let least = if notable {
-            Interest::Detections
-        } else {
-            Interest::Everything
-        };
+        let least = if notable { Interest::Detections } else { Interest::Everything };
         self.interest.load(Ordering::Acquire) >= level(least)
     }
 
@@ -113,10 +108,9 @@ impl ThreadMain for Sender {
             return;
         };
         // Without its buffers the sensor still judges; it only cannot tell.
-        let (Ok(mut event), Ok(mut status)) = (
-            PoolSlice::zeroed(EVENT_LEN, Tag::Events),
-            PoolSlice::zeroed(STATUS_LEN, Tag::Events),
-        ) else {
+        let (Ok(mut event), Ok(mut status)) =
+            (PoolSlice::zeroed(EVENT_LEN, Tag::Events), PoolSlice::zeroed(STATUS_LEN, Tag::Events))
+        else {
             return;
         };
         while !sensor.is_stopping() {
@@ -137,10 +131,7 @@ fn empty(sensor: &Sensor, event: &mut [u8], status: &mut [u8]) {
             outbox.status_due.store(true, Ordering::Release);
             return;
         }
-        let encoded = outbox
-            .ring
-            .lock()
-            .pop(|record: &mut EventRecord| record.encode(event));
+        let encoded = outbox.ring.lock().pop(|record: &mut EventRecord| record.encode(event));
         match encoded {
             Some(true) => {}
             Some(false) => continue,

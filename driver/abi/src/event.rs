@@ -90,10 +90,7 @@ pub struct Hit {
 const UNKNOWN_BIT: u32 = 1 << 31;
 
 impl Hit {
-    const EMPTY: Self = Self {
-        rule: 0,
-        unknown: false,
-    };
+    const EMPTY: Self = Self { rule: 0, unknown: false };
 }
 
 /// A bounded copy of a UTF-16 string, which may hold any unit.
@@ -106,11 +103,7 @@ pub struct Text<const N: usize> {
 
 impl<const N: usize> Text<N> {
     /// The empty string.
-    pub const EMPTY: Self = Self {
-        units: [0; N],
-        kept: 0,
-        full: 0,
-    };
+    pub const EMPTY: Self = Self { units: [0; N], kept: 0, full: 0 };
 
     /// Copies as much of `units` as fits and remembers the full length.
     pub fn set(&mut self, units: &[u16]) {
@@ -125,9 +118,7 @@ impl<const N: usize> Text<N> {
 
     /// The units kept.
     pub fn units(&self) -> &[u16] {
-        self.units
-            .get(..usize::from(self.kept))
-            .unwrap_or(&self.units)
+        self.units.get(..usize::from(self.kept)).unwrap_or(&self.units)
     }
 
     /// True when the string was longer than what was kept.
@@ -214,17 +205,12 @@ impl EventRecord {
 
     /// The rules this record names.
     pub fn hits(&self) -> &[Hit] {
-        usize::try_from(self.hit_count)
-            .ok()
-            .and_then(|n| self.hits.get(..n))
-            .unwrap_or(&[])
+        usize::try_from(self.hit_count).ok().and_then(|n| self.hits.get(..n)).unwrap_or(&[])
     }
 
     /// Adds a rule. False when the record is full.
     pub fn add_hit(&mut self, hit: Hit) -> bool {
-        let slot = usize::try_from(self.hit_count)
-            .ok()
-            .and_then(|n| self.hits.get_mut(n));
+        let slot = usize::try_from(self.hit_count).ok().and_then(|n| self.hits.get_mut(n));
         let Some(slot) = slot else { return false };
         *slot = hit;
         self.hit_count = self.hit_count.saturating_add(1);
@@ -252,13 +238,7 @@ impl EventRecord {
         writer.u8(self.verdict.number());
         writer.u8(u8::from(self.image_known));
         writer.u8(u8::from(self.more));
-        for number in [
-            self.epoch,
-            self.sequence,
-            self.matched,
-            self.unknown,
-            self.hit_count,
-        ] {
+        for number in [self.epoch, self.sequence, self.matched, self.unknown, self.hit_count] {
             writer.u32(number);
         }
         for hit in &self.hits {
@@ -292,10 +272,7 @@ impl EventRecord {
         }
         for hit in &mut record.hits {
             let number = reader.u32()?;
-            *hit = Hit {
-                rule: number & !UNKNOWN_BIT,
-                unknown: number & UNKNOWN_BIT != 0,
-            };
+            *hit = Hit { rule: number & !UNKNOWN_BIT, unknown: number & UNKNOWN_BIT != 0 };
         }
         record.name = Text::read(reader)?;
         record.image = Text::read(reader)?;

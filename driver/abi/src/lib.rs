@@ -40,11 +40,7 @@ pub const VERSION: u16 = 0;
 pub const HEAD_LEN: usize = 8;
 
 /// The longest message the driver sends, in bytes: what a client's buffer must hold.
-pub const MESSAGE_MAX: usize = if EVENT_LEN > STATUS_LEN {
-    EVENT_LEN
-} else {
-    STATUS_LEN
-};
+pub const MESSAGE_MAX: usize = if EVENT_LEN > STATUS_LEN { EVENT_LEN } else { STATUS_LEN };
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +63,7 @@ impl Kind {
 
 /// A decoded message from the driver.
 // The large variant is the common one, and a client decodes one message at a time.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "no allocator in this crate to box with"
-)]
+#[allow(clippy::large_enum_variant, reason = "no allocator in this crate to box with")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The sensor's state.

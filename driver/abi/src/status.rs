@@ -48,6 +48,8 @@ pub enum Loss {
     NotAttached,
     /// The content in force has expired.
     Stale,
+    /// The boot could not use what was good last, and serves what was good before it.
+    FellBack,
 }
 
 impl Loss {
@@ -62,6 +64,7 @@ impl Loss {
             Self::NoInbox => "no_inbox",
             Self::NotAttached => "not_attached",
             Self::Stale => "stale",
+            Self::FellBack => "fell_back",
         }
     }
 
@@ -75,6 +78,7 @@ impl Loss {
             Self::NoInbox => 6,
             Self::NotAttached => 7,
             Self::Stale => 8,
+            Self::FellBack => 9,
         }
     }
 
@@ -88,6 +92,7 @@ impl Loss {
             6 => Self::NoInbox,
             7 => Self::NotAttached,
             8 => Self::Stale,
+            9 => Self::FellBack,
             _ => return Err(Malformed::Value),
         })
     }
@@ -249,12 +254,9 @@ impl Status {
         status.test_keys = flag(reader)?;
         status.may_block = flag(reader)?;
         zero(reader.u16()?)?;
-        for number in [
-            &mut status.channel,
-            &mut status.epoch,
-            &mut status.sequence,
-            &mut status.rules,
-        ] {
+        for number in
+            [&mut status.channel, &mut status.epoch, &mut status.sequence, &mut status.rules]
+        {
             *number = reader.u32()?;
         }
         for number in [
@@ -288,9 +290,5 @@ impl Status {
 }
 
 const fn zero(reserved: u16) -> Result<(), Malformed> {
-    if reserved == 0 {
-        Ok(())
-    } else {
-        Err(Malformed::Value)
-    }
+    if reserved == 0 { Ok(()) } else { Err(Malformed::Value) }
 }

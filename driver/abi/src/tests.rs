@@ -20,14 +20,8 @@ fn event() -> EventRecord {
     record.sequence = 99;
     record.matched = 2;
     record.unknown = 1;
-    assert!(record.add_hit(Hit {
-        rule: 5,
-        unknown: false
-    }));
-    assert!(record.add_hit(Hit {
-        rule: 6,
-        unknown: true
-    }));
+    assert!(record.add_hit(Hit { rule: 5, unknown: false }));
+    assert!(record.add_hit(Hit { rule: 6, unknown: true }));
     record.name.set(&[0x5C, 0xD800, 0]);
     record.image.set(&[0x43; IMAGE_UNITS + 9]);
     record
@@ -71,10 +65,7 @@ fn encoded() -> [(Vec<u8>, Message); 2] {
     assert!(event().encode(&mut bytes[0]));
     assert!(status().encode(&mut bytes[1]));
     let [first, second] = bytes;
-    [
-        (first, Message::Event(event())),
-        (second, Message::Status(status())),
-    ]
+    [(first, Message::Event(event())), (second, Message::Status(status()))]
 }
 
 #[test]
@@ -102,10 +93,7 @@ fn refuses_another_kind_or_version_by_number() {
     bytes[0] = 9;
     assert_eq!(Message::decode(&bytes), Err(Malformed::Kind { found: 9 }));
     bytes[2] = 1;
-    assert_eq!(
-        Message::decode(&bytes),
-        Err(Malformed::Version { found: 1 })
-    );
+    assert_eq!(Message::decode(&bytes), Err(Malformed::Version { found: 1 }));
 }
 
 #[test]
@@ -138,15 +126,9 @@ fn a_buffer_of_another_size_is_not_encoded_to() {
 fn a_record_takes_so_many_hits_and_no_more() {
     let mut record = EventRecord::EMPTY;
     for rule in 0..u32::try_from(MAX_HITS).unwrap() {
-        assert!(record.add_hit(Hit {
-            rule,
-            unknown: false
-        }));
+        assert!(record.add_hit(Hit { rule, unknown: false }));
     }
-    assert!(!record.add_hit(Hit {
-        rule: 1,
-        unknown: false
-    }));
+    assert!(!record.add_hit(Hit { rule: 1, unknown: false }));
     assert_eq!(record.hits().len(), MAX_HITS);
     record.clear_hits();
     assert_eq!(record.hits(), []);
@@ -171,10 +153,7 @@ fn hello_is_read_whole_or_not_at_all() {
         }
     }
     assert_eq!(Hello::decode(b"SKR?\0\0\x03\0"), Err(Malformed::Value));
-    assert_eq!(
-        Hello::decode(b"SKR?\x01\0\0\0"),
-        Err(Malformed::Version { found: 1 })
-    );
+    assert_eq!(Hello::decode(b"SKR?\x01\0\0\0"), Err(Malformed::Version { found: 1 }));
     assert_eq!(Hello::decode(b"nope\0\0\0\0"), Err(Malformed::Value));
     assert_eq!(Hello::decode(b"SKR?\0\0\0\0\0"), Err(Malformed::Length));
 }

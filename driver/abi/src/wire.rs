@@ -62,11 +62,7 @@ impl<'a> Reader<'a> {
 
     /// Fails when anything is left.
     pub const fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(Malformed::Length)
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Length) }
     }
 }
 
@@ -81,10 +77,7 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Starts at the first byte of `bytes`.
     pub const fn new(bytes: &'a mut [u8]) -> Self {
-        Self {
-            rest: bytes,
-            overflow: false,
-        }
+        Self { rest: bytes, overflow: false }
     }
 
     /// Writes `N` bytes.

@@ -16,10 +16,7 @@ struct Device {
 }
 
 impl Device {
-    const NONE: Self = Self {
-        units: [0; MAX_DEVICE_UNITS],
-        len: 0,
-    };
+    const NONE: Self = Self { units: [0; MAX_DEVICE_UNITS], len: 0 };
 
     fn name(&self) -> &[u16] {
         self.units.get(..usize::from(self.len)).unwrap_or(&[])
@@ -34,9 +31,7 @@ pub struct DriveTable {
 
 impl DriveTable {
     /// No letter names anything.
-    pub const EMPTY: Self = Self {
-        devices: [Device::NONE; LETTERS],
-    };
+    pub const EMPTY: Self = Self { devices: [Device::NONE; LETTERS] };
 
     /// Notes that letter number `letter` (0 = `A`) names `device`, an NT path without a trailing
     /// backslash. False when either is out of range; then the letter names nothing.
@@ -62,33 +57,24 @@ impl DriveTable {
 
     /// True when the tables name the same devices.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.devices
-            .iter()
-            .zip(&other.devices)
-            .all(|(a, b)| a.name() == b.name())
+        self.devices.iter().zip(&other.devices).all(|(a, b)| a.name() == b.name())
     }
 
     /// Spells `path` with its drive letter, in place: the end of the device's name is written
     /// over with `C:` and the rest of the slice returned. A path of a device without a letter is
     /// returned as it came.
     pub fn spell<'p>(&self, path: &'p mut [u16]) -> &'p [u16] {
-        let found = self
-            .devices
-            .iter()
-            .zip(u16::from(b'A')..)
-            .find_map(|(device, letter)| {
-                let name = device.name();
-                let rest = path.get(name.len()..)?;
-                let below = rest.first() == Some(&u16::from(b'\\'));
-                let same = path.iter().zip(name).all(|(a, b)| lower(*a) == lower(*b));
-                (below && same && name.len() >= 2).then_some((letter, name.len()))
-            });
+        let found = self.devices.iter().zip(u16::from(b'A')..).find_map(|(device, letter)| {
+            let name = device.name();
+            let rest = path.get(name.len()..)?;
+            let below = rest.first() == Some(&u16::from(b'\\'));
+            let same = path.iter().zip(name).all(|(a, b)| lower(*a) == lower(*b));
+            (below && same && name.len() >= 2).then_some((letter, name.len()))
+        });
         let Some((letter, device_len)) = found else {
             return path;
         };
-        let Some(spelled) = device_len
-            .checked_sub(2)
-            .and_then(|start| path.get_mut(start..))
+        let Some(spelled) = device_len.checked_sub(2).and_then(|start| path.get_mut(start..))
         else {
             return &[];
         };
@@ -101,11 +87,7 @@ impl DriveTable {
 
 /// Device names compare without regard to ASCII case, as the object manager compares them.
 const fn lower(unit: u16) -> u16 {
-    if unit >= 0x41 && unit <= 0x5A {
-        unit | 0x20
-    } else {
-        unit
-    }
+    if unit >= 0x41 && unit <= 0x5A { unit | 0x20 } else { unit }
 }
 
 #[cfg(test)]
@@ -135,10 +117,7 @@ mod tests {
 
     #[test]
     fn a_device_with_a_letter_is_spelled_with_it() {
-        assert_eq!(
-            spell(r"\Device\HarddiskVolume3\Windows\a.exe"),
-            r"C:\Windows\a.exe"
-        );
+        assert_eq!(spell(r"\Device\HarddiskVolume3\Windows\a.exe"), r"C:\Windows\a.exe");
         assert_eq!(spell(r"\Device\HarddiskVolume31\b.exe"), r"D:\b.exe");
         assert_eq!(spell(r"\device\harddiskVOLUME3\c"), r"C:\c");
         assert_eq!(spell(r"\Device\HarddiskVolume3\"), r"C:\");

@@ -39,10 +39,7 @@ pub struct Candidate {
 impl Candidate {
     /// Where its name puts it.
     pub const fn position(&self) -> Position {
-        Position {
-            epoch: self.name.epoch,
-            sequence: self.name.sequence,
-        }
+        Position { epoch: self.name.epoch, sequence: self.name.sequence }
     }
 }
 
@@ -125,20 +122,12 @@ impl Scan {
 
 /// The refusal to tell after `new`: the newer file's, since that is what is missing.
 pub fn worse_refusal(standing: &RefusalNote, new: &RefusalNote) -> RefusalNote {
-    if refused_position(standing) > refused_position(new) {
-        *standing
-    } else {
-        *new
-    }
+    if refused_position(standing) > refused_position(new) { *standing } else { *new }
 }
 
 /// The refusal to tell once the file at `accepted` is in force: one of a newer file still stands.
 pub fn refusal_after(standing: &RefusalNote, accepted: Position) -> RefusalNote {
-    if refused_position(standing) > Some(accepted) {
-        *standing
-    } else {
-        RefusalNote::default()
-    }
+    if refused_position(standing) > Some(accepted) { *standing } else { RefusalNote::default() }
 }
 
 /// Where the name of the refused file puts it; `None` when nothing is refused.
@@ -146,10 +135,7 @@ const fn refused_position(note: &RefusalNote) -> Option<Position> {
     if note.code == 0 && note.host_status == 0 {
         return None;
     }
-    Some(Position {
-        epoch: note.epoch,
-        sequence: note.sequence,
-    })
+    Some(Position { epoch: note.epoch, sequence: note.sequence })
 }
 
 /// Files that were read once and need not be read again until they change.
@@ -166,9 +152,7 @@ impl Default for Ignored {
 
 impl Ignored {
     /// Nothing is ignored.
-    pub const NONE: Self = Self {
-        stamps: [None; MAX_IGNORED],
-    };
+    pub const NONE: Self = Self { stamps: [None; MAX_IGNORED] };
 
     /// Remembers a file; the one remembered longest is forgotten.
     pub fn insert(&mut self, stamp: Stamp) {
@@ -196,15 +180,11 @@ mod tests {
     use super::*;
 
     fn name(channel: u32, epoch: u32, sequence: u32) -> Vec<u16> {
-        format!("C-{channel:08}-{epoch:08}-{sequence:08}.sys")
-            .encode_utf16()
-            .collect()
+        format!("C-{channel:08}-{epoch:08}-{sequence:08}.sys").encode_utf16().collect()
     }
 
     fn positions(scan: &Scan) -> Vec<(u32, u32)> {
-        scan.candidates()
-            .map(|c| (c.name.epoch, c.name.sequence))
-            .collect()
+        scan.candidates().map(|c| (c.name.epoch, c.name.sequence)).collect()
     }
 
     proptest! {
@@ -232,12 +212,7 @@ mod tests {
     }
 
     fn refusal(sequence: u32) -> RefusalNote {
-        RefusalNote {
-            code: 25,
-            epoch: 1,
-            sequence,
-            ..RefusalNote::default()
-        }
+        RefusalNote { code: 25, epoch: 1, sequence, ..RefusalNote::default() }
     }
 
     const fn at(sequence: u32) -> Position {
@@ -249,24 +224,15 @@ mod tests {
         assert_eq!(refusal_after(&refusal(12), at(11)), refusal(12));
         assert_eq!(refusal_after(&refusal(12), at(12)), RefusalNote::default());
         assert_eq!(refusal_after(&refusal(12), at(13)), RefusalNote::default());
-        assert_eq!(
-            refusal_after(&RefusalNote::default(), at(0)),
-            RefusalNote::default()
-        );
+        assert_eq!(refusal_after(&RefusalNote::default(), at(0)), RefusalNote::default());
     }
 
     #[test]
     fn the_newest_refusal_is_told() {
         assert_eq!(worse_refusal(&refusal(12), &refusal(11)), refusal(12));
         assert_eq!(worse_refusal(&refusal(11), &refusal(12)), refusal(12));
-        assert_eq!(
-            worse_refusal(&RefusalNote::default(), &refusal(0)),
-            refusal(0)
-        );
-        let again = RefusalNote {
-            code: 1,
-            ..refusal(12)
-        };
+        assert_eq!(worse_refusal(&RefusalNote::default(), &refusal(0)), refusal(0));
+        let again = RefusalNote { code: 1, ..refusal(12) };
         assert_eq!(worse_refusal(&refusal(12), &again), again);
     }
 
@@ -291,11 +257,7 @@ mod tests {
     #[test]
     fn other_channels_and_other_names_are_passed_over() {
         let mut scan = Scan::new(291, None, &RefusalNote::default());
-        for other in [
-            name(292, 1, 1),
-            "readme.txt".encode_utf16().collect(),
-            Vec::new(),
-        ] {
+        for other in [name(292, 1, 1), "readme.txt".encode_utf16().collect(), Vec::new()] {
             assert!(scan.offer(&other, Stamp::default(), &Ignored::NONE));
         }
         assert_eq!(positions(&scan), []);
@@ -303,34 +265,20 @@ mod tests {
 
     #[test]
     fn an_ignored_file_comes_back_when_it_changes() {
-        let stamp = Stamp {
-            file_id: 1,
-            size: 2,
-            changed: 3,
-        };
+        let stamp = Stamp { file_id: 1, size: 2, changed: 3 };
         let mut ignored = Ignored::NONE;
         ignored.insert(stamp);
         let mut scan = Scan::new(291, None, &RefusalNote::default());
         assert!(scan.offer(&name(291, 1, 1), stamp, &ignored));
         assert_eq!(positions(&scan), []);
-        assert!(scan.offer(
-            &name(291, 1, 1),
-            Stamp {
-                changed: 4,
-                ..stamp
-            },
-            &ignored
-        ));
+        assert!(scan.offer(&name(291, 1, 1), Stamp { changed: 4, ..stamp }, &ignored));
         assert_eq!(positions(&scan), [(1, 1)]);
     }
 
     #[test]
     fn the_file_ignored_longest_is_forgotten_first() {
-        let stamp = |number: usize| Stamp {
-            file_id: u64::try_from(number).unwrap(),
-            size: 0,
-            changed: 0,
-        };
+        let stamp =
+            |number: usize| Stamp { file_id: u64::try_from(number).unwrap(), size: 0, changed: 0 };
         let mut ignored = Ignored::NONE;
         for number in 0..=MAX_IGNORED {
             ignored.insert(stamp(number));

@@ -1,16 +1,17 @@
 //! What survives a crash during a try.
 //!
-//! Before one byte of a new file's body is interpreted, a mark that names the file is made durable
-//! here; it is taken back when the try has ended, well or badly. A driver that starts and finds the
-//! mark knows that the try never ended: the machine went down in it. It strikes that body out, and
-//! no file with it is tried again.
+//! Before one byte of a new file's body is interpreted, a mark that names the body is made durable
+//! here. It is taken back when the try has ended: when the body was refused, when the content has
+//! become good, or when the driver is unloaded. A driver that starts and finds the mark knows that
+//! the machine went down during the try, whatever the cause, and counts that against the body. One
+//! that was counted against twice is struck out: no file with it is tried again.
 //!
 //! The journal is one small record in two copies, written in turn, each with a counter and a
 //! checksum: a write that a power cut tears leaves the other copy.
 //!
 //! ```text
-//!   0  8  magic "SKRJRNL\0"          40  8 × 16  struck bodies, newest first, zero = free
-//!   8  2  version 0                 168  8       zero
+//!   0  8  magic "SKRJRNL\0"          40  8 × 16  bodies counted against, newest first, zero = free
+//!   8  2  version 0                 168  8 × 1   how often each of them was
 //!  10  2  zero                      176  8       FNV-1a 64 of bytes 0..176
 //!  12  4  1 when a try is open
 //!  16  8  counter
@@ -21,8 +22,10 @@
 pub const JOURNAL_LEN: usize = 184;
 /// The two copies' file names in the state folder.
 pub const FILE_NAMES: [&str; 2] = ["journal-a.bin", "journal-b.bin"];
-/// Bodies remembered as struck out; the oldest is forgotten first.
-pub const MAX_STRUCK: usize = 8;
+/// Bodies remembered; the one counted against longest ago is forgotten first.
+pub const MAX_BODIES: usize = 8;
+/// Sessions a body may end before it is struck out.
+pub const MAX_LOSSES: u8 = 2;
 
 const MAGIC: [u8; 8] = *b"SKRJRNL\0";
 const SUMMED: usize = JOURNAL_LEN - 8;
@@ -40,12 +43,19 @@ impl BodyId {
     }
 }
 
+/// A body during whose try the machine went down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Suspect {
+    body: BodyId,
+    losses: u8,
+}
+
 /// The journal's content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Journal {
     counter: u64,
     open: Option<BodyId>,
-    struck: [BodyId; MAX_STRUCK],
+    suspects: [Suspect; MAX_BODIES],
 }
 
 impl Journal {
@@ -77,33 +87,52 @@ impl Journal {
         self.step()
     }
 
-    /// The record to write when the try has ended, whatever came of it.
+    /// The record to write when the try has ended without saying anything about the body.
     #[must_use]
     pub const fn end(mut self) -> Self {
         self.open = None;
         self.step()
     }
 
+    /// The record to write when the body has become good: what was counted against it is forgotten.
+    #[must_use]
+    pub fn end_well(mut self, body: BodyId) -> Self {
+        for suspect in &mut self.suspects {
+            if suspect.body == body {
+                *suspect = Suspect::default();
+            }
+        }
+        self.end()
+    }
+
     /// What a driver that starts makes of the journal: an open try means that the machine went
-    /// down in it, so its body is struck out. `None` when there is nothing to settle.
+    /// down in it, which is counted against its body. `None` when there is nothing to settle.
     ///
     /// This is no record to write: it keeps the counter of the one on disk, so that the next
     /// [`Self::begin`] is written beside that one and not over it. A write torn there would else
     /// take the open mark with it.
     pub fn settle(mut self) -> Option<Self> {
         let body = self.open.take()?;
-        if !self.is_struck(body) {
-            self.struck.rotate_right(1);
-            if let Some(first) = self.struck.first_mut() {
-                *first = body;
-            }
+        let losses = self.losses(body).saturating_add(1);
+        let known = self.suspects.iter().position(|suspect| suspect.body == body);
+        let end = known.unwrap_or(MAX_BODIES.saturating_sub(1));
+        if let Some(before) = self.suspects.get_mut(..=end) {
+            before.rotate_right(1);
+        }
+        if let Some(first) = self.suspects.first_mut() {
+            *first = Suspect { body, losses };
         }
         Some(self)
     }
 
     /// True for a body that must not be tried.
     pub fn is_struck(&self, body: BodyId) -> bool {
-        body != BodyId::FREE && self.struck.contains(&body)
+        self.losses(body) >= MAX_LOSSES
+    }
+
+    fn losses(&self, body: BodyId) -> u8 {
+        let suspect = self.suspects.iter().find(|suspect| suspect.body == body);
+        suspect.filter(|_| body != BodyId::FREE).map_or(0, |suspect| suspect.losses)
     }
 
     /// True when a try is open.
@@ -115,17 +144,12 @@ impl Journal {
     pub fn encode(&self) -> [u8; JOURNAL_LEN] {
         let mut bytes = [0; JOURNAL_LEN];
         put(&mut bytes, 0, &MAGIC);
-        put(
-            &mut bytes,
-            12,
-            &u32::from(self.open.is_some()).to_le_bytes(),
-        );
+        put(&mut bytes, 12, &u32::from(self.open.is_some()).to_le_bytes());
         put(&mut bytes, 16, &self.counter.to_le_bytes());
         put(&mut bytes, 24, &self.open.unwrap_or(BodyId::FREE).0);
-        let mut at = 40_usize;
-        for body in &self.struck {
-            put(&mut bytes, at, &body.0);
-            at = at.saturating_add(16);
+        for (suspect, place) in self.suspects.iter().zip(0_usize..) {
+            put(&mut bytes, place.saturating_mul(16).saturating_add(40), &suspect.body.0);
+            put(&mut bytes, place.saturating_add(168), &[suspect.losses]);
         }
         let sum = fnv1a(bytes.get(..SUMMED).unwrap_or(&[]));
         put(&mut bytes, SUMMED, &sum.to_le_bytes());
@@ -144,16 +168,13 @@ impl Journal {
             1 => Some(BodyId(*summed.get(24..)?.first_chunk()?)),
             _ => return None,
         };
-        let mut struck = [BodyId::FREE; MAX_STRUCK];
+        let mut suspects = [Suspect::default(); MAX_BODIES];
         let (bodies, _) = summed.get(40..)?.as_chunks::<16>();
-        for (to, from) in struck.iter_mut().zip(bodies) {
-            *to = BodyId(*from);
+        let losses = summed.get(168..)?;
+        for (suspect, (body, losses)) in suspects.iter_mut().zip(bodies.iter().zip(losses)) {
+            *suspect = Suspect { body: BodyId(*body), losses: *losses };
         }
-        Some(Self {
-            counter,
-            open,
-            struck,
-        })
+        Some(Self { counter, open, suspects })
     }
 
     const fn step(mut self) -> Self {
@@ -205,29 +226,17 @@ mod tests {
 
     #[test]
     fn reads_what_it_wrote_cut_nowhere_else() {
-        let journal = Journal::default()
-            .begin(body(1))
-            .settle()
-            .unwrap()
-            .begin(body(2));
+        let journal = Journal::default().begin(body(1)).settle().unwrap().begin(body(2));
         let bytes = journal.encode();
         assert_eq!(Journal::read(&bytes, &[]), journal);
         assert_eq!(Journal::read(&[], &bytes), journal);
         for cut in 0..bytes.len() {
-            assert_eq!(
-                Journal::read(&bytes[..cut], &[]),
-                Journal::default(),
-                "cut at {cut}"
-            );
+            assert_eq!(Journal::read(&bytes[..cut], &[]), Journal::default(), "cut at {cut}");
         }
         for at in 0..bytes.len() {
             let mut bad = bytes;
             bad[at] ^= 0x10;
-            assert_eq!(
-                Journal::read(&bad, &[]),
-                Journal::default(),
-                "byte {at} changed"
-            );
+            assert_eq!(Journal::read(&bad, &[]), Journal::default(), "byte {at} changed");
         }
         let mut long = bytes.to_vec();
         long.push(0);
@@ -239,28 +248,42 @@ mod tests {
         assert_eq!(Journal::default().begin(body(1)).end().settle(), None);
     }
 
-    #[test]
-    fn a_try_that_never_ended_strikes_its_body_out() {
-        let settled = Journal::default().begin(body(1)).settle().unwrap();
-        assert!(settled.is_struck(body(1)));
-        assert!(!settled.is_struck(body(2)));
-        assert!(!settled.is_struck(BodyId::FREE));
-        assert!(!settled.is_open());
+    /// The journal after so many sessions ended during a try of this body.
+    fn lost(mut journal: Journal, number: u8, sessions: u8) -> Journal {
+        for _ in 0..sessions {
+            journal = journal.begin(body(number)).settle().unwrap();
+        }
+        journal
     }
 
     #[test]
-    fn the_oldest_struck_body_is_forgotten_first() {
+    fn a_body_that_ended_two_sessions_is_struck_out_and_no_other() {
+        let once = lost(Journal::default(), 1, 1);
+        assert!(!once.is_struck(body(1)) && !once.is_open());
+        let twice = lost(once, 1, 1);
+        assert!(twice.is_struck(body(1)));
+        assert!(!twice.is_struck(body(2)) && !twice.is_struck(BodyId::FREE));
+        assert_eq!(Journal::read(&twice.encode(), &[]), twice);
+    }
+
+    #[test]
+    fn a_body_that_became_good_has_nothing_counted_against_it() {
+        let journal = lost(lost(Journal::default(), 2, 2), 1, 1);
+        let journal = journal.begin(body(1)).end_well(body(1));
+        assert!(!lost(journal, 1, 1).is_struck(body(1)));
+        assert!(journal.is_struck(body(2)), "others stay as they were");
+    }
+
+    #[test]
+    fn the_body_counted_against_longest_ago_is_forgotten_first() {
         let mut journal = Journal::default();
         for number in 1..=9 {
-            journal = journal.begin(body(number)).settle().unwrap();
+            journal = lost(journal, number, 2);
         }
         assert!(!journal.is_struck(body(1)));
         assert!((2..=9).all(|number| journal.is_struck(body(number))));
-        let again = journal.begin(body(5)).settle().unwrap();
-        assert!(
-            again.is_struck(body(2)),
-            "striking twice must not push another out"
-        );
+        let again = lost(journal, 5, 1);
+        assert!(again.is_struck(body(2)), "a body that is known must not push another out");
     }
 
     #[test]
@@ -268,6 +291,7 @@ mod tests {
         let mut disk = Disk::default();
         let mut journal = Journal::default();
         for number in 1..4 {
+            journal = lost(journal, number, 1);
             let (begun, copy) = (journal.begin(body(number)), journal.next_copy());
             disk.write(begun, copy, JOURNAL_LEN);
             // The machine goes down here; the next start tries another body.
@@ -294,10 +318,7 @@ mod tests {
         let mut disk = Disk::default();
         let mut journal = Journal::default();
         for number in 1..6 {
-            for next in [
-                journal.begin(body(number)),
-                journal.begin(body(number)).end(),
-            ] {
+            for next in [journal.begin(body(number)), journal.begin(body(number)).end()] {
                 for cut in 0..=JOURNAL_LEN {
                     let mut torn = disk.clone();
                     torn.write(next, journal.next_copy(), cut);

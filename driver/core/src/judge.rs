@@ -25,11 +25,7 @@ pub struct Facts {
 /// take the block away: trouble and doubt fail open.
 pub const fn judge(facts: &Facts) -> Verdict {
     if facts.matched == 0 {
-        return if facts.unknown == 0 {
-            Verdict::Allow
-        } else {
-            Verdict::Unknown
-        };
+        return if facts.unknown == 0 { Verdict::Allow } else { Verdict::Unknown };
     }
     let blocks = facts.asks_block
         && facts.may_block
@@ -66,56 +62,13 @@ mod tests {
     #[test]
     fn any_condition_missing_takes_the_block_away() {
         let cases = [
-            (
-                Facts {
-                    asks_block: false,
-                    ..BLOCKING
-                },
-                Verdict::Detect,
-            ),
-            (
-                Facts {
-                    may_block: false,
-                    ..BLOCKING
-                },
-                Verdict::Detect,
-            ),
-            (
-                Facts {
-                    stage: Stage::Trial,
-                    ..BLOCKING
-                },
-                Verdict::Detect,
-            ),
-            (
-                Facts {
-                    mode: Mode::Observe,
-                    ..BLOCKING
-                },
-                Verdict::Detect,
-            ),
-            (
-                Facts {
-                    exempt: true,
-                    ..BLOCKING
-                },
-                Verdict::Exempt,
-            ),
-            (
-                Facts {
-                    matched: 0,
-                    ..BLOCKING
-                },
-                Verdict::Allow,
-            ),
-            (
-                Facts {
-                    matched: 0,
-                    unknown: 1,
-                    ..BLOCKING
-                },
-                Verdict::Unknown,
-            ),
+            (Facts { asks_block: false, ..BLOCKING }, Verdict::Detect),
+            (Facts { may_block: false, ..BLOCKING }, Verdict::Detect),
+            (Facts { stage: Stage::Trial, ..BLOCKING }, Verdict::Detect),
+            (Facts { mode: Mode::Observe, ..BLOCKING }, Verdict::Detect),
+            (Facts { exempt: true, ..BLOCKING }, Verdict::Exempt),
+            (Facts { matched: 0, ..BLOCKING }, Verdict::Allow),
+            (Facts { matched: 0, unknown: 1, ..BLOCKING }, Verdict::Unknown),
         ];
         for (facts, verdict) in cases {
             assert_eq!(judge(&facts), verdict, "{facts:?}");

@@ -16,10 +16,7 @@ impl Trial {
     /// Content came into force at `now` (100-nanosecond units of a clock that never goes back),
     /// when `events` had been judged since the driver started.
     pub const fn begin(now: u64, events: u64) -> Self {
-        Self {
-            since: now,
-            events_before: events,
-        }
+        Self { since: now, events_before: events }
     }
 
     /// True once the content has been in force long enough *and* has judged enough.

@@ -19,6 +19,8 @@ pub struct Facts {
     pub refused: bool,
     /// The content in force has expired.
     pub stale: bool,
+    /// The boot could not use what was good last, and serves what was good before it.
+    pub fell_back: bool,
 }
 
 /// Derives protection. The worst loss is told first; a loss that leaves events unjudged is `None`.
@@ -41,6 +43,9 @@ pub const fn protection(facts: &Facts) -> Protection {
     if facts.refused {
         return Protection::Degraded(Loss::Refused);
     }
+    if facts.fell_back {
+        return Protection::Degraded(Loss::FellBack);
+    }
     if facts.stale {
         return Protection::Degraded(Loss::Stale);
     }
@@ -62,6 +67,7 @@ mod tests {
         inbox: true,
         refused: false,
         stale: false,
+        fell_back: false,
     };
 
     #[test]
@@ -72,62 +78,15 @@ mod tests {
     #[test]
     fn each_cause_shows() {
         let cases = [
-            (
-                Facts {
-                    anchored: false,
-                    ..ALL_WELL
-                },
-                Protection::None(Loss::NoAnchor),
-            ),
-            (
-                Facts {
-                    stage: Stage::None,
-                    ..ALL_WELL
-                },
-                Protection::None(Loss::NoContent),
-            ),
-            (
-                Facts {
-                    attached: false,
-                    ..ALL_WELL
-                },
-                Protection::None(Loss::NotAttached),
-            ),
-            (
-                Facts {
-                    state: false,
-                    ..ALL_WELL
-                },
-                Protection::Degraded(Loss::NoState),
-            ),
-            (
-                Facts {
-                    inbox: false,
-                    ..ALL_WELL
-                },
-                Protection::Degraded(Loss::NoInbox),
-            ),
-            (
-                Facts {
-                    refused: true,
-                    ..ALL_WELL
-                },
-                Protection::Degraded(Loss::Refused),
-            ),
-            (
-                Facts {
-                    stale: true,
-                    ..ALL_WELL
-                },
-                Protection::Degraded(Loss::Stale),
-            ),
-            (
-                Facts {
-                    stage: Stage::Trial,
-                    ..ALL_WELL
-                },
-                Protection::Degraded(Loss::OnTrial),
-            ),
+            (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
+            (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
+            (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
+            (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
+            (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
+            (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
+            (Facts { fell_back: true, ..ALL_WELL }, Protection::Degraded(Loss::FellBack)),
+            (Facts { stale: true, ..ALL_WELL }, Protection::Degraded(Loss::Stale)),
+            (Facts { stage: Stage::Trial, ..ALL_WELL }, Protection::Degraded(Loss::OnTrial)),
         ];
         for (facts, expected) in cases {
             assert_eq!(protection(&facts), expected, "{facts:?}");

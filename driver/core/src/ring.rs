@@ -13,12 +13,7 @@ pub struct Ring<S> {
 impl<S> Ring<S> {
     /// An empty ring over `slots`.
     pub const fn new(slots: S) -> Self {
-        Self {
-            slots,
-            head: 0,
-            len: 0,
-            dropped: 0,
-        }
+        Self { slots, head: 0, len: 0, dropped: 0 }
     }
 
     /// Writes the next element in place. When the ring is full `write` is not called, the loss is
@@ -79,11 +74,7 @@ impl<S> Ring<S> {
 /// `at + by` modulo `len`, for `at < len` and `by <= len`.
 const fn wrapped(at: usize, by: usize, len: usize) -> usize {
     let sum = at.wrapping_add(by);
-    if sum >= len {
-        sum.wrapping_sub(len)
-    } else {
-        sum
-    }
+    if sum >= len { sum.wrapping_sub(len) } else { sum }
 }
 
 #[cfg(test)]

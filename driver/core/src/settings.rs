@@ -33,11 +33,7 @@ pub const fn switch(value: u32) -> Option<Switch> {
 
 /// Reads `PollSeconds`. `None` for 0 and for more than [`MAX_POLL_SECONDS`].
 pub const fn poll_seconds(value: u32) -> Option<u32> {
-    if value >= 1 && value <= MAX_POLL_SECONDS {
-        Some(value)
-    } else {
-        None
-    }
+    if value >= 1 && value <= MAX_POLL_SECONDS { Some(value) } else { None }
 }
 
 /// True when `ContentDirectory` is a plain path below `\SystemRoot`: relative, not empty, without
@@ -45,9 +41,7 @@ pub const fn poll_seconds(value: u32) -> Option<u32> {
 pub fn is_directory(units: &[u16]) -> bool {
     !units.is_empty()
         && units.len() <= MAX_DIRECTORY_UNITS
-        && units
-            .split(|unit| *unit == u16::from(b'\\'))
-            .all(is_component)
+        && units.split(|unit| *unit == u16::from(b'\\')).all(is_component)
 }
 
 fn is_component(units: &[u16]) -> bool {

@@ -55,9 +55,7 @@ mod tests {
                         disk.insert(to.file_name(), content);
                     }
                 }
-                let boots = BOOT_ORDER
-                    .iter()
-                    .find_map(|slot| disk.get(slot.file_name()));
+                let boots = BOOT_ORDER.iter().find_map(|slot| disk.get(slot.file_name()));
                 let expected = match (had_good, cut) {
                     (_, 2) => Some(&"new"),
                     (true, _) => Some(&"old"),

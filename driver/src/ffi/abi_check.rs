@@ -61,13 +61,7 @@ macro_rules! same_number {
 
 // ---- Base structures ----------------------------------------------------------------------------
 
-same_layout!(
-    nt::UNICODE_STRING,
-    win::UNICODE_STRING,
-    Length,
-    MaximumLength,
-    Buffer
-);
+same_layout!(nt::UNICODE_STRING, win::UNICODE_STRING, Length, MaximumLength, Buffer);
 same_layout!(nt::LIST_ENTRY, kernel::LIST_ENTRY, Flink, Blink);
 same_layout!(nt::IO_STATUS_BLOCK, io::IO_STATUS_BLOCK, Information);
 same_layout!(

@@ -58,12 +58,7 @@ impl PipeCreate<'_> {
             _ => return None,
         };
         let file = NonNull::new(block.TargetFileObject)?;
-        Some(Self {
-            data,
-            file,
-            operation,
-            _operation: PhantomData,
-        })
+        Some(Self { data, file, operation, _operation: PhantomData })
     }
 
     /// What was asked.
@@ -128,9 +123,7 @@ impl Filter {
         check(unsafe {
             nt::FltRegisterFilter(driver.as_ptr(), &Table::<S>::REGISTRATION, &raw mut filter)
         })?;
-        NonNull::new(filter)
-            .map(|filter| Self { filter })
-            .ok_or(NtStatus::INVALID_PARAMETER)
+        NonNull::new(filter).map(|filter| Self { filter }).ok_or(NtStatus::INVALID_PARAMETER)
     }
 
     /// Lets the filter manager attach the filter and call it, from now on and perhaps already
@@ -200,11 +193,7 @@ const _: () = assert!(nt::FLT_REGISTRATION_VERSION == 0x0203);
 /// does not fit does not compile.
 const fn narrow(size: usize) -> u16 {
     assert!(size <= 0xFFFF);
-    #[allow(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        reason = "asserted above"
-    )]
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "asserted above")]
     {
         size as u16
     }

@@ -8,6 +8,7 @@ use core::mem::offset_of;
 use core::ptr;
 
 use super::bindings as nt;
+use super::security::Security;
 use super::status::{NtStatus, Result, check};
 use super::{Handle, UnicodeString, object_attributes, u32_size_of};
 
@@ -53,18 +54,20 @@ impl Directory {
     /// `WRONG_TYPE` for a reparse point; the kernel's reason otherwise: `NOT_FOUND` and its
     /// relatives early in a boot.
     pub fn open(path: &[u16]) -> Result<Self> {
-        Self::open_or(path, nt::FILE_OPEN)
+        Self::open_or(path, nt::FILE_OPEN, None)
     }
 
-    /// Opens the directory at an absolute NT path, making it if it is not there.
+    /// Opens the directory at an absolute NT path, making it if it is not there. One that is made
+    /// is for SYSTEM and administrators alone: who may open its files may keep them from changing.
     ///
     /// # Errors
     /// The kernel's reason.
     pub fn open_or_create(path: &[u16]) -> Result<Self> {
-        Self::open_or(path, nt::FILE_OPEN_IF)
+        let security = Security::system_and_administrators(nt::FILE_ALL_ACCESS)?;
+        Self::open_or(path, nt::FILE_OPEN_IF, Some(&security))
     }
 
-    fn open_or(path: &[u16], disposition: u32) -> Result<Self> {
+    fn open_or(path: &[u16], disposition: u32, security: Option<&Security>) -> Result<Self> {
         let handle = create(&Create {
             root: ptr::null_mut(),
             name: path,
@@ -75,6 +78,7 @@ impl Directory {
             share: nt::FILE_SHARE_READ | nt::FILE_SHARE_WRITE | nt::FILE_SHARE_DELETE,
             disposition,
             options: nt::FILE_DIRECTORY_FILE,
+            security,
         })?;
         // A junction was opened itself, and is empty: its target's files would go missing unseen.
         let directory = File { handle };
@@ -83,9 +87,7 @@ impl Directory {
         if tag.FileAttributes & nt::FILE_ATTRIBUTE_REPARSE_POINT != 0 {
             return Err(NtStatus::WRONG_TYPE);
         }
-        Ok(Self {
-            handle: directory.handle,
-        })
+        Ok(Self { handle: directory.handle })
     }
 
     /// Calls `each` for the entries of the directory, in no particular order, until it returns
@@ -155,6 +157,7 @@ impl Directory {
             share: nt::FILE_SHARE_READ,
             disposition: nt::FILE_OPEN,
             options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_COMPLETE_IF_OPLOCKED,
+            security: None,
         })?;
         Ok(File { handle })
     }
@@ -174,6 +177,7 @@ impl Directory {
                 options: nt::FILE_NON_DIRECTORY_FILE
                     | nt::FILE_WRITE_THROUGH
                     | nt::FILE_COMPLETE_IF_OPLOCKED,
+                security: None,
             })?,
         };
         file.write(bytes)?;
@@ -193,6 +197,7 @@ impl Directory {
                 share: nt::FILE_SHARE_READ,
                 disposition: nt::FILE_OPEN,
                 options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_COMPLETE_IF_OPLOCKED,
+                security: None,
             })?,
         };
         file.rename(self, to)
@@ -291,9 +296,7 @@ impl File {
     pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         let mut done = 0_usize;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = u64::try_from(done)
-                .ok()
-                .and_then(|done| offset.checked_add(done));
+            let at = u64::try_from(done).ok().and_then(|done| offset.checked_add(done));
             let mut at = large(at.ok_or(NtStatus::END_OF_FILE)?)?;
             let mut outcome = nt::IO_STATUS_BLOCK::default();
             let room = u32::try_from(rest.len().min(MAX_TRANSFER)).unwrap_or(0);
@@ -385,20 +388,14 @@ const _: () = {
 
 impl RenameInfo {
     fn new(root: nt::HANDLE, to: &[u16]) -> Result<Self> {
-        let bytes = to
-            .len()
-            .checked_mul(2)
-            .and_then(|bytes| u32::try_from(bytes).ok());
+        let bytes = to.len().checked_mul(2).and_then(|bytes| u32::try_from(bytes).ok());
         let mut info = Self {
             replace_if_exists: 1,
             root,
             name_bytes: bytes.ok_or(NtStatus::INVALID_PARAMETER)?,
             name: [0; MAX_ENTRY_NAME],
         };
-        let name = info
-            .name
-            .get_mut(..to.len())
-            .ok_or(NtStatus::INVALID_PARAMETER)?;
+        let name = info.name.get_mut(..to.len()).ok_or(NtStatus::INVALID_PARAMETER)?;
         for (to, from) in name.iter_mut().zip(to) {
             *to = *from;
         }
@@ -431,11 +428,14 @@ struct Create<'a> {
     share: u32,
     disposition: u32,
     options: u32,
+    /// Who may open it, if this makes it.
+    security: Option<&'a Security>,
 }
 
 fn create(what: &Create<'_>) -> Result<Handle> {
     let mut name = UnicodeString::new(what.name).ok_or(NtStatus::INVALID_PARAMETER)?;
-    let mut attributes = object_attributes(&mut name, what.root, ptr::null_mut());
+    let security = what.security.map_or(ptr::null_mut(), Security::as_ptr);
+    let mut attributes = object_attributes(&mut name, what.root, security);
     let mut outcome = nt::IO_STATUS_BLOCK::default();
     let mut handle: nt::HANDLE = ptr::null_mut();
     // Never through a reparse point: what it names would not be in the folder.

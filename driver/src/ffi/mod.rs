@@ -11,6 +11,7 @@
 //! | [`registry`] | the service's parameters |
 //! | [`objects`] | what the drive letters name |
 //! | [`ps`] | the requesting process |
+//! | [`security`] | who may open what the driver makes |
 //! | [`flt`] | the filter manager: registration, attachment, pipe creates |
 //! | [`port`] | the communication port |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
@@ -33,6 +34,7 @@ pub mod port;
 pub mod ps;
 pub mod published;
 pub mod registry;
+pub mod security;
 pub mod start;
 pub mod status;
 pub mod sync;
@@ -57,10 +59,7 @@ impl<'a> UnicodeString<'a> {
             // The kernel takes input strings as PUNICODE_STRING and does not write to them.
             Buffer: units.as_ptr().cast_mut(),
         };
-        Some(Self {
-            raw,
-            _units: core::marker::PhantomData,
-        })
+        Some(Self { raw, _units: core::marker::PhantomData })
     }
 
     fn as_ptr(&mut self) -> *mut nt::UNICODE_STRING {
@@ -100,11 +99,7 @@ fn object_attributes_unnamed() -> nt::OBJECT_ATTRIBUTES {
 /// The size of a structure as the kernel's `ULONG` lengths want it.
 const fn u32_size_of<T>() -> u32 {
     const { assert!(size_of::<T>() <= 0xFFFF) };
-    #[allow(
-        clippy::as_conversions,
-        clippy::cast_possible_truncation,
-        reason = "asserted above"
-    )]
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "asserted above")]
     {
         size_of::<T>() as u32
     }

@@ -25,9 +25,7 @@ pub fn drive_target(letter: u16, target: &mut [u16]) -> Result<usize> {
         nt::ZwOpenSymbolicLinkObject(&raw mut link, nt::GENERIC_READ, &raw mut attributes)
     })?;
     let link = Handle(link);
-    let room = u16::try_from(target.len())
-        .ok()
-        .and_then(|units| units.checked_mul(2));
+    let room = u16::try_from(target.len()).ok().and_then(|units| units.checked_mul(2));
     let mut found = nt::UNICODE_STRING {
         Length: 0,
         MaximumLength: room.ok_or(NtStatus::INVALID_PARAMETER)?,

@@ -131,15 +131,9 @@ impl<T> PoolSlice<T> {
     pub fn new(len: usize, tag: Tag, make: impl Fn() -> T) -> Result<Self> {
         const { assert!(align_of::<T>() <= POOL_ALIGN && size_of::<T>() > 0) };
         if len == 0 {
-            return Ok(Self {
-                first: NonNull::dangling(),
-                len: 0,
-                tag,
-            });
+            return Ok(Self { first: NonNull::dangling(), len: 0, tag });
         }
-        let bytes = size_of::<T>()
-            .checked_mul(len)
-            .ok_or(NtStatus::NO_RESOURCES)?;
+        let bytes = size_of::<T>().checked_mul(len).ok_or(NtStatus::NO_RESOURCES)?;
         let first: NonNull<T> = allocate(bytes, tag)?.cast();
         let mut at = first;
         for _ in 0..len {
@@ -158,11 +152,7 @@ impl PoolSlice<u8> {
     /// # Errors
     /// [`NtStatus::NO_RESOURCES`].
     pub fn zeroed(len: usize, tag: Tag) -> Result<Self> {
-        let first = if len == 0 {
-            NonNull::dangling()
-        } else {
-            allocate(len, tag)?.cast()
-        };
+        let first = if len == 0 { NonNull::dangling() } else { allocate(len, tag)?.cast() };
         Ok(Self { first, len, tag })
     }
 }
@@ -173,14 +163,9 @@ impl PoolSlice<u16> {
     /// # Errors
     /// [`NtStatus::NO_RESOURCES`].
     pub fn joined(parts: &[&[u16]], tag: Tag) -> Result<Self> {
-        let len = parts
-            .iter()
-            .fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        let len = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         let mut text = Self::new(len, tag, || 0)?;
-        for (to, from) in text
-            .iter_mut()
-            .zip(parts.iter().flat_map(|part| part.iter()))
-        {
+        for (to, from) in text.iter_mut().zip(parts.iter().flat_map(|part| part.iter())) {
             *to = *from;
         }
         Ok(text)

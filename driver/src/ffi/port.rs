@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::bindings as nt;
 use super::flt::Filter;
+use super::security::Security;
 use super::start::Service;
 use super::status::{NtStatus, Result, check, to_raw};
 use super::{UnicodeString, object_attributes};
@@ -37,10 +38,7 @@ impl Line {
     /// A line with nobody at its end.
     #[allow(clippy::new_without_default, reason = "a line belongs to one outbox")]
     pub const fn new() -> Self {
-        Self {
-            client: AtomicPtr::new(ptr::null_mut()),
-            filter: AtomicPtr::new(ptr::null_mut()),
-        }
+        Self { client: AtomicPtr::new(ptr::null_mut()), filter: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// Sends a message and waits until the client has taken it, or `timeout` (100-nanosecond
@@ -90,14 +88,11 @@ impl Port {
     /// The filter manager's reason; a name collision when another driver has the name.
     pub fn open<S: Service>(filter: &Filter, name: &[u16]) -> Result<Self> {
         if let Some(service) = S::global().get() {
-            service
-                .line()
-                .filter
-                .store(filter.as_ptr(), Ordering::Release);
+            service.line().filter.store(filter.as_ptr(), Ordering::Release);
         }
-        let security = PortSecurity::new()?;
+        let security = Security::system_and_administrators(nt::FLT_PORT_ALL_ACCESS)?;
         let mut name = UnicodeString::new(name).ok_or(NtStatus::INVALID_PARAMETER)?;
-        let mut attributes = object_attributes(&mut name, ptr::null_mut(), security.descriptor);
+        let mut attributes = object_attributes(&mut name, ptr::null_mut(), security.as_ptr());
         let mut server: nt::PFLT_PORT = ptr::null_mut();
         // SAFETY: the filter is registered; all pointers are to locals that outlive the call, which
         // copies what it needs; PASSIVE_LEVEL.
@@ -113,9 +108,7 @@ impl Port {
                 1,
             )
         })?;
-        NonNull::new(server)
-            .map(|server| Self { server })
-            .ok_or(NtStatus::INVALID_PARAMETER)
+        NonNull::new(server).map(|server| Self { server }).ok_or(NtStatus::INVALID_PARAMETER)
     }
 }
 
@@ -131,30 +124,6 @@ impl Drop for Port {
 unsafe impl Send for Port {}
 // SAFETY: as above.
 unsafe impl Sync for Port {}
-
-/// The filter manager's default security for ports: SYSTEM and administrators.
-struct PortSecurity {
-    descriptor: nt::PSECURITY_DESCRIPTOR,
-}
-
-impl PortSecurity {
-    fn new() -> Result<Self> {
-        let mut descriptor: nt::PSECURITY_DESCRIPTOR = ptr::null_mut();
-        // SAFETY: the pointer is to a local; PASSIVE_LEVEL.
-        check(unsafe {
-            nt::FltBuildDefaultSecurityDescriptor(&raw mut descriptor, nt::FLT_PORT_ALL_ACCESS)
-        })?;
-        Ok(Self { descriptor })
-    }
-}
-
-impl Drop for PortSecurity {
-    fn drop(&mut self) {
-        // SAFETY: the descriptor was built by the matching call and is not used again;
-        // PASSIVE_LEVEL.
-        unsafe { nt::FltFreeSecurityDescriptor(self.descriptor) };
-    }
-}
 
 /// PASSIVE_LEVEL, in the client's thread. A refusal here refuses the connection.
 extern "C" fn connect<S: Service>(

@@ -19,10 +19,7 @@ impl<'a> Requestor<'a> {
     pub fn of(create: &'a PipeCreate<'_>) -> Option<Self> {
         // SAFETY: the callback data is the operation's own and valid throughout it; <= DISPATCH.
         let process = unsafe { nt::FltGetRequestorProcess(create.data()) };
-        NonNull::new(process).map(|process| Self {
-            process,
-            _operation: core::marker::PhantomData,
-        })
+        NonNull::new(process).map(|process| Self { process, _operation: core::marker::PhantomData })
     }
 
     /// The process's number.
@@ -38,6 +35,12 @@ impl<'a> Requestor<'a> {
         let variable = unsafe { nt::imported::PS_INITIAL_SYSTEM_PROCESS };
         // SAFETY: the variable is the kernel's, set long before any driver starts.
         self.process.as_ptr() == unsafe { *variable }
+    }
+
+    /// True for a protected process, as those that Windows itself depends on are.
+    pub fn is_protected(self) -> bool {
+        // SAFETY: the process object is alive, see the type; any IRQL.
+        unsafe { nt::PsIsProtectedProcess(self.process.as_ptr()) != 0 }
     }
 
     /// The NT path of the process's image; `None` when it has none or it cannot be had now.

@@ -29,10 +29,7 @@ impl<T> Slot<T> {
         let rundown = PoolBox::new(UnsafeCell::new(nt::EX_RUNDOWN_REF::default()), Tag::Sensor)?;
         // SAFETY: the reference block lies in nonpaged pool that nobody else knows yet; <= APC.
         unsafe { nt::ExInitializeRundownProtection(rundown.get()) };
-        let slot = Self {
-            rundown,
-            value: AtomicPtr::new(ptr::null_mut()),
-        };
+        let slot = Self { rundown, value: AtomicPtr::new(ptr::null_mut()) };
         slot.run_down();
         Ok(slot)
     }

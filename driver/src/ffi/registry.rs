@@ -4,7 +4,7 @@ use core::ptr;
 
 use super::bindings as nt;
 use super::pool::{PoolSlice, Tag};
-use super::status::{Result, check};
+use super::status::{NtStatus, Result, check};
 use super::{Handle, UnicodeString, object_attributes};
 
 /// The longest string value read, in UTF-16 units.
@@ -25,8 +25,7 @@ impl Parameters {
     pub fn open(service: &[u16]) -> Result<Self> {
         const SUFFIX: &[u16] = &super::utf16::<11>("\\Parameters");
         let path = PoolSlice::joined(&[service, SUFFIX], Tag::Text)?;
-        let mut name =
-            UnicodeString::new(&path).ok_or(super::status::NtStatus::INVALID_PARAMETER)?;
+        let mut name = UnicodeString::new(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
         let mut attributes = object_attributes(&mut name, ptr::null_mut(), ptr::null_mut());
         let mut key: nt::HANDLE = ptr::null_mut();
         // SAFETY: all pointers are to locals that outlive the call; PASSIVE_LEVEL.
@@ -35,34 +34,37 @@ impl Parameters {
     }
 
     /// A `REG_DWORD` value; `None` when it is missing or of another type.
-    pub fn dword(&self, name: &[u16]) -> Option<u32> {
+    ///
+    /// # Errors
+    /// The kernel's reason when it cannot be said whether there is one.
+    pub fn dword(&self, name: &[u16]) -> Result<Option<u32>> {
         let mut buffer = [0; VALUE_HEAD + 4];
         let data = self.query(name, nt::REG_DWORD, &mut buffer)?;
-        data.try_into().ok().map(u32::from_le_bytes)
+        Ok(data.and_then(|data| data.try_into().ok()).map(u32::from_le_bytes))
     }
 
     /// A `REG_SZ` value without its terminator; `None` when it is missing, of another type or
     /// longer than 256 units.
-    pub fn string(&self, name: &[u16]) -> Option<PoolSlice<u16>> {
-        let mut buffer = PoolSlice::zeroed(VALUE_HEAD + MAX_VALUE_UNITS * 2, Tag::Text).ok()?;
-        let data = self.query(name, nt::REG_SZ, &mut buffer)?;
+    ///
+    /// # Errors
+    /// `NO_RESOURCES`; the kernel's reason when it cannot be said whether there is one.
+    pub fn string(&self, name: &[u16]) -> Result<Option<PoolSlice<u16>>> {
+        let mut buffer = PoolSlice::zeroed(VALUE_HEAD + MAX_VALUE_UNITS * 2, Tag::Text)?;
+        let Some(data) = self.query(name, nt::REG_SZ, &mut buffer)? else { return Ok(None) };
         let (pairs, _) = data.as_chunks::<2>();
-        let len = pairs
-            .iter()
-            .position(|pair| *pair == [0, 0])
-            .unwrap_or(pairs.len());
-        let mut text = PoolSlice::new(len, Tag::Text, || 0).ok()?;
+        let len = pairs.iter().position(|pair| *pair == [0, 0]).unwrap_or(pairs.len());
+        let mut text = PoolSlice::new(len, Tag::Text, || 0)?;
         for (to, from) in text.iter_mut().zip(pairs) {
             *to = u16::from_le_bytes(*from);
         }
-        Some(text)
+        Ok(Some(text))
     }
 
     /// The data of a value of the given type, if it fits into `buffer` behind its head.
-    fn query<'b>(&self, name: &[u16], kind: u32, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let mut name = UnicodeString::new(name)?;
+    fn query<'b>(&self, name: &[u16], kind: u32, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
+        let mut name = UnicodeString::new(name).ok_or(NtStatus::INVALID_PARAMETER)?;
         let mut written = 0;
-        let room = u32::try_from(buffer.len()).ok()?;
+        let room = u32::try_from(buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
         // SAFETY: the key is open, the name and the count are locals, and the buffer is as long as
         // the call is told; PASSIVE_LEVEL.
         let status = unsafe {
@@ -75,14 +77,19 @@ impl Parameters {
                 &raw mut written,
             )
         };
-        check(status).ok()?;
-        // STATUS_BUFFER_OVERFLOW is a warning, which `check` refuses as it is negative too.
-        let (head, data) = buffer.split_first_chunk::<VALUE_HEAD>()?;
-        let [_, _, _, _, t0, t1, t2, t3, l0, l1, l2, l3] = *head;
-        let len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
-        if u32::from_le_bytes([t0, t1, t2, t3]) != kind {
-            return None;
+        match check(status) {
+            // A value that does not fit is none the driver could use.
+            Err(NtStatus::NOT_FOUND | NtStatus::BUFFER_OVERFLOW) => return Ok(None),
+            other => other?,
         }
-        data.get(..len)
+        Ok(data(buffer).filter(|(found, _)| *found == kind).map(|(_, data)| data))
     }
+}
+
+/// The type and the data of a `KEY_VALUE_PARTIAL_INFORMATION`.
+fn data(buffer: &[u8]) -> Option<(u32, &[u8])> {
+    let (head, data) = buffer.split_first_chunk::<VALUE_HEAD>()?;
+    let [_, _, _, _, t0, t1, t2, t3, l0, l1, l2, l3] = *head;
+    let len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
+    Some((u32::from_le_bytes([t0, t1, t2, t3]), data.get(..len)?))
 }

@@ -52,11 +52,7 @@ impl<S> Global<S> {
     pub fn install(&'static self, value: S) -> Result<Installed<S>> {
         let (value, tag) = PoolBox::new(value, Tag::Sensor)?.into_raw();
         self.0.store(value.as_ptr(), Ordering::Release);
-        Ok(Installed {
-            place: self,
-            value,
-            tag,
-        })
+        Ok(Installed { place: self, value, tag })
     }
 
     /// The value, for callbacks of the kernel, threads of the driver and rungs of its ladder. Each
@@ -193,10 +189,7 @@ pub unsafe extern "system" fn driver_entry(
         }
         _ => &[],
     };
-    to_raw(crate::entry::start(&Driver {
-        object,
-        service_key,
-    }))
+    to_raw(crate::entry::start(&Driver { object, service_key }))
 }
 
 /// PASSIVE_LEVEL, in a system thread, during boot.

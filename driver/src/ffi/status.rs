@@ -16,6 +16,8 @@ impl NtStatus {
     pub const SHARING_VIOLATION: Self = Self::new(0xC000_0043);
     /// There is nothing of that name.
     pub const NOT_FOUND: Self = Self::new(0xC000_0034);
+    /// What was asked for does not fit into the buffer; what does is in it.
+    pub const BUFFER_OVERFLOW: Self = Self::new(0x8000_0005);
     /// The file ended before what was asked for.
     pub const END_OF_FILE: Self = Self::new(0xC000_0011);
     /// Not the kind of file the driver reads.
@@ -47,11 +49,7 @@ impl NtStatus {
 /// `STATUS_BUFFER_OVERFLOW`, and errors are not. Calls for which a success code such as
 /// `STATUS_TIMEOUT` matters look at the status themselves.
 pub(super) const fn check(status: nt::NTSTATUS) -> Result<()> {
-    if status >= 0 {
-        Ok(())
-    } else {
-        Err(NtStatus(status))
-    }
+    if status >= 0 { Ok(()) } else { Err(NtStatus(status)) }
 }
 
 /// What a callback returns to the kernel.

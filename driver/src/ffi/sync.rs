@@ -22,6 +22,18 @@ pub fn now() -> u64 {
     unsafe { nt::KeQueryUnbiasedInterruptTime() }
 }
 
+/// The wall clock in seconds since 1970, UTC. Whoever may set the clock can make it say anything.
+pub fn unix_seconds() -> u64 {
+    /// 1970 in the kernel's time, which counts from 1601.
+    const EPOCH: i64 = 116_444_736_000_000_000;
+    let mut time = nt::LARGE_INTEGER::default();
+    // SAFETY: the pointer is to a local; any IRQL.
+    unsafe { nt::KeQuerySystemTimePrecise(&raw mut time) };
+    // SAFETY: every bit pattern is an i64, and the call above filled the union in.
+    let units = unsafe { time.QuadPart };
+    u64::try_from(units.saturating_sub(EPOCH)).unwrap_or(0) / SECOND
+}
+
 /// A relative timeout as the kernel takes it.
 pub(super) fn relative(units: u64) -> nt::LARGE_INTEGER {
     let mut timeout = nt::LARGE_INTEGER::default();
@@ -98,10 +110,7 @@ impl<T> PushLock<T> {
         let lock = PoolBox::new(UnsafeCell::new(nt::EX_PUSH_LOCK::default()), Tag::Sensor)?;
         // SAFETY: the lock lies in nonpaged pool that nobody else knows yet; any IRQL.
         unsafe { nt::FltInitializePushLock(lock.get()) };
-        Ok(Self {
-            lock,
-            value: UnsafeCell::new(value),
-        })
+        Ok(Self { lock, value: UnsafeCell::new(value) })
     }
 
     /// Waits for the value and holds it until the guard is dropped. A thread that holds the guard
@@ -109,10 +118,7 @@ impl<T> PushLock<T> {
     pub fn lock(&self) -> Guard<'_, T> {
         // SAFETY: the lock is initialised and lives as long as `self`; PASSIVE_LEVEL.
         unsafe { nt::FltAcquirePushLockExclusive(self.lock.get()) };
-        Guard {
-            owner: self,
-            _not_send: PhantomData,
-        }
+        Guard { owner: self, _not_send: PhantomData }
     }
 }
 
@@ -191,9 +197,7 @@ impl Thread {
                 ptr::null_mut(),
             )
         })?;
-        Ok(Self {
-            handle: Handle(handle),
-        })
+        Ok(Self { handle: Handle(handle) })
     }
 }
 

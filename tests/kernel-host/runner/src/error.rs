@@ -1,0 +1,98 @@
+//! What can go wrong in a replay, each with its place and remedy.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kernel_host::{Bug, LoadError};
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Why a replay ended early.
+#[derive(Debug, Error, Diagnostic)]
+pub enum Error {
+    /// A file or folder cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    #[diagnostic(help("check that it exists and that you may read it"))]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A key or another input of the tools' library.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Tool(#[from] loader::Error),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    #[diagnostic(help("a log is JSON lines with Sysmon's names, or EVTX"))]
+    Log(#[from] pipe_log::LogError),
+    /// The file to make an incident from is not sound.
+    #[error("the file to start from is not sound: {0}")]
+    #[diagnostic(help("start from a file that `sakerctl content verify` accepts"))]
+    Base(channel_format::refusal::Refusal),
+    /// The incident's file cannot be made.
+    #[error(transparent)]
+    Incident(#[from] channel_compiler::incident::IncidentError),
+    /// The image cannot be loaded.
+    #[error("the driver cannot be loaded")]
+    #[diagnostic(help("build it with `cargo xtask build`; it is target/saker/saker.sys then"))]
+    Load(#[from] LoadError),
+    /// The kernel model found a bug in the driver.
+    #[error("the driver would have brought the machine down\n{0}")]
+    #[diagnostic(help("this is a bug in the driver, whatever the content and the log were"))]
+    Bug(Box<Bug>),
+    /// `DriverEntry` failed.
+    #[error("the driver refused to start: status {status:#010x}")]
+    #[diagnostic(help("see the driver's log above"))]
+    Start {
+        /// What it returned.
+        status: u32,
+    },
+    /// The driver's port could not be opened.
+    #[error("the driver's port cannot be opened: status {status:#010x}")]
+    Port {
+        /// What the model returned.
+        status: u32,
+    },
+    /// A message from the driver could not be read.
+    #[error("the driver sent a message that is none: {0:?}")]
+    #[diagnostic(help("driver and kernel-host are of different versions: build both again"))]
+    Message(driver_abi::Malformed),
+    /// The driver said nothing.
+    #[error("the driver said nothing about {what} for {patience:?}")]
+    Silence {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        patience: Duration,
+    },
+    /// The driver told of something else than what happened.
+    #[error("the driver told of event {found} where event {expected} was due")]
+    Order {
+        /// The event that had been sent.
+        expected: u64,
+        /// The event the record is about.
+        found: u64,
+    },
+    /// The content in force is none of the files given.
+    #[error("the driver has content {epoch}-{sequence} in force, which is none of the files given")]
+    ForeignContent {
+        /// Epoch in force.
+        epoch: u32,
+        /// Sequence in force.
+        sequence: u32,
+    },
+    /// The driver left something behind when it was unloaded.
+    #[error("the driver left something behind when it was unloaded\n{0}")]
+    Leak(String),
+    /// Standard output cannot be written.
+    #[error("the output cannot be written")]
+    Output(#[source] std::io::Error),
+}
+
+impl From<Box<Bug>> for Error {
+    fn from(bug: Box<Bug>) -> Self {
+        Self::Bug(bug)
+    }
+}

@@ -1,0 +1,187 @@
+//! What the built driver makes of pipe creates.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod common;
+
+use common::{Bench, EXPLORER, connected, created, wide};
+use driver_abi::{Interest, Mode, Verdict};
+use kernel_host::ProcessSpec;
+use kernel_host_runner::volumes::Volumes;
+
+#[test]
+fn allows_detects_and_blocks() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    assert_eq!(created(&mut rig, r"\good", EXPLORER), Verdict::Allow);
+    assert_eq!(created(&mut rig, r"\odd", EXPLORER), Verdict::Detect);
+    assert_eq!(created(&mut rig, r"\EVIL.42", EXPLORER), Verdict::Block);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn a_blocked_pipe_never_exists_and_an_allowed_one_does() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let process = rig.create_process(4242, EXPLORER.map(wide));
+    let denied = rig.create_pipe(&process, &wide(r"\evil")).unwrap();
+    assert_eq!(denied.status, 0xC000_0022, "STATUS_ACCESS_DENIED");
+    let passed = rig.create_pipe(&process, &wide(r"\good")).unwrap();
+    assert_eq!(passed.status, 0);
+    // NPFS itself says that there is nothing to connect to, and that there is.
+    assert_eq!(rig.connect_pipe(&process, &wide(r"\other")).unwrap().status, 0xC000_0034);
+    assert_eq!(rig.connect_pipe(&process, &wide(r"\good")).unwrap().status, 0);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn connects_are_judged_and_not_blocked_unless_the_rule_says_so() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    assert_eq!(connected(&mut rig, r"\odd", EXPLORER), Verdict::Detect);
+    assert_eq!(connected(&mut rig, r"\evil", EXPLORER), Verdict::Detect);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn nothing_is_blocked_in_observe_mode() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.boot().mode(Mode::Observe).boot().unwrap();
+    let (name, file) = bench.file(1);
+    rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+    rig.mature().unwrap();
+    rig.listen(Interest::Everything).unwrap();
+    assert_eq!(created(&mut rig, r"\evil", EXPLORER), Verdict::Detect);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn nothing_is_blocked_on_trial() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.boot().boot().unwrap();
+    let (name, file) = bench.file(1);
+    rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+    rig.listen(Interest::Everything).unwrap();
+    assert_eq!(created(&mut rig, r"\evil", EXPLORER), Verdict::Detect);
+    rig.mature().unwrap();
+    rig.listen(Interest::Everything).unwrap();
+    assert_eq!(created(&mut rig, r"\evil", EXPLORER), Verdict::Block);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn the_kernel_itself_is_reported_and_never_blocked() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let system = rig.system_process();
+    let judged = rig.create_pipe(&system, &wide(r"\evil")).unwrap();
+    assert_eq!(judged.verdict, Verdict::Exempt);
+    assert_eq!(judged.status, 0);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn a_protected_process_is_reported_and_never_blocked() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let image = EXPLORER.map(str::to_owned);
+    let spec = ProcessSpec { pid: 700, image, protected: true };
+    let process = rig.kernel().create_process(spec);
+    let judged = rig.create_pipe(&process, &wide(r"\evil")).unwrap();
+    assert_eq!(judged.verdict, Verdict::Exempt);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn without_content_everything_passes_and_is_counted() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.boot().boot().unwrap();
+    rig.listen(Interest::Everything).unwrap();
+    assert_eq!(created(&mut rig, r"\evil", EXPLORER), Verdict::NotReady);
+    assert_eq!(rig.status().unwrap().not_ready, 1);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn an_image_is_spelled_with_its_letter() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let image = r"\Device\HarddiskVolume3\Downloads\setup.exe";
+    assert_eq!(created(&mut rig, r"\x", Some(image)), Verdict::Detect);
+    assert_eq!(created(&mut rig, r"\fine", Some(image)), Verdict::Allow);
+    assert_eq!(created(&mut rig, r"\x", EXPLORER), Verdict::Allow);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn an_image_on_a_volume_without_a_letter_is_known_and_has_none() {
+    let Some(bench) = Bench::new() else { return };
+    let volumes = Volumes::new(&["HarddiskVolume7=".parse().unwrap()]);
+    let mut rig = bench.boot().volumes(&volumes).boot().unwrap();
+    let (name, file) = bench.file(1);
+    rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+    rig.listen(Interest::Everything).unwrap();
+    let image = r"\Device\HarddiskVolume7\Downloads\setup.exe";
+    assert_eq!(created(&mut rig, r"\x", Some(image)), Verdict::Allow);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn an_image_that_cannot_be_found_is_unknown_and_not_false() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    assert_eq!(created(&mut rig, r"\x", None), Verdict::Unknown);
+    // The filter decides this one without the image, and so does the block.
+    assert_eq!(created(&mut rig, r"\fine", None), Verdict::Allow);
+    assert_eq!(created(&mut rig, r"\evil", None), Verdict::Block);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn names_of_every_kind_are_survived() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let process = rig.create_process(4242, EXPLORER.map(wide));
+    let names: [Vec<u16>; 7] = [
+        wide("evil"),
+        wide(r"\evil\..\x"),
+        vec![0x5C, 0xD800, 0xDC00, 0xD800],
+        vec![0x5C, 0, 0],
+        [vec![0x5C], vec![0x61; 1_023]].concat(),
+        [vec![0x5C], vec![0x61; 32_766]].concat(),
+        Vec::new(),
+    ];
+    let verdicts: Vec<Verdict> =
+        names.iter().map(|name| rig.create_pipe(&process, name).unwrap().verdict).collect();
+    assert_eq!(verdicts[..2], [Verdict::Block, Verdict::Block]);
+    assert_eq!(verdicts[2..5], [Verdict::Allow; 3]);
+    // Longer than any text the rules are evaluated on: not judged, and told so.
+    assert_eq!(verdicts[5], Verdict::Unknown);
+    assert_eq!(verdicts[6], Verdict::Allow);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn the_callback_keeps_to_its_stack() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let process = rig.create_process(4242, EXPLORER.map(wide));
+    for name in [r"\good", r"\odd", r"\evil"] {
+        let judged = rig.create_pipe(&process, &wide(name)).unwrap();
+        assert!(judged.stack_used <= 2_048, "{name}: {} bytes", judged.stack_used);
+    }
+    rig.unload().unwrap();
+}
+
+#[test]
+fn a_client_that_takes_nothing_stops_nobody() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    for _ in 0..500 {
+        rig.create_pipe_unheard(r"\odd").unwrap();
+    }
+    rig.listen(Interest::Status).unwrap();
+    let status = rig.status().unwrap();
+    assert!(status.dropped > 0, "{status:?}");
+    assert_eq!(status.detected, 500);
+    rig.unload().unwrap();
+}
