@@ -47,7 +47,10 @@ enum Task {
     /// Builds saker.sys, saker.pdb, sakerctl and kernel-host into target/saker
     Build,
     /// Builds, checks the driver's image and runs all tests
-    Test,
+    Test {
+        /// Only the checks whose name contains one of these
+        only: Vec<String>,
+    },
     /// Builds and shows saker.sys judging pipe events in the kernel host
     Demo,
     /// Says what is wrong with a driver image, by the rules of `test`
@@ -75,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             progress::note(&format!("\n{built}"));
             Ok(())
         }
-        Task::Test => checks::run(&workspace),
+        Task::Test { only } => checks::run(&workspace, only),
         Task::Demo => {
             let built = artifacts::build(&workspace)?;
             demo::run(&workspace, &built)
