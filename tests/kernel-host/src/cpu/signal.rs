@@ -8,6 +8,7 @@ use super::asm::{in_chkstk, in_driver_helper, recover_address, specific_handler}
 use super::kpcr::{HardwareFault, Kpcr};
 use super::{Registers, seh};
 use crate::guest;
+use crate::kernel::Kernel;
 use crate::pe::UnwindImage;
 
 /// Signal by which a thread is called out of driver code.
@@ -136,7 +137,8 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     };
     let in_driver = slot_of(rip).is_some() || (in_driver_helper(rip) && kpcr.depth.get() > 0);
     if signal == CALL_OUT {
-        if in_driver {
+        // The signal may be late: sent on behalf of a kernel that this thread has left since.
+        if in_driver && is_called_out(kpcr) {
             note(kpcr, signal, info.si_code, 0, machine);
             machine[libc::REG_RIP as usize] = recover_address() as i64;
         }
@@ -244,6 +246,13 @@ fn pass_on(signal: i32) {
         // SAFETY: filled by sigaction in `install_handlers`, never freed.
         unsafe { libc::sigaction(signal, previous, null_mut()) };
     }
+}
+
+/// The thread is to leave driver code: its watchdog gave up on it, or its kernel stops.
+fn is_called_out(kpcr: &Kpcr) -> bool {
+    // SAFETY: null, or set by `enter`, which borrows the kernel for the whole driver call.
+    let kernel = unsafe { kpcr.kernel.get().as_ref() };
+    kpcr.shared.hung.load(Ordering::Relaxed) || kernel.is_some_and(Kernel::is_stopping)
 }
 
 /// Calls a thread out of driver code.
