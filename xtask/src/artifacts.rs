@@ -32,11 +32,7 @@ impl Workspace {
         let out = out.unwrap_or_else(|| root.join("target/saker"));
         let out = std::path::absolute(&out).map_err(Failure::file(&out))?;
         fs::create_dir_all(&out).map_err(Failure::file(&out))?;
-        Ok(Self {
-            root,
-            target_dir,
-            out,
-        })
+        Ok(Self { root, target_dir, out })
     }
 
     /// Where drivers are built: apart from the host's programs, with another compiler.
@@ -47,9 +43,7 @@ impl Workspace {
     /// The user's own cargo, with which everything but drivers is built.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", &self.target_dir);
+        command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target_dir);
         command
     }
 }
@@ -71,21 +65,9 @@ pub struct Artifacts {
 
 impl fmt::Display for Artifacts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for path in [
-            &self.driver,
-            &self.driver_pdb,
-            &self.sakerctl,
-            &self.kernel_host,
-        ] {
-            let size = fs::metadata(path)
-                .map(|metadata| metadata.len())
-                .unwrap_or(0);
-            writeln!(
-                formatter,
-                "  {:>9} KB  {}",
-                size.div_ceil(1024),
-                path.display()
-            )?;
+        for path in [&self.driver, &self.driver_pdb, &self.sakerctl, &self.kernel_host] {
+            let size = fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0);
+            writeln!(formatter, "  {:>9} KB  {}", size.div_ceil(1024), path.display())?;
         }
         Ok(())
     }
@@ -122,15 +104,7 @@ pub fn place_driver(linked: &Linked, dir: &Path, name: &str) -> Result<PathBuf, 
 
 fn build_host_programs(workspace: &Workspace) -> Result<[PathBuf; 2], Failure> {
     let mut command = workspace.cargo();
-    command.args([
-        "build",
-        "--profile",
-        "tools",
-        "-p",
-        "loader",
-        "-p",
-        "kernel-host-runner",
-    ]);
+    command.args(["build", "--profile", "tools", "-p", "loader", "-p", "kernel-host-runner"]);
     process::quietly("build sakerctl and kernel-host", &mut bare(command))?;
     let built = workspace.target_dir.join("tools");
     let suffix = env::consts::EXE_SUFFIX;

@@ -20,10 +20,7 @@ use crate::tools::{Tools, bare};
 pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
     let tools = Tools::find_or_install()?;
     let lane = Lane::prepare(&tools, &workspace.root, &workspace.lane_dir())?;
-    let mut table = Table {
-        only: only.to_vec(),
-        rows: Vec::new(),
-    };
+    let mut table = Table { only: only.to_vec(), rows: Vec::new() };
 
     table.check("formatting", || formatting(workspace));
     table.check("clippy, everything but drivers", || clippy(workspace));
@@ -39,12 +36,9 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
     };
     table.check("saker.sys: image", || image(&built.driver));
     table.check("saker.sys: no panic path", || no_panic_path(&built.driver));
-    table.check("saker.sys: a planted panic is found", || {
-        planted_panic(workspace, &lane)
-    });
+    table.check("saker.sys: a planted panic is found", || planted_panic(workspace, &lane));
     table.check("saker.sys: structures match Microsoft's metadata", || {
-        lane.check("saker", &["abi-check"])
-            .map(|()| Outcome::Passed)
+        lane.check("saker", &["abi-check"]).map(|()| Outcome::Passed)
     });
     table.check("clippy, drivers", || driver_clippy(&lane));
     table.check("planted bugs: build", || planted_bugs(workspace, &lane));
@@ -56,10 +50,7 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
 pub fn inspect(path: &Path) -> Result<(), Failure> {
     let facts = facts(path)?;
     for section in &facts.sections {
-        println!(
-            "{:<10} {:>8} bytes  {:#010x}",
-            section.name, section.virtual_size, section.flags
-        );
+        println!("{:<10} {:>8} bytes  {:#010x}", section.name, section.virtual_size, section.flags);
     }
     println!("{}", facts.imports.join("\n"));
     image(path)?;
@@ -121,11 +112,7 @@ impl Table {
         }
         let word = if failed == 0 { "ok" } else { "FAILED" };
         println!("\ncheck result: {word}. {passed} passed; {failed} failed; {skipped} skipped");
-        if failed == 0 {
-            Ok(())
-        } else {
-            Err(Failure::Other(format!("{failed} checks failed")))
-        }
+        if failed == 0 { Ok(()) } else { Err(Failure::Other(format!("{failed} checks failed"))) }
     }
 }
 
@@ -137,12 +124,7 @@ fn formatting(workspace: &Workspace) -> Result<Outcome, Failure> {
     command.args(["fmt", "--all", "--check"]);
     process::quietly("cargo fmt --all --check", &mut command)?;
     let mut command = workspace.cargo();
-    command.args([
-        "fmt",
-        "--check",
-        "--manifest-path",
-        "xtask/wdk-linux/wdk-build/Cargo.toml",
-    ]);
+    command.args(["fmt", "--check", "--manifest-path", "xtask/wdk-linux/wdk-build/Cargo.toml"]);
     process::quietly("cargo fmt --check, wdk-build", &mut command)?;
     Ok(Outcome::Passed)
 }
@@ -175,11 +157,7 @@ fn image(driver: &Path) -> Result<Outcome, Failure> {
     if faults.is_empty() {
         Ok(Outcome::Passed)
     } else {
-        Err(Failure::Other(format!(
-            "{}\n  - {}",
-            driver.display(),
-            faults.join("\n  - ")
-        )))
+        Err(Failure::Other(format!("{}\n  - {}", driver.display(), faults.join("\n  - "))))
     }
 }
 
@@ -187,10 +165,7 @@ fn image(driver: &Path) -> Result<Outcome, Failure> {
 fn no_panic_path(driver: &Path) -> Result<Outcome, Failure> {
     let left = panics::functions(&driver.with_extension("pdb"))?;
     if facts(driver)?.can_panic() || !left.is_empty() {
-        return Err(Failure::Other(format!(
-            "panic paths are left: {}",
-            left.join(", ")
-        )));
+        return Err(Failure::Other(format!("panic paths are left: {}", left.join(", "))));
     }
     Ok(Outcome::Passed)
 }
@@ -202,19 +177,12 @@ fn planted_panic(workspace: &Workspace, lane: &Lane<'_>) -> Result<Outcome, Fail
     let found = facts(&linked.image)?;
     let left = panics::functions(&linked.pdb)?;
     if !found.can_panic() || inspect::faults(&found).is_empty() {
-        return Err(Failure::Other(
-            "the import table does not show the planted panic".to_owned(),
-        ));
+        return Err(Failure::Other("the import table does not show the planted panic".to_owned()));
     }
     if left.is_empty() {
-        return Err(Failure::Other(
-            "the PDB does not name the planted panic".to_owned(),
-        ));
+        return Err(Failure::Other("the PDB does not name the planted panic".to_owned()));
     }
-    note(&format!(
-        "      found, as it must be: KeBugCheckEx, {}",
-        left.join(", ")
-    ));
+    note(&format!("      found, as it must be: KeBugCheckEx, {}", left.join(", ")));
     Ok(Outcome::Passed)
 }
 

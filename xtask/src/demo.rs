@@ -15,11 +15,7 @@ use crate::process;
 /// Shows the built driver at work.
 pub fn run(workspace: &Workspace, built: &Artifacts) -> Result<(), Failure> {
     let temporary = tempfile::tempdir().map_err(Failure::file(Path::new("a temporary folder")))?;
-    let desk = Desk {
-        built,
-        content: workspace.root.join("tests/content"),
-        dir: temporary.path(),
-    };
+    let desk = Desk { built, content: workspace.root.join("tests/content"), dir: temporary.path() };
 
     heading("1  Rules become a signed channel file");
     let (key, public) = desk.keys()?;
@@ -43,16 +39,11 @@ impl Desk<'_> {
     /// A fresh pair of keys: the secret one and the public one.
     fn keys(&self) -> Result<(PathBuf, PathBuf), Failure> {
         let mut command = self.sakerctl();
-        command
-            .args(["keygen", "--may-block", "--out-dir"])
-            .arg(self.dir);
+        command.args(["keygen", "--may-block", "--out-dir"]).arg(self.dir);
         process::output(&mut command)?;
         let pair = [self.find("key")?, self.find("pub")?];
         let [key, public] = pair;
-        say(&format!(
-            "a content key that may sign blocking rules: {}",
-            name(&public)
-        ));
+        say(&format!("a content key that may sign blocking rules: {}", name(&public)));
         Ok((key, public))
     }
 
@@ -66,18 +57,10 @@ impl Desk<'_> {
         let inbox = self.inbox();
         fs::create_dir_all(&inbox).map_err(Failure::file(&inbox))?;
         let mut sign = self.sakerctl();
-        sign.arg("sign")
-            .arg(&unsigned)
-            .arg("--key")
-            .arg(key)
-            .arg("--out")
-            .arg(&inbox);
+        sign.arg("sign").arg(&unsigned).arg("--key").arg(key).arg("--out").arg(&inbox);
         let signed = PathBuf::from(process::output(&mut sign)?.trim());
         let size = fs::metadata(&signed).map_err(Failure::file(&signed))?.len();
-        say(&format!(
-            "{}, {size} bytes, from the rules in tests/content",
-            name(&signed)
-        ));
+        say(&format!("{}, {size} bytes, from the rules in tests/content", name(&signed)));
         Ok(signed)
     }
 
@@ -87,10 +70,7 @@ impl Desk<'_> {
         expect(output.status.success(), "the replay ends well")?;
         for verdict in ["block", "detect", "unknown"] {
             let shown = String::from_utf8_lossy(&output.stdout);
-            expect(
-                shown.contains(verdict),
-                &format!("the log holds an event to {verdict}"),
-            )?;
+            expect(shown.contains(verdict), &format!("the log holds an event to {verdict}"))?;
         }
         Ok(())
     }
@@ -98,17 +78,9 @@ impl Desk<'_> {
     /// Drops the incident's file beside the good one.
     fn incident(&self, file: &Path, key: &Path, public: &Path) -> Result<(), Failure> {
         let mut make = Command::new(&self.built.kernel_host);
-        make.arg("incident")
-            .arg(file)
-            .arg("--key")
-            .arg(key)
-            .arg("--out")
-            .arg(self.inbox());
+        make.arg("incident").arg(file).arg("--key").arg(key).arg("--out").arg(self.inbox());
         let wild = PathBuf::from(process::output(&mut make)?.trim());
-        say(&format!(
-            "{} has a good signature and a good hash;",
-            name(&wild)
-        ));
+        say(&format!("{} has a good signature and a good hash;", name(&wild)));
         say("one record of its tables names an entry that is not there.");
 
         let mut command = self.kernel_host(public);
@@ -119,23 +91,11 @@ impl Desk<'_> {
         })?;
         let told = String::from_utf8_lossy(&output.stderr);
         print!("{told}");
-        expect(
-            !output.status.success(),
-            "a refused file gives a non-zero exit code",
-        )?;
-        expect(
-            told.contains("IndexOutOfRange"),
-            "the driver says what is wrong with the file",
-        )?;
+        expect(!output.status.success(), "a refused file gives a non-zero exit code")?;
+        expect(told.contains("IndexOutOfRange"), "the driver says what is wrong with the file")?;
         let lines = String::from_utf8_lossy(&output.stdout);
-        let blocked = lines
-            .lines()
-            .filter(|line| line.contains("\"block\""))
-            .count();
-        expect(
-            blocked > 0,
-            "the content that was in force goes on blocking",
-        )?;
+        let blocked = lines.lines().filter(|line| line.contains("\"block\"")).count();
+        expect(blocked > 0, "the content that was in force goes on blocking")?;
         print!("{}", beside(blocked));
         Ok(())
     }
@@ -148,18 +108,9 @@ impl Desk<'_> {
 
     fn kernel_host(&self, public: &Path) -> Command {
         let mut command = Command::new(&self.built.kernel_host);
-        command
-            .arg("replay")
-            .arg("--driver")
-            .arg(&self.built.driver);
-        command
-            .arg("--content")
-            .arg(self.inbox())
-            .arg("--key")
-            .arg(public);
-        command
-            .arg("--events")
-            .arg(self.content.join("demo/events.jsonl"));
+        command.arg("replay").arg("--driver").arg(&self.built.driver);
+        command.arg("--content").arg(self.inbox()).arg("--key").arg(public);
+        command.arg("--events").arg(self.content.join("demo/events.jsonl"));
         command
     }
 
@@ -201,11 +152,7 @@ fn run_shown(command: &mut Command) -> Result<Output, Failure> {
 }
 
 fn expect(holds: bool, claim: &str) -> Result<(), Failure> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Failure::Other(format!("the demo's claim failed: {claim}")))
-    }
+    if holds { Ok(()) } else { Err(Failure::Other(format!("the demo's claim failed: {claim}"))) }
 }
 
 fn heading(text: &str) {
@@ -217,6 +164,5 @@ fn say(text: &str) {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

@@ -43,9 +43,6 @@ pub enum Failure {
 impl Failure {
     /// A closure that says which file an error was about, for `map_err`.
     pub fn file(path: &Path) -> impl FnOnce(io::Error) -> Failure + use<'_> {
-        move |source| Failure::File {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Failure::File { path: path.to_owned(), source }
     }
 }

@@ -70,8 +70,7 @@ impl Facts {
         let headers = file.nt_headers();
         let optional = headers.optional_header();
         let directory = |index: usize| {
-            file.data_directory(index)
-                .is_some_and(|entry| entry.virtual_address.get(LE) != 0)
+            file.data_directory(index).is_some_and(|entry| entry.virtual_address.get(LE) != 0)
         };
         let mut facts = Self {
             file_size: bytes.len(),
@@ -99,9 +98,7 @@ impl Facts {
                 is_zero: data.iter().all(|byte| *byte == 0),
             });
             if characteristics.0 & pe::IMAGE_SCN_MEM_EXECUTE.0 != 0 {
-                facts
-                    .bad_instructions
-                    .extend(bad_instructions(data, section.address()));
+                facts.bad_instructions.extend(bad_instructions(data, section.address()));
             }
         }
         facts.imports = imports(&file).map_err(words)?;
@@ -113,9 +110,7 @@ impl Facts {
 
     /// Whether the kernel's way to stop the machine is imported, which only a panic would call.
     pub fn can_panic(&self) -> bool {
-        self.imports
-            .iter()
-            .any(|import| import.ends_with("!KeBugCheckEx"))
+        self.imports.iter().any(|import| import.ends_with("!KeBugCheckEx"))
     }
 }
 
@@ -127,16 +122,10 @@ pub fn faults(facts: &Facts) -> Vec<String> {
             faults.push(fault);
         }
     };
-    require(
-        facts.machine == pe::IMAGE_FILE_MACHINE_AMD64.0,
-        "is not an x86-64 image".to_owned(),
-    );
+    require(facts.machine == pe::IMAGE_FILE_MACHINE_AMD64.0, "is not an x86-64 image".to_owned());
     require(
         facts.subsystem == pe::IMAGE_SUBSYSTEM_NATIVE.0 && facts.subsystem_version == 10,
-        format!(
-            "subsystem is {} {}, not native 10",
-            facts.subsystem, facts.subsystem_version
-        ),
+        format!("subsystem is {} {}, not native 10", facts.subsystem, facts.subsystem_version),
     );
     for (flag, name, why) in [
         (
@@ -144,21 +133,10 @@ pub fn faults(facts: &Facts) -> Vec<String> {
             "FORCE_INTEGRITY",
             "process callbacks ask for it",
         ),
-        (
-            pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT,
-            "NX_COMPAT",
-            "memory integrity asks for it",
-        ),
-        (
-            pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
-            "DYNAMIC_BASE",
-            "the image must be movable",
-        ),
+        (pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT", "memory integrity asks for it"),
+        (pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE", "the image must be movable"),
     ] {
-        require(
-            facts.characteristics & flag.0 != 0,
-            format!("lacks {name}: {why}"),
-        );
+        require(facts.characteristics & flag.0 != 0, format!("lacks {name}: {why}"));
     }
     require(
         facts.characteristics & pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF.0 == 0
@@ -167,39 +145,24 @@ pub fn faults(facts: &Facts) -> Vec<String> {
     );
     require(
         facts.section_alignment == 0x1000,
-        format!(
-            "sections are aligned to {:#x}, not 0x1000",
-            facts.section_alignment
-        ),
+        format!("sections are aligned to {:#x}, not 0x1000", facts.section_alignment),
     );
     require(
         facts.checksum != 0 && facts.checksum == facts.true_checksum,
-        format!(
-            "checksum is {:#x}, should be {:#x}",
-            facts.checksum, facts.true_checksum
-        ),
+        format!("checksum is {:#x}, should be {:#x}", facts.checksum, facts.true_checksum),
     );
-    require(
-        !facts.has_loader_extras,
-        "has thread-local storage or delayed imports".to_owned(),
-    );
+    require(!facts.has_loader_extras, "has thread-local storage or delayed imports".to_owned());
     require(
         facts.file_size < MAX_SIZE,
         format!("{} bytes, the limit is {MAX_SIZE}", facts.file_size),
     );
     require(
         !facts.pdb_name.is_empty() && !facts.pdb_name.contains(['/', '\\']),
-        format!(
-            "names its PDB {:?}, not by a bare file name",
-            facts.pdb_name
-        ),
+        format!("names its PDB {:?}, not by a bare file name", facts.pdb_name),
     );
     require(
         facts.bad_instructions.is_empty(),
-        format!(
-            "has instructions a driver must not have: {}",
-            facts.bad_instructions.join(", ")
-        ),
+        format!("has instructions a driver must not have: {}", facts.bad_instructions.join(", ")),
     );
     for section in &facts.sections {
         let writable_code = pe::IMAGE_SCN_MEM_EXECUTE.0 | pe::IMAGE_SCN_MEM_WRITE.0;
@@ -213,30 +176,17 @@ pub fn faults(facts: &Facts) -> Vec<String> {
     for import in facts.imports.iter().filter(|import| !allowed(import)) {
         require(false, format!("imports {import}"));
     }
-    require(
-        !facts.can_panic(),
-        "imports KeBugCheckEx: a panic path is left".to_owned(),
-    );
-    match facts
-        .sections
-        .iter()
-        .find(|section| section.name == ".anchor")
-    {
+    require(!facts.can_panic(), "imports KeBugCheckEx: a panic path is left".to_owned());
+    match facts.sections.iter().find(|section| section.name == ".anchor") {
         None => require(false, "has no .anchor section for the root keys".to_owned()),
         Some(anchor) => {
             require(
                 usize::try_from(anchor.virtual_size).is_ok_and(|size| size >= ANCHOR_LEN),
                 format!(".anchor is {} bytes, not {ANCHOR_LEN}", anchor.virtual_size),
             );
-            require(
-                anchor.is_zero,
-                ".anchor is not zero: keys were linked in".to_owned(),
-            );
+            require(anchor.is_zero, ".anchor is not zero: keys were linked in".to_owned());
             let code = pe::IMAGE_SCN_MEM_EXECUTE.0 | pe::IMAGE_SCN_MEM_WRITE.0;
-            require(
-                anchor.flags & code == 0,
-                ".anchor is not read-only data".to_owned(),
-            );
+            require(anchor.flags & code == 0, ".anchor is not read-only data".to_owned());
         }
     }
     faults
@@ -269,10 +219,7 @@ fn imports(file: &PeFile64<'_>) -> object::Result<Vec<String>> {
 /// checksum field taken for zero, plus the file's length.
 fn checksum(bytes: &[u8]) -> Result<u32, String> {
     let cut = || "the headers are cut short".to_owned();
-    let nt = bytes
-        .get(0x3C..0x40)
-        .and_then(|field| field.try_into().ok())
-        .map(u32::from_le_bytes);
+    let nt = bytes.get(0x3C..0x40).and_then(|field| field.try_into().ok()).map(u32::from_le_bytes);
     let field = usize::try_from(nt.ok_or_else(cut)?).map_err(|_| cut())? + 24 + 64;
     let mut sum: u64 = 0;
     for (index, pair) in bytes.chunks(2).enumerate() {
@@ -296,20 +243,14 @@ fn bad_instructions(code: &[u8], address: u64) -> Vec<String> {
     let decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
     for instruction in decoder {
         let encoding = instruction.code().encoding();
-        let is_vector = matches!(
-            encoding,
-            EncodingKind::VEX | EncodingKind::EVEX | EncodingKind::XOP
-        );
+        let is_vector =
+            matches!(encoding, EncodingKind::VEX | EncodingKind::EVEX | EncodingKind::XOP);
         let is_bad = matches!(
             instruction.mnemonic(),
             Mnemonic::Ud2 | Mnemonic::Ud1 | Mnemonic::Ud0 | Mnemonic::Cpuid | Mnemonic::Xgetbv
         );
         if is_vector || is_bad {
-            found.push(format!(
-                "{:?} at {:#x}",
-                instruction.mnemonic(),
-                instruction.ip()
-            ));
+            found.push(format!("{:?} at {:#x}", instruction.mnemonic(), instruction.ip()));
         }
     }
     found

@@ -30,10 +30,7 @@ fn good() -> Facts {
                 is_zero: true,
             },
         ],
-        imports: vec![
-            "ntoskrnl.exe!ZwClose".to_owned(),
-            "fltmgr.sys!FltSendMessage".to_owned(),
-        ],
+        imports: vec!["ntoskrnl.exe!ZwClose".to_owned(), "fltmgr.sys!FltSendMessage".to_owned()],
         pdb_name: "saker.pdb".to_owned(),
         bad_instructions: Vec::new(),
     }
@@ -55,35 +52,23 @@ fn a_good_image_has_no_fault() {
 
 #[test]
 fn a_panic_path_is_found() {
-    one_fault(
-        |facts| facts.imports.push("ntoskrnl.exe!KeBugCheckEx".to_owned()),
-        "KeBugCheckEx",
-    );
+    one_fault(|facts| facts.imports.push("ntoskrnl.exe!KeBugCheckEx".to_owned()), "KeBugCheckEx");
 }
 
 #[test]
 fn a_foreign_import_is_found() {
-    one_fault(
-        |facts| facts.imports.push("hal.dll!HalReturnToFirmware".to_owned()),
-        "hal.dll",
-    );
+    one_fault(|facts| facts.imports.push("hal.dll!HalReturnToFirmware".to_owned()), "hal.dll");
 }
 
 #[test]
 fn writable_code_is_found() {
-    one_fault(
-        |facts| facts.sections[0].flags |= pe::IMAGE_SCN_MEM_WRITE.0,
-        "writable",
-    );
+    one_fault(|facts| facts.sections[0].flags |= pe::IMAGE_SCN_MEM_WRITE.0, "writable");
 }
 
 #[test]
 fn each_missing_characteristic_is_found() {
     for (flag, name) in [
-        (
-            pe::IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY,
-            "FORCE_INTEGRITY",
-        ),
+        (pe::IMAGE_DLLCHARACTERISTICS_FORCE_INTEGRITY, "FORCE_INTEGRITY"),
         (pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT, "NX_COMPAT"),
         (pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE, "DYNAMIC_BASE"),
     ] {
@@ -103,10 +88,7 @@ fn guard_without_load_configuration_is_found() {
 
 #[test]
 fn a_missing_or_wrong_checksum_is_found() {
-    one_fault(
-        |facts| (facts.checksum, facts.true_checksum) = (0, 0),
-        "checksum",
-    );
+    one_fault(|facts| (facts.checksum, facts.true_checksum) = (0, 0), "checksum");
     one_fault(|facts| facts.checksum = 8, "checksum");
 }
 
@@ -114,19 +96,10 @@ fn a_missing_or_wrong_checksum_is_found() {
 fn numbers_out_of_bounds_are_found() {
     one_fault(|facts| facts.section_alignment = 0x200, "aligned");
     one_fault(|facts| facts.file_size = 256 * 1024, "limit");
-    one_fault(
-        |facts| facts.machine = pe::IMAGE_FILE_MACHINE_ARM64.0,
-        "x86-64",
-    );
-    one_fault(
-        |facts| facts.subsystem = pe::IMAGE_SUBSYSTEM_WINDOWS_CUI.0,
-        "subsystem",
-    );
+    one_fault(|facts| facts.machine = pe::IMAGE_FILE_MACHINE_ARM64.0, "x86-64");
+    one_fault(|facts| facts.subsystem = pe::IMAGE_SUBSYSTEM_WINDOWS_CUI.0, "subsystem");
     one_fault(|facts| facts.has_loader_extras = true, "thread-local");
-    one_fault(
-        |facts| facts.pdb_name = "/home/me/saker.pdb".to_owned(),
-        "bare file name",
-    );
+    one_fault(|facts| facts.pdb_name = "/home/me/saker.pdb".to_owned(), "bare file name");
 }
 
 #[test]
@@ -134,10 +107,7 @@ fn a_wrong_anchor_is_found() {
     one_fault(|facts| drop(facts.sections.pop()), "no .anchor");
     one_fault(|facts| facts.sections[1].is_zero = false, "not zero");
     one_fault(|facts| facts.sections[1].virtual_size = 512, "512 bytes");
-    one_fault(
-        |facts| facts.sections[1].flags |= pe::IMAGE_SCN_MEM_WRITE.0,
-        "read-only",
-    );
+    one_fault(|facts| facts.sections[1].flags |= pe::IMAGE_SCN_MEM_WRITE.0, "read-only");
 }
 
 #[test]
@@ -145,21 +115,12 @@ fn traps_and_vector_instructions_are_found() {
     // mov eax, 1; ret
     assert!(bad_instructions(&[0xB8, 1, 0, 0, 0, 0xC3], 0x1000).is_empty());
     // nop; ud2
-    assert_eq!(
-        bad_instructions(&[0x90, 0x0F, 0x0B], 0x1000),
-        ["Ud2 at 0x1001"]
-    );
+    assert_eq!(bad_instructions(&[0x90, 0x0F, 0x0B], 0x1000), ["Ud2 at 0x1001"]);
     // cpuid
     assert_eq!(bad_instructions(&[0x0F, 0xA2], 0x1000), ["Cpuid at 0x1000"]);
     // vzeroupper
-    assert_eq!(
-        bad_instructions(&[0xC5, 0xF8, 0x77], 0x1000),
-        ["Vzeroupper at 0x1000"]
-    );
-    one_fault(
-        |facts| facts.bad_instructions.push("Ud2 at 0x1000".to_owned()),
-        "Ud2",
-    );
+    assert_eq!(bad_instructions(&[0xC5, 0xF8, 0x77], 0x1000), ["Vzeroupper at 0x1000"]);
+    one_fault(|facts| facts.bad_instructions.push("Ud2 at 0x1000".to_owned()), "Ud2");
 }
 
 #[test]

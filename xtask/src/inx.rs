@@ -16,17 +16,11 @@ fn sections(text: &str) -> Sections {
     let mut current = String::new();
     for line in text.lines() {
         let line = line.split(';').next().unwrap_or_default().trim();
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             current = name.to_ascii_lowercase();
             sections.entry(current.clone()).or_default();
         } else if !line.is_empty() {
-            sections
-                .entry(current.clone())
-                .or_default()
-                .push(line.to_owned());
+            sections.entry(current.clone()).or_default().push(line.to_owned());
         }
     }
     sections
@@ -34,24 +28,16 @@ fn sections(text: &str) -> Sections {
 
 /// The value of `key = value` in a section, with `%strings%` replaced and without quotes.
 fn value(sections: &Sections, section: &str, key: &str) -> Option<String> {
-    let line = sections
-        .get(&section.to_ascii_lowercase())?
-        .iter()
-        .find_map(|line| {
-            let (name, value) = line.split_once('=')?;
-            name.trim()
-                .eq_ignore_ascii_case(key)
-                .then(|| value.trim().to_owned())
-        })?;
+    let line = sections.get(&section.to_ascii_lowercase())?.iter().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        name.trim().eq_ignore_ascii_case(key).then(|| value.trim().to_owned())
+    })?;
     Some(expanded(sections, &line).trim_matches('"').to_owned())
 }
 
 /// The lines of a section, with `%strings%` replaced.
 fn lines(sections: &Sections, section: &str) -> Vec<String> {
-    let lines = sections
-        .get(&section.to_ascii_lowercase())
-        .cloned()
-        .unwrap_or_default();
+    let lines = sections.get(&section.to_ascii_lowercase()).cloned().unwrap_or_default();
     lines.iter().map(|line| expanded(sections, line)).collect()
 }
 
@@ -61,10 +47,7 @@ fn expanded(sections: &Sections, text: &str) -> String {
         let Some((name, value)) = line.split_once('=') else {
             continue;
         };
-        text = text.replace(
-            &format!("%{}%", name.trim()),
-            value.trim().trim_matches('"'),
-        );
+        text = text.replace(&format!("%{}%", name.trim()), value.trim().trim_matches('"'));
     }
     text
 }
@@ -73,16 +56,9 @@ fn expanded(sections: &Sections, text: &str) -> String {
 fn registry(sections: &Sections, install: &str) -> Vec<String> {
     let services = format!("{install}.Services");
     let service = value(sections, &services, "AddService").expect("an AddService directive");
-    let service_section = service
-        .rsplit(',')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
+    let service_section = service.rsplit(',').next().unwrap_or_default().trim().to_owned();
     let add = value(sections, &service_section, "AddReg").expect("an AddReg directive");
-    add.split(',')
-        .flat_map(|section| lines(sections, section.trim()))
-        .collect()
+    add.split(',').flat_map(|section| lines(sections, section.trim())).collect()
 }
 
 const OLD: &str = "DefaultInstall.NT$ARCH$";
@@ -97,11 +73,7 @@ fn the_version_section_is_complete() {
         ("CatalogFile", "saker.cat"),
         ("PnpLockdown", "1"),
     ] {
-        assert_eq!(
-            value(&sections, "Version", key).as_deref(),
-            Some(expected),
-            "{key}"
-        );
+        assert_eq!(value(&sections, "Version", key).as_deref(), Some(expected), "{key}");
     }
     assert!(value(&sections, "Version", "Provider").is_some());
     assert!(value(&sections, "Version", "DriverVer").is_some());
@@ -111,10 +83,7 @@ fn the_version_section_is_complete() {
 fn it_is_a_primitive_driver() {
     let sections = sections(INX);
     assert!(!sections.contains_key("manufacturer"));
-    assert!(
-        !sections.contains_key("defaultinstall"),
-        "an undecorated section forbids the others"
-    );
+    assert!(!sections.contains_key("defaultinstall"), "an undecorated section forbids the others");
     for name in [OLD, NEW] {
         assert!(sections.contains_key(&name.to_ascii_lowercase()), "{name}");
     }
@@ -131,11 +100,7 @@ fn instances_attach_by_themselves() {
             .collect();
         assert!(!flags.is_empty(), "{install} sets no instance flags");
         for line in flags {
-            assert_eq!(
-                line.rsplit(',').next().map(str::trim),
-                Some("0x0"),
-                "{line}"
-            );
+            assert_eq!(line.rsplit(',').next().map(str::trim), Some("0x0"), "{line}");
         }
     }
 }
@@ -148,15 +113,11 @@ fn instances_are_where_each_windows_looks() {
         let lines = registry(&sections, install);
         for value in ["\"DefaultInstance\"", "\"Altitude\"", "\"Flags\""] {
             assert!(
-                lines
-                    .iter()
-                    .any(|line| line.contains(value) && line.contains(key)),
+                lines.iter().any(|line| line.contains(value) && line.contains(key)),
                 "{install}: no {value} below {key}"
             );
         }
-        let others = lines
-            .iter()
-            .filter(|line| line.contains("Instances") && !line.contains(key));
+        let others = lines.iter().filter(|line| line.contains("Instances") && !line.contains(key));
         assert_eq!(others.count(), 0, "{install} writes elsewhere too");
     }
 }
@@ -179,23 +140,12 @@ fn the_altitude_is_in_its_group_and_free() {
             .into_iter()
             .find(|line| line.contains("\"Altitude\""))
             .expect("an altitude");
-        let altitude = line
-            .rsplit(',')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .trim_matches('"');
-        let whole: u32 = altitude
-            .split('.')
-            .next()
-            .and_then(|text| text.parse().ok())
-            .expect("a number");
+        let altitude = line.rsplit(',').next().unwrap_or_default().trim().trim_matches('"');
+        let whole: u32 =
+            altitude.split('.').next().and_then(|text| text.parse().ok()).expect("a number");
         assert!((360_000..=389_999).contains(&whole), "{altitude}");
         // Process Monitor and Sysmon.
-        assert!(
-            !["385200", "385201"].contains(&altitude),
-            "{altitude} is taken"
-        );
+        assert!(!["385200", "385201"].contains(&altitude), "{altitude} is taken");
     }
 }
 
@@ -205,12 +155,7 @@ fn both_services_are_the_same_but_for_the_binary() {
     for install in [OLD, NEW] {
         let services = format!("{install}.Services");
         let service = value(&sections, &services, "AddService").expect("an AddService directive");
-        let section = service
-            .rsplit(',')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let section = service.rsplit(',').next().unwrap_or_default().trim().to_owned();
         for (key, expected) in [
             ("ServiceType", "2"),
             ("StartType", "3"),
@@ -230,9 +175,7 @@ fn both_services_are_the_same_but_for_the_binary() {
 #[test]
 fn the_parser_sees_what_is_wrong() {
     let spoiled = sections(&INX.replace("0x00010001, 0x0", "0x00010001, 0x1"));
-    let flags: Vec<String> = registry(&spoiled, OLD)
-        .into_iter()
-        .filter(|line| line.contains("\"Flags\""))
-        .collect();
+    let flags: Vec<String> =
+        registry(&spoiled, OLD).into_iter().filter(|line| line.contains("\"Flags\"")).collect();
     assert!(flags.iter().all(|line| line.ends_with("0x1")), "{flags:?}");
 }

@@ -42,13 +42,7 @@ impl<'a> Lane<'a> {
         let libraries = target_dir.join("import-libraries");
         fs::create_dir_all(&libraries).map_err(Failure::file(&libraries))?;
         let linker = env::current_exe().map_err(Failure::file(Path::new("this program")))?;
-        let lane = Self {
-            tools,
-            root: root.to_owned(),
-            target_dir,
-            libraries,
-            linker,
-        };
+        let lane = Self { tools, root: root.to_owned(), target_dir, libraries, linker };
         lane.make_import_libraries()?;
         Ok(lane)
     }
@@ -76,23 +70,35 @@ impl<'a> Lane<'a> {
 
     /// Runs clippy on a driver package; `Ok(false)` when this toolchain has none.
     pub fn clippy(&self, package: &str) -> Result<bool, Failure> {
-        if !self.tools.toolchain.has_clippy {
+        let Some(clippy) = &self.tools.toolchain.clippy else {
             return Ok(false);
-        }
-        let mut command = self.cargo("clippy", package, &[])?;
+        };
+        let mut command = self.command(clippy, "clippy", package, &[])?;
         command.args(["--", "-D", "warnings"]);
         process::quietly(&format!("clippy {package}"), &mut command)?;
         Ok(true)
     }
 
     fn cargo(&self, verb: &str, package: &str, features: &[&str]) -> Result<Command, Failure> {
+        self.command(&self.tools.toolchain.cargo, verb, package, features)
+    }
+
+    /// `program` is cargo or one of its subcommands.
+    fn command(
+        &self,
+        program: &Path,
+        verb: &str,
+        package: &str,
+        features: &[&str],
+    ) -> Result<Command, Failure> {
         let toolchain = &self.tools.toolchain;
         let lock = self.copy_lock_file()?;
         let stand_in = self.root.join("xtask/wdk-linux/wdk-build");
 
-        let mut command = bare(Command::new(&toolchain.cargo));
+        let mut command = bare(Command::new(program));
         command
             .current_dir(&self.root)
+            .env("CARGO", &toolchain.cargo)
             .env("RUSTC", &toolchain.rustc)
             // For `-Z` options on a released compiler; no unstable language feature is used.
             .env("RUSTC_BOOTSTRAP", "1")
@@ -109,14 +115,8 @@ impl<'a> Lane<'a> {
             .args(["-Z", "lockfile-path"])
             .args(config("resolver.lockfile-path", &quoted(&lock)))
             .args(config("patch.crates-io.wdk-build.path", &quoted(&stand_in)))
-            .args(config(
-                &format!("target.{TARGET}.linker"),
-                &quoted(&self.linker),
-            ))
-            .args(config(
-                &format!("target.{TARGET}.rustflags"),
-                &self.path_flags(),
-            ));
+            .args(config(&format!("target.{TARGET}.linker"), &quoted(&self.linker)))
+            .args(config(&format!("target.{TARGET}.rustflags"), &self.path_flags()));
         if toolchain.library == Library::Source {
             command.args(["-Z", "build-std=core,alloc"]);
             command.args(["-Z", "build-std-features=compiler-builtins-mem"]);
@@ -129,10 +129,7 @@ impl<'a> Lane<'a> {
 
     /// The lane's own lock file, as the root's stands now.
     fn copy_lock_file(&self) -> Result<PathBuf, Failure> {
-        let (from, to) = (
-            self.root.join("Cargo.lock"),
-            self.target_dir.join("Cargo.lock"),
-        );
+        let (from, to) = (self.root.join("Cargo.lock"), self.target_dir.join("Cargo.lock"));
         fs::copy(&from, &to).map_err(Failure::file(&from))?;
         Ok(to)
     }
@@ -160,16 +157,9 @@ impl<'a> Lane<'a> {
 
     fn make_import_libraries(&self) -> Result<(), Failure> {
         let definitions = self.root.join("xtask/wdk-linux/def");
-        for entry in definitions
-            .read_dir()
-            .map_err(Failure::file(&definitions))?
-            .flatten()
-        {
+        for entry in definitions.read_dir().map_err(Failure::file(&definitions))?.flatten() {
             let definition = entry.path();
-            if definition
-                .extension()
-                .is_none_or(|extension| extension != "def")
-            {
+            if definition.extension().is_none_or(|extension| extension != "def") {
                 continue;
             }
             let name = definition.with_extension("lib");

@@ -26,12 +26,9 @@ const SHOWN_DIR: &str = "/saker/link";
 /// a linker's.
 pub fn requested() -> Option<PathBuf> {
     let linker = env::var_os(LINKER)?;
-    let is_link = env::args_os().skip(1).any(|argument| {
-        argument
-            .to_string_lossy()
-            .to_ascii_uppercase()
-            .starts_with("/OUT:")
-    });
+    let is_link = env::args_os()
+        .skip(1)
+        .any(|argument| argument.to_string_lossy().to_ascii_uppercase().starts_with("/OUT:"));
     is_link.then(|| PathBuf::from(linker))
 }
 
@@ -57,15 +54,11 @@ pub fn run(linker: &Path) -> Result<(), Failure> {
         .env_remove("LINK")
         .args(&plan.arguments)
         .arg(format!("/PDBSOURCEPATH:{SHOWN_DIR}"));
-    let status = command.status().map_err(|source| Failure::Start {
-        program: linker.display().to_string(),
-        source,
-    })?;
+    let status = command
+        .status()
+        .map_err(|source| Failure::Start { program: linker.display().to_string(), source })?;
     if !status.success() {
-        return Err(Failure::Other(format!(
-            "{} ended with {status}",
-            linker.display()
-        )));
+        return Err(Failure::Other(format!("{} ended with {status}", linker.display())));
     }
     for (name, destination) in &plan.outputs {
         let made = stage.path().join(name);
@@ -110,9 +103,7 @@ struct Plan {
 impl Plan {
     fn add(&mut self, argument: &str) -> Result<(), Failure> {
         if argument.starts_with('@') {
-            return Err(Failure::Other(
-                "a response file as argument is not expected".to_owned(),
-            ));
+            return Err(Failure::Other("a response file as argument is not expected".to_owned()));
         }
         let (option, value) = match argument.split_once(':') {
             Some((option, value)) if option.starts_with('/') => {
@@ -136,8 +127,7 @@ impl Plan {
             }
             "/IMPLIB" => {
                 self.arguments.push("/IMPLIB:exports.lib".to_owned());
-                self.outputs
-                    .insert("exports.lib".to_owned(), PathBuf::from(value));
+                self.outputs.insert("exports.lib".to_owned(), PathBuf::from(value));
             }
             "/DEF" | "/NATVIS" => {
                 let name = self.stage(Path::new(value));
@@ -190,17 +180,10 @@ mod tests {
     #[test]
     fn results_go_back_where_the_compiler_wants_them() {
         let mut plan = Plan::default();
-        plan.add("/OUT:/somewhere/deps/saker.dll")
-            .expect("a valid argument");
+        plan.add("/OUT:/somewhere/deps/saker.dll").expect("a valid argument");
         assert_eq!(plan.arguments, ["/OUT:saker.sys", "/PDB:saker.pdb"]);
-        assert_eq!(
-            plan.outputs["saker.sys"],
-            Path::new("/somewhere/deps/saker.dll")
-        );
-        assert_eq!(
-            plan.outputs["saker.pdb"],
-            Path::new("/somewhere/deps/saker.pdb")
-        );
+        assert_eq!(plan.outputs["saker.sys"], Path::new("/somewhere/deps/saker.dll"));
+        assert_eq!(plan.outputs["saker.pdb"], Path::new("/somewhere/deps/saker.pdb"));
     }
 
     #[test]
@@ -209,8 +192,7 @@ mod tests {
         let input = dir.path().join("libcore-0123456789abcdef.rlib");
         fs::write(&input, b"").expect("a writable folder");
         let mut plan = Plan::default();
-        plan.add(&input.to_string_lossy())
-            .expect("a valid argument");
+        plan.add(&input.to_string_lossy()).expect("a valid argument");
         plan.add("/LIBPATH:/somewhere").expect("a valid argument");
         plan.add("/DRIVER").expect("a valid argument");
         assert_eq!(plan.arguments, ["00-libcore.rlib", "/DRIVER"]);
@@ -229,9 +211,6 @@ mod tests {
             "saker.saker.0123456789abcdef-cgu.0.rcgu.o"
         );
         assert_eq!(without_hash("ntoskrnl.lib"), "ntoskrnl.lib");
-        assert_eq!(
-            without_hash("libdriver_core-00ff00ff00ff00ff.rlib"),
-            "libdriver_core.rlib"
-        );
+        assert_eq!(without_hash("libdriver_core-00ff00ff00ff00ff.rlib"), "libdriver_core.rlib");
     }
 }

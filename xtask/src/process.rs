@@ -23,11 +23,7 @@ pub fn quietly(title: &str, command: &mut Command) -> Result<(), Failure> {
         }
         Ok((false, tail)) => {
             step.failed();
-            Err(Failure::Program {
-                step: title.to_owned(),
-                command: shown(command),
-                tail,
-            })
+            Err(Failure::Program { step: title.to_owned(), command: shown(command), tail })
         }
         Err(failure) => {
             step.failed();
@@ -38,10 +34,8 @@ pub fn quietly(title: &str, command: &mut Command) -> Result<(), Failure> {
 
 /// What a short program prints.
 pub fn output(command: &mut Command) -> Result<String, Failure> {
-    let output = command.output().map_err(|source| Failure::Start {
-        program: shown(command),
-        source,
-    })?;
+    let output =
+        command.output().map_err(|source| Failure::Start { program: shown(command), source })?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
@@ -55,10 +49,8 @@ pub fn output(command: &mut Command) -> Result<String, Failure> {
 
 /// Runs a program whose output the user sees as it comes.
 pub fn openly(title: &str, command: &mut Command) -> Result<(), Failure> {
-    let status = command.status().map_err(|source| Failure::Start {
-        program: shown(command),
-        source,
-    })?;
+    let status =
+        command.status().map_err(|source| Failure::Start { program: shown(command), source })?;
     if status.success() {
         Ok(())
     } else {
@@ -76,34 +68,19 @@ fn run_watched(command: &mut Command, step: &mut Step) -> Result<(bool, String),
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|source| Failure::Start {
-            program: shown(command),
-            source,
-        })?;
+        .map_err(|source| Failure::Start { program: shown(command), source })?;
     let (sender, receiver) = mpsc::channel();
     let streams: [Option<Box<dyn Read + Send>>; 2] = [
-        child
-            .stdout
-            .take()
-            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
-        child
-            .stderr
-            .take()
-            .map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        child.stdout.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
+        child.stderr.take().map(|stream| Box::new(stream) as Box<dyn Read + Send>),
     ];
     for stream in streams.into_iter().flatten() {
         let sender = sender.clone();
         thread::spawn(move || {
             let mut reader = BufReader::new(stream);
             let mut line = Vec::new();
-            while reader
-                .read_until(b'\n', &mut line)
-                .is_ok_and(|length| length > 0)
-            {
-                if sender
-                    .send(String::from_utf8_lossy(&line).trim_end().to_owned())
-                    .is_err()
-                {
+            while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
                     break;
                 }
                 line.clear();
@@ -120,10 +97,8 @@ fn run_watched(command: &mut Command, step: &mut Step) -> Result<(bool, String),
         }
         tail.push_back(line);
     }
-    let status = child.wait().map_err(|source| Failure::Start {
-        program: shown(command),
-        source,
-    })?;
+    let status =
+        child.wait().map_err(|source| Failure::Start { program: shown(command), source })?;
     let tail: Vec<String> = tail.into();
     Ok((status.success(), tail.join("\n")))
 }
@@ -131,10 +106,6 @@ fn run_watched(command: &mut Command, step: &mut Step) -> Result<(bool, String),
 /// A command as one would type it.
 fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
-    words.extend(
-        command
-            .get_args()
-            .map(|word| word.to_string_lossy().into_owned()),
-    );
+    words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }

@@ -35,12 +35,7 @@ impl Step {
             note(&format!("  ..  {title}"));
         }
         let now = Instant::now();
-        Self {
-            title: title.to_owned(),
-            begun: now,
-            last_sign: now,
-            spinner,
-        }
+        Self { title: title.to_owned(), begun: now, last_sign: now, spinner }
     }
 
     /// Shows the latest line of the running program.
@@ -49,11 +44,7 @@ impl Step {
             bar.set_message(line.trim().to_owned());
         } else if self.last_sign.elapsed() >= SIGN_OF_LIFE {
             self.last_sign = Instant::now();
-            note(&format!(
-                "      {} {}",
-                clock(self.begun.elapsed()),
-                line.trim()
-            ));
+            note(&format!("      {} {}", clock(self.begun.elapsed()), line.trim()));
         }
     }
 

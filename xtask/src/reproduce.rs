@@ -30,16 +30,12 @@ pub fn run(workspace: &Workspace) -> Result<(), Failure> {
     let there = Lane::prepare(&tools, &sources, &target_dir)?.build("saker", &[])?;
 
     let mut different = Vec::new();
-    for (name, first, second) in [
-        ("saker.sys", &here.image, &there.image),
-        ("saker.pdb", &here.pdb, &there.pdb),
-    ] {
+    for (name, first, second) in
+        [("saker.sys", &here.image, &there.image), ("saker.pdb", &here.pdb, &there.pdb)]
+    {
         let (first, second) = (digest(first)?, digest(second)?);
         let same = first == second;
-        note(&format!(
-            "  {}  {name}  {first}",
-            if same { "ok" } else { "!!" }
-        ));
+        note(&format!("  {}  {name}  {first}", if same { "ok" } else { "!!" }));
         if !same {
             different.push(format!("{name}: {first} here, {second} elsewhere"));
         }
@@ -48,10 +44,7 @@ pub fn run(workspace: &Workspace) -> Result<(), Failure> {
         note("\nreproducible: two builds at different places gave the same bytes");
         Ok(())
     } else {
-        Err(Failure::Other(format!(
-            "not reproducible\n{}",
-            different.join("\n")
-        )))
+        Err(Failure::Other(format!("not reproducible\n{}", different.join("\n"))))
     }
 }
 
@@ -80,8 +73,5 @@ fn copy_sources(from: &Path, to: &Path) -> Result<(), Failure> {
 
 fn digest(path: &Path) -> Result<String, Failure> {
     let bytes = fs::read(path).map_err(Failure::file(path))?;
-    Ok(Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }

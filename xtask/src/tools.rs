@@ -39,8 +39,8 @@ pub struct Toolchain {
     pub library: Library,
     /// Its sysroot.
     pub sysroot: PathBuf,
-    /// Whether its clippy is installed.
-    pub has_clippy: bool,
+    /// Its clippy, if that is installed.
+    pub clippy: Option<PathBuf>,
 }
 
 /// Where `core` and `alloc` for the target come from.
@@ -77,12 +77,7 @@ impl Tools {
         let mingw = find_mingw_include();
         match (toolchain, lld_link, libclang, mingw) {
             (Some(toolchain), Some(lld_link), Some(libclang_dir), Some(mingw_include)) => {
-                Ok(Self {
-                    toolchain,
-                    lld_link,
-                    libclang_dir,
-                    mingw_include,
-                })
+                Ok(Self { toolchain, lld_link, libclang_dir, mingw_include })
             }
             (toolchain, lld_link, libclang, mingw) => {
                 let needs = [
@@ -91,11 +86,7 @@ impl Tools {
                     (libclang.is_none(), Need::Libclang),
                     (mingw.is_none(), Need::Headers),
                 ];
-                Err(needs
-                    .into_iter()
-                    .filter(|need| need.0)
-                    .map(|need| need.1)
-                    .collect())
+                Err(needs.into_iter().filter(|need| need.0).map(|need| need.1).collect())
             }
         }
     }
@@ -129,10 +120,7 @@ impl Need {
             }
             Need::Linker => vec![format!("lld-{llvm}")],
             Need::Libclang => {
-                vec![
-                    format!("libclang1-{llvm}"),
-                    format!("libclang-common-{llvm}-dev"),
-                ]
+                vec![format!("libclang1-{llvm}"), format!("libclang-common-{llvm}-dev")]
             }
             Need::Headers => named(&["mingw-w64-x86-64-dev", "mingw-w64-common"]),
         }
@@ -140,11 +128,7 @@ impl Need {
 }
 
 fn names(needs: &[Need]) -> String {
-    needs
-        .iter()
-        .map(|need| need.name())
-        .collect::<Vec<_>>()
-        .join(", ")
+    needs.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// Installs what is needed with apt; returns the packages.
@@ -154,30 +138,17 @@ fn install(needs: &[Need]) -> Result<Vec<String>, Failure> {
         None
     } else if is_root() {
         Some(&[])
-    } else if Command::new("sudo")
-        .args(["-n", "true"])
-        .output()
-        .is_ok_and(|o| o.status.success())
-    {
+    } else if Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|o| o.status.success()) {
         Some(&["sudo", "-n"])
     } else {
         None
     };
     let Some(prefix) = prefix else {
-        return Err(Failure::MissingTools(advice(
-            needs,
-            newest_llvm().unwrap_or(19),
-        )));
+        return Err(Failure::MissingTools(advice(needs, newest_llvm().unwrap_or(19))));
     };
     let apt = |arguments: &[&str]| {
         let mut words: Vec<&str> = prefix.to_vec();
-        words.extend([
-            "env",
-            "DEBIAN_FRONTEND=noninteractive",
-            "apt-get",
-            "-q",
-            "-y",
-        ]);
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]);
         words.extend(arguments);
         let mut words = words.into_iter();
         let mut command = Command::new(words.next().unwrap_or("env"));
@@ -192,10 +163,7 @@ fn install(needs: &[Need]) -> Result<Vec<String>, Failure> {
     let packages: Vec<String> = packages.into_iter().collect();
     let mut arguments = vec!["install", "--no-install-recommends"];
     arguments.extend(packages.iter().map(String::as_str));
-    process::quietly(
-        &format!("apt-get install {}", packages.join(" ")),
-        &mut apt(&arguments),
-    )?;
+    process::quietly(&format!("apt-get install {}", packages.join(" ")), &mut apt(&arguments))?;
     Ok(packages)
 }
 
@@ -239,10 +207,8 @@ fn is_root() -> bool {
 
 /// The best toolchain among all on `PATH`: an installed target before a library from source.
 fn find_toolchain() -> Option<Toolchain> {
-    let mut found: Vec<Toolchain> = search_path()
-        .iter()
-        .filter_map(|dir| toolchain_in(dir))
-        .collect();
+    let mut found: Vec<Toolchain> =
+        search_path().iter().filter_map(|dir| toolchain_in(dir)).collect();
     // A stable sort: of equals, the first on `PATH`.
     found.sort_by_key(|toolchain| toolchain.library);
     found.into_iter().next()
@@ -268,22 +234,17 @@ fn toolchain_in(dir: &Path) -> Option<Toolchain> {
     };
     // The lock file of the lane is an unstable option of recent cargos.
     let options = process::output(
-        bare(Command::new(&cargo))
-            .env("RUSTC_BOOTSTRAP", "1")
-            .args(["-Z", "help"]),
+        bare(Command::new(&cargo)).env("RUSTC_BOOTSTRAP", "1").args(["-Z", "help"]),
     );
     if !options.ok()?.contains("lockfile-path") {
         return None;
     }
-    let has_clippy =
-        process::output(bare(Command::new(&cargo)).args(["clippy", "--version"])).is_ok();
-    Some(Toolchain {
-        cargo,
-        rustc,
-        library,
-        sysroot,
-        has_clippy,
-    })
+    // Asked for by its path: `cargo clippy` would run the first clippy on `PATH`, which may be
+    // another toolchain's. Rustup's stand-in is there even where clippy is not.
+    let clippy = dir.join("cargo-clippy");
+    let answers = process::output(bare(Command::new(&clippy)).arg("--version")).is_ok();
+    let clippy = answers.then_some(clippy);
+    Some(Toolchain { cargo, rustc, library, sysroot, clippy })
 }
 
 /// Where a sysroot has the library's source.
@@ -308,10 +269,7 @@ pub fn bare(mut command: Command) -> Command {
         let text = name.to_string_lossy();
         let set_by_cargo = text.starts_with("CARGO_PKG_")
             || text.starts_with("CARGO_BIN_")
-            || matches!(
-                &*text,
-                "CARGO" | "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH"
-            );
+            || matches!(&*text, "CARGO" | "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH");
         if set_by_cargo || text == "LD_LIBRARY_PATH" {
             command.env_remove(&name);
         }
@@ -358,9 +316,8 @@ fn find_mingw_include() -> Option<PathBuf> {
 
 /// The folders of `PATH`, and `/usr/bin` at the end: Debian's compiler may be hidden behind rustup's.
 fn search_path() -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = env::var_os("PATH")
-        .map(|path| env::split_paths(&path).collect())
-        .unwrap_or_default();
+    let mut dirs: Vec<PathBuf> =
+        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     dirs.push(PathBuf::from("/usr/bin"));
     let mut seen = BTreeSet::new();
     dirs.retain(|dir| seen.insert(dir.clone()));
@@ -391,14 +348,8 @@ mod tests {
     #[test]
     fn advice_names_packages_and_the_other_way() {
         let text = advice(&[Need::Toolchain, Need::Linker], 42);
-        assert!(
-            text.contains("lld-42") && text.contains("rustc-web"),
-            "{text}"
-        );
-        assert!(
-            text.contains("rustup target add x86_64-pc-windows-msvc"),
-            "{text}"
-        );
+        assert!(text.contains("lld-42") && text.contains("rustc-web"), "{text}");
+        assert!(text.contains("rustup target add x86_64-pc-windows-msvc"), "{text}");
     }
 
     #[test]

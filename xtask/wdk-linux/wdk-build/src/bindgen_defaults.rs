@@ -22,19 +22,14 @@ impl BuilderExt for Builder {
     fn wdk_default(config: impl Borrow<Config> + fmt::Debug) -> Result<Builder, ConfigError> {
         let config = config.borrow();
         let rust_target = RustTarget::stable(GENERATE_FOR_MINOR, 0).map_err(|error| {
-            ConfigError::MsrvNotSupportedByBindgen {
-                reason: error.to_string(),
-            }
+            ConfigError::MsrvNotSupportedByBindgen { reason: error.to_string() }
         })?;
-        let includes = config
-            .include_paths()?
-            .map(|path| format!("--include-directory={}", path.display()));
-        let defines = config
-            .preprocessor_definitions()
-            .map(|(name, value)| match value {
-                Some(value) => format!("--define-macro={name}={value}"),
-                None => format!("--define-macro={name}"),
-            });
+        let includes =
+            config.include_paths()?.map(|path| format!("--include-directory={}", path.display()));
+        let defines = config.preprocessor_definitions().map(|(name, value)| match value {
+            Some(value) => format!("--define-macro={name}={value}"),
+            None => format!("--define-macro={name}"),
+        });
         let forced = own_include_dir().join("newer-than-mingw.h");
 
         let builder = Builder::default()
@@ -57,9 +52,7 @@ impl BuilderExt for Builder {
             .formatter(Formatter::Prettyplease)
             .rust_target(rust_target)
             .rust_edition(RustEdition::Edition2024);
-        Ok(MINGW_ONLY
-            .iter()
-            .fold(builder, |builder, item| builder.blocklist_item(item)))
+        Ok(MINGW_ONLY.iter().fold(builder, |builder, item| builder.blocklist_item(item)))
     }
 }
 
@@ -79,20 +72,13 @@ fn resource_dir() -> Vec<String> {
         .collect();
     versions.sort();
     let newest = versions.pop().map(|path| path.display().to_string());
-    newest
-        .into_iter()
-        .flat_map(|path| ["-resource-dir".to_owned(), path])
-        .collect()
+    newest.into_iter().flat_map(|path| ["-resource-dir".to_owned(), path]).collect()
 }
 
 /// As for MSVC's headers, except that mingw's are written for GCC: Microsoft's extensions are on,
 /// its compatibility mode is not.
-const CLANG_FLAGS: [&str; 4] = [
-    "--target=x86_64-w64-mingw32",
-    "-fno-builtin",
-    "-fms-extensions",
-    "-w",
-];
+const CLANG_FLAGS: [&str; 4] =
+    ["--target=x86_64-w64-mingw32", "-fno-builtin", "-fms-extensions", "-w"];
 
 /// Items of clang's and mingw's own headers that the WDK does not have and Rust cannot express.
 const MINGW_ONLY: [&str; 2] = [".*tile1024i.*", "_?_?(mingw|MINGW).*"];

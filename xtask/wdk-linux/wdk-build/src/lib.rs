@@ -67,10 +67,7 @@ pub struct IoError {
 impl IoError {
     /// The failure `source` on `path`.
     pub fn with_path(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Self {
-            path: path.into(),
-            source,
-        }
+        Self { path: path.into(), source }
     }
 }
 
@@ -142,10 +139,7 @@ impl Config {
     pub fn from_env_auto() -> Result<Self, ConfigError> {
         println!("cargo::rerun-if-env-changed={MINGW_INCLUDE_DIR}");
         println!("cargo::rerun-if-changed={}", own_include_dir().display());
-        Ok(Self {
-            driver_config: DriverConfig::Wdm,
-            mingw_include: find_mingw_include()?,
-        })
+        Ok(Self { driver_config: DriverConfig::Wdm, mingw_include: find_mingw_include()? })
     }
 
     /// Tells cargo which `cfg` settings exist and which are on.
@@ -160,10 +154,7 @@ impl Config {
 
     /// As [`Config::configure_library_build`], and the library folder and link arguments of a driver.
     pub fn configure_binary_build(&self) -> Result<(), ConfigError> {
-        if !env::var("CARGO_CFG_TARGET_FEATURE")
-            .unwrap_or_default()
-            .contains("crt-static")
-        {
+        if !env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default().contains("crt-static") {
             return Err(ConfigError::StaticCrtNotEnabled);
         }
         for path in self.library_paths()? {
@@ -177,11 +168,7 @@ impl Config {
 
     /// Folders of headers, first match first.
     pub fn include_paths(&self) -> Result<impl Iterator<Item = PathBuf>, ConfigError> {
-        let paths = [
-            own_include_dir(),
-            self.mingw_include.join("ddk"),
-            self.mingw_include.clone(),
-        ];
+        let paths = [own_include_dir(), self.mingw_include.join("ddk"), self.mingw_include.clone()];
         for path in &paths {
             check_dir(path)?;
         }
@@ -191,12 +178,9 @@ impl Config {
     /// Folders of import libraries.
     pub fn library_paths(&self) -> Result<impl Iterator<Item = PathBuf>, ConfigError> {
         println!("cargo::rerun-if-env-changed={LIBRARY_DIR}");
-        let path =
-            env::var_os(LIBRARY_DIR)
-                .map(PathBuf::from)
-                .ok_or(ConfigError::NotStartedByXtask {
-                    variable: LIBRARY_DIR,
-                })?;
+        let path = env::var_os(LIBRARY_DIR)
+            .map(PathBuf::from)
+            .ok_or(ConfigError::NotStartedByXtask { variable: LIBRARY_DIR })?;
         check_dir(&path)?;
         Ok(std::iter::once(path))
     }
@@ -338,8 +322,6 @@ fn check_dir(path: &Path) -> Result<(), ConfigError> {
     if path.is_dir() {
         Ok(())
     } else {
-        Err(ConfigError::DirectoryNotFound {
-            directory: path.display().to_string(),
-        })
+        Err(ConfigError::DirectoryNotFound { directory: path.display().to_string() })
     }
 }
