@@ -49,11 +49,7 @@ impl Anchor {
         check_counts(roots, root_threshold, content_count)?;
         reader.zeros(3)?;
 
-        let mut anchor = Self {
-            root_threshold,
-            content_count,
-            keys: [None; MAX_ANCHOR_KEYS],
-        };
+        let mut anchor = Self { root_threshold, content_count, keys: [None; MAX_ANCHOR_KEYS] };
         let mut left = usize::from(roots).saturating_add(usize::from(content_count));
         for index in 0..MAX_ANCHOR_KEYS {
             if left == 0 {
@@ -62,11 +58,7 @@ impl Anchor {
             left = left.saturating_sub(1);
             let offset = reader.offset();
             let key = parse_key(&mut reader)?;
-            let role = if index < usize::from(roots) {
-                Role::Root
-            } else {
-                Role::Content
-            };
+            let role = if index < usize::from(roots) { Role::Root } else { Role::Content };
             if key.role != role {
                 return Err(bad(offset, role.number().into(), key.role.number().into()));
             }
@@ -93,10 +85,7 @@ impl Anchor {
             put(&mut out, &VERSION.to_le_bytes());
             put(&mut out, &[root_count, threshold, content_count, 0, 0, 0]);
             for key in roots.iter().chain(content) {
-                put(
-                    &mut out,
-                    &[key.role.number(), u8::from(key.may_block), 0, 0],
-                );
+                put(&mut out, &[key.role.number(), u8::from(key.may_block), 0, 0]);
                 put(&mut out, &key.first_channel.to_le_bytes());
                 put(&mut out, &key.last_channel.to_le_bytes());
                 put(&mut out, &[0; 4]);
@@ -109,11 +98,7 @@ impl Anchor {
 
     /// The key with that id.
     pub fn find(&self, id: KeyId) -> Option<PublicKey> {
-        self.keys
-            .iter()
-            .flatten()
-            .find(|(known, _)| *known == id)
-            .map(|(_, key)| *key)
+        self.keys.iter().flatten().find(|(known, _)| *known == id).map(|(_, key)| *key)
     }
 
     /// How many root keys must sign channel 0.
@@ -149,16 +134,8 @@ fn check_counts(roots: u8, threshold: u8, content: u8) -> Result<(), Refusal> {
     if keys == 0 || keys > MAX_ANCHOR_KEYS {
         return Err(bad(COUNTS_OFFSET, number(MAX_ANCHOR_KEYS), number(keys)));
     }
-    let sound = if roots == 0 {
-        threshold == 0
-    } else {
-        threshold >= 1 && threshold <= roots
-    };
-    if sound {
-        Ok(())
-    } else {
-        Err(bad(COUNTS_OFFSET, roots.into(), threshold.into()))
-    }
+    let sound = if roots == 0 { threshold == 0 } else { threshold >= 1 && threshold <= roots };
+    if sound { Ok(()) } else { Err(bad(COUNTS_OFFSET, roots.into(), threshold.into())) }
 }
 
 fn parse_key(reader: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
@@ -184,13 +161,7 @@ fn parse_key(reader: &mut Reader<'_>) -> Result<PublicKey, Refusal> {
     reader.zeros(4)?;
     let bytes = *reader.array()?;
     reader.finish()?;
-    Ok(PublicKey {
-        role,
-        may_block: flags == 1,
-        first_channel,
-        last_channel,
-        bytes,
-    })
+    Ok(PublicKey { role, may_block: flags == 1, first_channel, last_channel, bytes })
 }
 
 fn put<'a>(out: &mut impl Iterator<Item = &'a mut u8>, bytes: &[u8]) {

@@ -104,18 +104,8 @@ impl Header {
         }
         let mut reader = Reader::new(bytes, 0);
         let magic = *reader.array::<8>()?;
-        equal(
-            Code::BadMagic,
-            0,
-            u64::from_le_bytes(MAGIC),
-            u64::from_le_bytes(magic),
-        )?;
-        equal(
-            Code::FormatVersion,
-            8,
-            FORMAT_VERSION.into(),
-            reader.u16()?.into(),
-        )?;
+        equal(Code::BadMagic, 0, u64::from_le_bytes(MAGIC), u64::from_le_bytes(magic))?;
+        equal(Code::FormatVersion, 8, FORMAT_VERSION.into(), reader.u16()?.into())?;
         equal(Code::HeaderLength, 10, 1024, reader.u16()?.into())?;
         let flags = reader.u32()?;
         equal(Code::UnknownFlags, 12, 0, u64::from(flags & !FLAG_SHRINK))?;
@@ -125,34 +115,15 @@ impl Header {
         let file_length = u32::try_from(length).unwrap_or(u32::MAX);
         let (channel, epoch, sequence) = (reader.u32()?, reader.u32()?, reader.u32()?);
         for (offset, part) in [(24, channel), (28, epoch), (32, sequence)] {
-            at_most(
-                Code::NameNumber,
-                offset,
-                MAX_NAME_NUMBER.into(),
-                part.into(),
-            )?;
+            at_most(Code::NameNumber, offset, MAX_NAME_NUMBER.into(), part.into())?;
         }
         let template_type = reader.u16()?;
-        let template = if channel == 0 {
-            TEMPLATE_CONTROL
-        } else {
-            TEMPLATE_IPC
-        };
-        equal(
-            Code::TemplateType,
-            36,
-            template.into(),
-            template_type.into(),
-        )?;
+        let template = if channel == 0 { TEMPLATE_CONTROL } else { TEMPLATE_IPC };
+        equal(Code::TemplateType, 36, template.into(), template_type.into())?;
         let schema_version = reader.u16()?;
         let bits = reader.u64()?;
         let Some(fields_used) = FieldSet::from_bits(bits) else {
-            return Err(Refusal::new(
-                Code::UnknownField,
-                40,
-                FieldSet::ALL.bits(),
-                bits,
-            ));
+            return Err(Refusal::new(Code::UnknownField, 40, FieldSet::ALL.bits(), bits));
         };
         let (api_level, rule_count) = (reader.u32()?, reader.u32()?);
         at_most(Code::TooMany, 52, MAX_RULES.into(), rule_count.into())?;
@@ -190,11 +161,7 @@ impl Header {
 
     /// The name that the file should have.
     pub const fn name(&self) -> ChannelName {
-        ChannelName {
-            channel: self.channel,
-            epoch: self.epoch,
-            sequence: self.sequence,
-        }
+        ChannelName { channel: self.channel, epoch: self.epoch, sequence: self.sequence }
     }
 
     /// True if the file may hold fewer rules than the one it replaces.
@@ -226,28 +193,14 @@ pub fn verify(header_bytes: &[u8], keys: &Anchor) -> Result<Signed, Refusal> {
     }
     let found = u64::from(signatures.count);
     let Some(signer) = signer else {
-        let code = if found == 0 {
-            Code::Unsigned
-        } else {
-            Code::UnknownSigner
-        };
+        let code = if found == 0 { Code::Unsigned } else { Code::UnknownSigner };
         return Err(Refusal::new(code, SIGNATURES_OFFSET, 1, found));
     };
     if header.channel == 0 {
         let threshold = keys.root_threshold().into();
-        at_least(
-            Code::RootThreshold,
-            SIGNATURES_OFFSET,
-            threshold,
-            valid.into(),
-        )?;
+        at_least(Code::RootThreshold, SIGNATURES_OFFSET, threshold, valid.into())?;
     }
-    Ok(Signed {
-        header,
-        may_block,
-        signer,
-        signed_digest: sha512(&[signed]),
-    })
+    Ok(Signed { header, may_block, signer, signed_digest: sha512(&[signed]) })
 }
 
 /// A header that a permitted key signed.
@@ -281,22 +234,11 @@ impl Signed {
             return Err(Refusal::new(Code::HeaderChanged, 0, 0, 0));
         }
         if sha512(&[body]) != self.header.digest {
-            let tail = body
-                .get(body.len().saturating_sub(SECTOR)..)
-                .unwrap_or(body);
-            let code = if is_zero(tail) {
-                Code::Absent
-            } else {
-                Code::DigestMismatch
-            };
+            let tail = body.get(body.len().saturating_sub(SECTOR)..).unwrap_or(body);
+            let code = if is_zero(tail) { Code::Absent } else { Code::DigestMismatch };
             return Err(Refusal::new(code, 88, declared, length));
         }
-        Ok(Verified {
-            header: self.header,
-            may_block: self.may_block,
-            signer: self.signer,
-            file,
-        })
+        Ok(Verified { header: self.header, may_block: self.may_block, signer: self.signer, file })
     }
 }
 
@@ -340,10 +282,7 @@ impl<'a> Signatures<'a> {
         let count = reader.u8()?;
         at_most(Code::SignatureCount, SIGNATURES_OFFSET, 4, count.into())?;
         reader.zeros(7)?;
-        let mut signatures = Self {
-            count,
-            slots: [None; MAX_SIGNATURES],
-        };
+        let mut signatures = Self { count, slots: [None; MAX_SIGNATURES] };
         for index in 0..MAX_SIGNATURES {
             let offset = reader.offset();
             if index >= usize::from(count) {
@@ -352,12 +291,7 @@ impl<'a> Signatures<'a> {
             }
             let id = KeyId(*reader.array()?);
             let signature = reader.array()?;
-            if signatures
-                .slots
-                .iter()
-                .flatten()
-                .any(|(known, _)| *known == id)
-            {
+            if signatures.slots.iter().flatten().any(|(known, _)| *known == id) {
                 return Err(Refusal::new(Code::DuplicateSigner, offset, 0, 1));
             }
             if let Some(slot) = signatures.slots.get_mut(index) {
@@ -380,26 +314,12 @@ impl<'a> Signatures<'a> {
 }
 
 fn check_permission(key: &PublicKey, channel: u32, offset: u32) -> Result<(), Refusal> {
-    let role = if channel == 0 {
-        Role::Root
-    } else {
-        Role::Content
-    };
-    equal(
-        Code::KeyRole,
-        offset,
-        role.number().into(),
-        key.role.number().into(),
-    )?;
+    let role = if channel == 0 { Role::Root } else { Role::Content };
+    equal(Code::KeyRole, offset, role.number().into(), key.role.number().into())?;
     if key.covers(channel) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::KeyChannel,
-        offset,
-        key.first_channel.into(),
-        channel.into(),
-    ))
+    Err(Refusal::new(Code::KeyChannel, offset, key.first_channel.into(), channel.into()))
 }
 
 fn parse_directory(
@@ -434,25 +354,13 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 pub(crate) fn equal(code: Code, offset: u32, expected: u64, found: u64) -> Result<(), Refusal> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(Refusal::new(code, offset, expected, found))
-    }
+    if found == expected { Ok(()) } else { Err(Refusal::new(code, offset, expected, found)) }
 }
 
 pub(crate) fn at_most(code: Code, offset: u32, limit: u64, found: u64) -> Result<(), Refusal> {
-    if found <= limit {
-        Ok(())
-    } else {
-        Err(Refusal::new(code, offset, limit, found))
-    }
+    if found <= limit { Ok(()) } else { Err(Refusal::new(code, offset, limit, found)) }
 }
 
 pub(crate) fn at_least(code: Code, offset: u32, least: u64, found: u64) -> Result<(), Refusal> {
-    if found >= least {
-        Ok(())
-    } else {
-        Err(Refusal::new(code, offset, least, found))
-    }
+    if found >= least { Ok(()) } else { Err(Refusal::new(code, offset, least, found)) }
 }

@@ -60,21 +60,13 @@ impl ChannelName {
             letter(&mut units, expected)?;
         }
         let [channel, epoch, sequence] = numbers;
-        units.next().is_none().then_some(Self {
-            channel,
-            epoch,
-            sequence,
-        })
+        units.next().is_none().then_some(Self { channel, epoch, sequence })
     }
 }
 
 impl fmt::Display for ChannelName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "C-{:08}-{:08}-{:08}.sys",
-            self.channel, self.epoch, self.sequence
-        )
+        write!(out, "C-{:08}-{:08}-{:08}.sys", self.channel, self.epoch, self.sequence)
     }
 }
 
@@ -109,11 +101,7 @@ mod tests {
     use super::*;
 
     const NAME: &str = "C-00000291-00000001-00000007.sys";
-    const PARSED: ChannelName = ChannelName {
-        channel: 291,
-        epoch: 1,
-        sequence: 7,
-    };
+    const PARSED: ChannelName = ChannelName { channel: 291, epoch: 1, sequence: 7 };
 
     #[test]
     fn reads_a_name_in_any_case() {
@@ -130,27 +118,16 @@ mod tests {
             assert_eq!(ChannelName::parse(&NAME[..cut]), None);
             let mut changed = NAME.as_bytes().to_vec();
             changed[cut] = b'x';
-            assert_eq!(
-                ChannelName::parse(core::str::from_utf8(&changed).unwrap()),
-                None
-            );
+            assert_eq!(ChannelName::parse(core::str::from_utf8(&changed).unwrap()), None);
         }
         assert_eq!(ChannelName::parse(&(NAME.to_string() + ".unsigned")), None);
         let wide: Vec<u16> = NAME.encode_utf16().map(|unit| unit | 0x100).collect();
-        assert_eq!(
-            ChannelName::parse_utf16(&wide),
-            None,
-            "no unit is cut to a byte"
-        );
+        assert_eq!(ChannelName::parse_utf16(&wide), None, "no unit is cut to a byte");
     }
 
     #[test]
     fn writes_what_it_reads() {
-        let extreme = ChannelName {
-            channel: 99_999_999,
-            epoch: 0,
-            sequence: 10_203_040,
-        };
+        let extreme = ChannelName { channel: 99_999_999, epoch: 0, sequence: 10_203_040 };
         for name in [PARSED, extreme] {
             assert_eq!(ChannelName::parse(&name.to_string()), Some(name));
             assert_eq!(name.to_ascii(), name.to_string().as_bytes());
@@ -159,18 +136,8 @@ mod tests {
 
     #[test]
     fn orders_by_succession() {
-        let older = ChannelName {
-            sequence: 99_999_999,
-            ..PARSED
-        };
-        let newer = ChannelName {
-            epoch: 2,
-            sequence: 0,
-            ..PARSED
-        };
-        assert!(
-            older < newer,
-            "a raised epoch outranks every sequence of the old one"
-        );
+        let older = ChannelName { sequence: 99_999_999, ..PARSED };
+        let newer = ChannelName { epoch: 2, sequence: 0, ..PARSED };
+        assert!(older < newer, "a raised epoch outranks every sequence of the old one");
     }
 }

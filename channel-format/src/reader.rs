@@ -15,10 +15,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads `bytes`, which start at `offset` of the file.
     pub const fn new(bytes: &'a [u8], offset: u32) -> Self {
-        Self {
-            rest: bytes,
-            offset,
-        }
+        Self { rest: bytes, offset }
     }
 
     /// Where the next byte lies in the file.
@@ -105,9 +102,7 @@ impl<'a> Reader<'a> {
 
     fn advance(&mut self, count: usize, rest: &'a [u8]) {
         self.rest = rest;
-        self.offset = self
-            .offset
-            .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.offset = self.offset.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     fn short(&self, wanted: usize) -> Refusal {
@@ -140,10 +135,7 @@ mod tests {
             let bytes = [0; 8];
             let mut reader = Reader::new(&bytes[..length], 7);
             let refusal = reader.u64().unwrap_err();
-            assert_eq!(
-                refusal,
-                Refusal::new(Code::LengthOutOfRange, 7, 8, length as u64)
-            );
+            assert_eq!(refusal, Refusal::new(Code::LengthOutOfRange, 7, 8, length as u64));
             assert_eq!(reader.offset(), 7, "a refused read takes nothing");
         }
     }
@@ -156,10 +148,7 @@ mod tests {
             Err(Refusal::new(Code::ReservedNotZero, 12, 0, 5)),
             "the offset is that of the first byte that is not zero"
         );
-        assert_eq!(
-            reader.finish(),
-            Err(Refusal::new(Code::TrailingBytes, 13, 0, 1))
-        );
+        assert_eq!(reader.finish(), Err(Refusal::new(Code::TrailingBytes, 13, 0, 1)));
     }
 
     #[test]

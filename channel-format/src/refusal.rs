@@ -49,12 +49,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal of what lies at `offset`.
     pub const fn new(code: Code, offset: u32, expected: u64, found: u64) -> Self {
-        Self {
-            code,
-            offset,
-            expected,
-            found,
-        }
+        Self { code, offset, expected, found }
     }
 
     /// Whose fault it is.
@@ -275,11 +270,7 @@ mod tests {
 
     #[test]
     fn numbers_rise_and_stay() {
-        assert!(
-            Code::ALL
-                .windows(2)
-                .all(|pair| pair[0].number() < pair[1].number())
-        );
+        assert!(Code::ALL.windows(2).all(|pair| pair[0].number() < pair[1].number()));
         for (code, number) in [
             (Code::Absent, 1),
             (Code::DigestMismatch, 25),
@@ -302,9 +293,6 @@ mod tests {
         );
         assert_eq!(wild.fault(), Fault::File);
         let field = Refusal::new(Code::FieldNotSupplied, 40, 0x20f, Field::User.number());
-        assert!(
-            field.to_string().ends_with("field User (number 5)"),
-            "{field}"
-        );
+        assert!(field.to_string().ends_with("field User (number 5)"), "{field}");
     }
 }

@@ -163,11 +163,7 @@ impl FieldSet {
 
     /// The set with those bits; `None` if one of them is no field.
     pub const fn from_bits(bits: u64) -> Option<Self> {
-        if bits & !Self::ALL.0 == 0 {
-            Some(Self(bits))
-        } else {
-            None
-        }
+        if bits & !Self::ALL.0 == 0 { Some(Self(bits)) } else { None }
     }
 
     /// The bits.
@@ -200,9 +196,7 @@ impl FieldSet {
 
     /// The set's fields, in order.
     pub fn iter(self) -> impl Iterator<Item = Field> {
-        Field::ALL
-            .into_iter()
-            .filter(move |field| self.contains(*field))
+        Field::ALL.into_iter().filter(move |field| self.contains(*field))
     }
 }
 
@@ -231,10 +225,7 @@ impl SensorProfile {
     };
 
     /// A sensor that supplies every field: what the schema allows, for tests and tools.
-    pub const FULL: Self = Self {
-        supplied: FieldSet::ALL,
-        ..Self::CURRENT
-    };
+    pub const FULL: Self = Self { supplied: FieldSet::ALL, ..Self::CURRENT };
 }
 
 /// What was asked of a pipe.
@@ -352,16 +343,12 @@ pub struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// Inputs of which nothing is known.
     pub const fn unknown() -> Self {
-        Self {
-            values: [Input::Unknown; FIELD_COUNT],
-        }
+        Self { values: [Input::Unknown; FIELD_COUNT] }
     }
 
     /// Inputs of which every field is absent: an event of a log, before its fields are set.
     pub const fn absent() -> Self {
-        Self {
-            values: [Input::Absent; FIELD_COUNT],
-        }
+        Self { values: [Input::Absent; FIELD_COUNT] }
     }
 
     /// Inputs from one value a field, in the order of the table.
@@ -421,27 +408,16 @@ mod tests {
     #[test]
     fn kleene_tables() {
         use Truth::{False, True, Unknown};
-        let and = [
-            [False; 3],
-            [False, True, Unknown],
-            [False, Unknown, Unknown],
-        ];
+        let and = [[False; 3], [False, True, Unknown], [False, Unknown, Unknown]];
         let or = [[False, True, Unknown], [True; 3], [Unknown, True, Unknown]];
         for (row, left) in [False, True, Unknown].into_iter().enumerate() {
             for (column, right) in [False, True, Unknown].into_iter().enumerate() {
                 assert_eq!(left.and(right), and[row][column]);
                 assert_eq!(left.or(right), or[row][column]);
-                assert_eq!(
-                    left.and(right).not(),
-                    left.not().or(right.not()),
-                    "De Morgan"
-                );
+                assert_eq!(left.and(right).not(), left.not().or(right.not()), "De Morgan");
             }
         }
-        assert_eq!(
-            [False.not(), True.not(), Unknown.not()],
-            [True, False, Unknown]
-        );
+        assert_eq!([False.not(), True.not(), Unknown.not()], [True, False, Unknown]);
     }
 
     #[test]

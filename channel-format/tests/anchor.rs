@@ -7,13 +7,7 @@ use channel_format::signature::{KeyId, PublicKey, Role};
 
 fn root(byte: u8) -> PublicKey {
     let (first_channel, last_channel) = (0, 0);
-    PublicKey {
-        role: Role::Root,
-        may_block: false,
-        first_channel,
-        last_channel,
-        bytes: [byte; 32],
-    }
+    PublicKey { role: Role::Root, may_block: false, first_channel, last_channel, bytes: [byte; 32] }
 }
 
 fn content(byte: u8) -> PublicKey {
@@ -44,20 +38,14 @@ fn reads_what_it_writes() {
 
 #[test]
 fn refuses_the_anchor_as_linked() {
-    assert_eq!(
-        Anchor::parse(&[0; ANCHOR_LEN]).unwrap_err().code,
-        Code::NoAnchor
-    );
+    assert_eq!(Anchor::parse(&[0; ANCHOR_LEN]).unwrap_err().code, Code::NoAnchor);
 }
 
 #[test]
 fn refuses_an_anchor_cut_at_every_byte() {
     let bytes = Anchor::encode(&[root(1)], 1, &[content(4)]).unwrap();
     for cut in 0..ANCHOR_LEN {
-        assert_eq!(
-            Anchor::parse(&bytes[..cut]).unwrap_err().code,
-            Code::BadAnchor
-        );
+        assert_eq!(Anchor::parse(&bytes[..cut]).unwrap_err().code, Code::BadAnchor);
     }
 }
 
@@ -70,10 +58,7 @@ fn every_changed_byte_is_refused_or_is_another_key() {
             let mut changed = bytes;
             changed[place] ^= change;
             if let Ok(anchor) = Anchor::parse(&changed) {
-                let known = keys
-                    .iter()
-                    .filter(|key| anchor.find(key.id()).is_some())
-                    .count();
+                let known = keys.iter().filter(|key| anchor.find(key.id()).is_some()).count();
                 assert!(known < 2, "byte {place} means nothing");
             }
         }
@@ -94,21 +79,7 @@ fn refuses_contradictory_keys() {
     assert_eq!(code(&[], 0, &[root(1)]), Code::BadAnchor);
     let many: Vec<PublicKey> = (0..13).map(root).collect();
     assert_eq!(code(&many, 2, &[]), Code::BadAnchor);
-    assert_eq!(
-        code(
-            &[PublicKey {
-                may_block: true,
-                ..root(1)
-            }],
-            1,
-            &[]
-        ),
-        Code::BadAnchor
-    );
-    let backwards = PublicKey {
-        first_channel: 9,
-        last_channel: 8,
-        ..content(1)
-    };
+    assert_eq!(code(&[PublicKey { may_block: true, ..root(1) }], 1, &[]), Code::BadAnchor);
+    let backwards = PublicKey { first_channel: 9, last_channel: 8, ..content(1) };
     assert_eq!(code(&[], 0, &[backwards]), Code::BadAnchor);
 }

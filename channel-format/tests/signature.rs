@@ -6,10 +6,8 @@ use proptest::prelude::*;
 
 /// What `verify_strict` says; a key that it cannot read verifies nothing.
 fn strict(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
-    VerifyingKey::from_bytes(key).is_ok_and(|key| {
-        key.verify_strict(message, &Signature::from_bytes(signature))
-            .is_ok()
-    })
+    VerifyingKey::from_bytes(key)
+        .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 fn compare(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
@@ -25,12 +23,7 @@ fn compare(key: &[u8; 32], signature: &[u8; 64], message: &[u8]) -> bool {
 fn unhex<const N: usize>(text: &str) -> [u8; N] {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    digits
-        .chunks(2)
-        .map(byte)
-        .collect::<Vec<u8>>()
-        .try_into()
-        .unwrap()
+    digits.chunks(2).map(byte).collect::<Vec<u8>>().try_into().unwrap()
 }
 
 #[test]
@@ -178,26 +171,11 @@ fn a_key_id_binds_the_permissions() {
         bytes: [9; 32],
     };
     let others = [
-        PublicKey {
-            role: Role::Root,
-            ..key
-        },
-        PublicKey {
-            may_block: true,
-            ..key
-        },
-        PublicKey {
-            first_channel: 2,
-            ..key
-        },
-        PublicKey {
-            last_channel: 301,
-            ..key
-        },
-        PublicKey {
-            bytes: [8; 32],
-            ..key
-        },
+        PublicKey { role: Role::Root, ..key },
+        PublicKey { may_block: true, ..key },
+        PublicKey { first_channel: 2, ..key },
+        PublicKey { last_channel: 301, ..key },
+        PublicKey { bytes: [8; 32], ..key },
     ];
     assert!(others.iter().all(|other| other.id() != key.id()));
 }

@@ -66,12 +66,7 @@ fn report(error: Error) {
     // Lines are folded for people only: scripts look for whole paths and messages.
     let fold = std::io::stderr().is_terminal();
     let _ = miette::set_hook(Box::new(move |_| {
-        Box::new(
-            miette::MietteHandlerOpts::new()
-                .wrap_lines(fold)
-                .break_words(false)
-                .build(),
-        )
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(fold).break_words(false).build())
     }));
     let _ = writeln!(std::io::stderr(), "{:?}", miette::Report::new(error));
 }

@@ -152,15 +152,14 @@ impl Error {
 
 impl Diagnostic for Error {
     fn help(&self) -> Option<Box<dyn fmt::Display + '_>> {
-        self.remedy()
-            .map(|remedy| Box::new(remedy) as Box<dyn fmt::Display>)
+        self.remedy().map(|remedy| Box::new(remedy) as Box<dyn fmt::Display>)
     }
 
     fn related(&self) -> Option<Box<dyn Iterator<Item = &dyn Diagnostic> + '_>> {
         match self {
-            Self::Rules { errors } => Some(Box::new(
-                errors.iter().map(|error| error as &dyn Diagnostic),
-            )),
+            Self::Rules { errors } => {
+                Some(Box::new(errors.iter().map(|error| error as &dyn Diagnostic)))
+            }
             _ => None,
         }
     }

@@ -30,24 +30,19 @@ pub enum Readers {
 /// Writes a file as a whole: into a temporary file in the same folder, flushed to the disk, then
 /// renamed, then the folder flushed. On any error the place is as it was.
 pub fn write(path: &Path, bytes: &[u8], existing: Existing, readers: Readers) -> Result<(), Error> {
-    let failed = |source| Error::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::Write { path: path.to_owned(), source };
     let folder = folder_of(path);
     let mut file = temporary(folder, readers).map_err(failed)?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     let renamed = match existing {
         Existing::Replace => file.persist(path),
         Existing::Keep => file.persist_noclobber(path),
     };
     match renamed {
         Ok(_) => sync_folder(folder).map_err(failed),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists {
-            path: path.to_owned(),
-        }),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Error::Exists { path: path.to_owned() })
+        }
         Err(error) => Err(failed(error.error)),
     }
 }
@@ -59,10 +54,7 @@ pub fn read_channel_file(path: &Path) -> Result<Vec<u8>, Error> {
     let found = bytes.len() as u64;
     if found > limit {
         let refusal = Refusal::new(Code::FileLength, 0, limit, found);
-        return Err(Error::Refused {
-            path: path.to_owned(),
-            refusal,
-        });
+        return Err(Error::Refused { path: path.to_owned(), refusal });
     }
     Ok(bytes)
 }
@@ -72,10 +64,7 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(|source| Error::Read { path: path.to_owned(), source })?;
     Ok(bytes)
 }
 
@@ -87,10 +76,7 @@ pub fn ensure_folder(path: &Path) -> Result<(), Error> {
         Err(_) if path.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
-    .map_err(|source| Error::Folder {
-        path: path.to_owned(),
-        source,
-    })
+    .map_err(|source| Error::Folder { path: path.to_owned(), source })
 }
 
 /// The folder that holds a file.
@@ -104,11 +90,7 @@ pub fn folder_of(path: &Path) -> &Path {
 
 /// The paths, for a message.
 pub(crate) fn list(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(", ")
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn temporary(folder: &Path, readers: Readers) -> io::Result<tempfile::NamedTempFile> {
@@ -131,11 +113,7 @@ fn temporary(folder: &Path, readers: Readers) -> io::Result<tempfile::NamedTempF
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
     // Windows has no such call; a rename there is journalled.
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -144,9 +122,7 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     #[test]
@@ -181,10 +157,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("k");
         write(&path, b"", Existing::Keep, Readers::Owner).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

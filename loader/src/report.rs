@@ -64,31 +64,18 @@ impl Line {
     pub fn judged(event: u64, mut rules: Vec<String>, mut unknown: Vec<String>) -> Self {
         rules.sort_unstable();
         unknown.sort_unstable();
-        Self {
-            v: VERSION,
-            event,
-            rules,
-            unknown,
-            verdict: None,
-            error: None,
-        }
+        Self { v: VERSION, event, rules, unknown, verdict: None, error: None }
     }
 
     /// A record that gave no event.
     pub fn failed(event: u64, error: impl std::fmt::Display) -> Self {
-        Self {
-            error: Some(error.to_string()),
-            ..Self::judged(event, Vec::new(), Vec::new())
-        }
+        Self { error: Some(error.to_string()), ..Self::judged(event, Vec::new(), Vec::new()) }
     }
 
     /// The same with the driver's answer.
     #[must_use]
     pub fn with_verdict(self, verdict: Verdict) -> Self {
-        Self {
-            verdict: Some(verdict),
-            ..self
-        }
+        Self { verdict: Some(verdict), ..self }
     }
 
     /// Writes the line and its end.
@@ -141,10 +128,7 @@ mod tests {
     #[test]
     fn the_form_of_a_line() {
         let line = Line::judged(7, vec!["b".into(), "a".into()], vec![]);
-        assert_eq!(
-            text(&line),
-            "{\"v\":1,\"event\":7,\"rules\":[\"a\",\"b\"],\"unknown\":[]}\n"
-        );
+        assert_eq!(text(&line), "{\"v\":1,\"event\":7,\"rules\":[\"a\",\"b\"],\"unknown\":[]}\n");
         let line = line.with_verdict(Verdict::NotReady);
         assert!(text(&line).ends_with(",\"verdict\":\"not_ready\"}\n"));
         assert_eq!(serde_json::from_str::<Line>(&text(&line)).unwrap(), line);

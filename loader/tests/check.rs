@@ -21,13 +21,9 @@ fn without_sizes(text: &str) -> String {
 #[test]
 fn verify_accepts_a_good_file() {
     let sandbox = Sandbox::with_signed_file();
-    let output = sandbox
-        .run(&["verify", SIGNED, "--key", "content.pub"])
-        .success();
+    let output = sandbox.run(&["verify", SIGNED, "--key", "content.pub"]).success();
     assert_eq!(output.stderr, "");
-    let swapped = sandbox
-        .run(&["verify", "--key", "content.pub", SIGNED])
-        .success();
+    let swapped = sandbox.run(&["verify", "--key", "content.pub", SIGNED]).success();
     assert_eq!(swapped.stdout, output.stdout);
     insta::assert_snapshot!("verify_good", output.stdout);
 }
@@ -47,18 +43,8 @@ fn verify_says_why_it_refuses() {
     verify(SIGNED, "none.pub").refused(&["none.pub: cannot be read", "help:"]);
     verify(SIGNED, "content.key").refused(&["content.key: not a usable key", ".pub"]);
     verify(".", "content.pub").refused(&[".: cannot be read"]);
-    let twice = sandbox.run(&[
-        "verify",
-        SIGNED,
-        "--key",
-        "content.pub",
-        "--key",
-        "content.pub",
-    ]);
-    twice.refused(&[
-        "content.pub, content.pub cannot be used together",
-        "DuplicateKey",
-    ]);
+    let twice = sandbox.run(&["verify", SIGNED, "--key", "content.pub", "--key", "content.pub"]);
+    twice.refused(&["content.pub, content.pub cannot be used together", "DuplicateKey"]);
     sandbox.run(&["verify", SIGNED]).usage();
 }
 
@@ -69,15 +55,12 @@ fn verify_refuses_a_signature_by_a_key_whose_role_does_not_fit() {
     // The root key's id in place of the signer's, as a forger could write it.
     let text = String::from_utf8(sandbox.read("root.pub")).unwrap();
     let id = text.split(" id=").nth(1).unwrap().get(..32).unwrap();
-    let id: Vec<u8> = (0..16)
-        .map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
+    let id: Vec<u8> =
+        (0..16).map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap()).collect();
     let mut forged = sandbox.read(SIGNED);
     forged[520..536].copy_from_slice(&id);
     sandbox.write("forged", forged);
-    sandbox
-        .run(&["verify", "forged", "--key", "root.pub"])
-        .refused(&["KeyRole (48)", "0x208"]);
+    sandbox.run(&["verify", "forged", "--key", "root.pub"]).refused(&["KeyRole (48)", "0x208"]);
 }
 
 #[test]
@@ -91,15 +74,10 @@ fn every_cut_is_refused_by_verify_and_shown_by_inspect() {
         assert_eq!(refusal.code.name(), "Absent", "cut at {cut}");
     }
     let step = good.len() / 25;
-    for cut in (0..good.len())
-        .step_by(step)
-        .chain([7, 8, 511, 512, 1_023, 1_024])
-    {
+    for cut in (0..good.len()).step_by(step).chain([7, 8, 511, 512, 1_023, 1_024]) {
         sandbox.write("cut", &good[..cut]);
         let key = ["--key", "content.pub"];
-        sandbox
-            .run(&["verify", "cut", key[0], key[1]])
-            .refused(&["Absent (1)", "the file's"]);
+        sandbox.run(&["verify", "cut", key[0], key[1]]).refused(&["Absent (1)", "the file's"]);
         let shown = json(&sandbox.run(&["inspect", "cut", "--json"]).success().stdout);
         assert_eq!(shown["state"], "absent", "cut at {cut}");
         assert_eq!(shown["length"], cut);
@@ -114,10 +92,7 @@ fn changed_bytes_are_refused() {
     for at in (0..good.len()).step_by(7) {
         let mut changed = good.clone();
         changed[at] ^= 0x41;
-        assert!(
-            loader::content::verify::check(&changed, &anchor).is_err(),
-            "byte {at}"
-        );
+        assert!(loader::content::verify::check(&changed, &anchor).is_err(), "byte {at}");
     }
 }
 
@@ -128,18 +103,12 @@ fn verify_refuses_what_follows_the_file_and_zeros() {
     long.push(0);
     sandbox.write("long", &long);
     let key = ["--key", "content.pub"];
-    sandbox
-        .run(&["verify", "long", key[0], key[1]])
-        .refused(&["FileLength (14)"]);
+    sandbox.run(&["verify", "long", key[0], key[1]]).refused(&["FileLength (14)"]);
     sandbox.write("zeros", vec![0; 4_096]);
-    let zeros = sandbox
-        .run(&["verify", "zeros", key[0], key[1]])
-        .refused(&["Absent (1)"]);
+    let zeros = sandbox.run(&["verify", "zeros", key[0], key[1]]).refused(&["Absent (1)"]);
     insta::assert_snapshot!("verify_zeros", zeros.stderr);
     sandbox.write("empty", "");
-    sandbox
-        .run(&["verify", "empty", key[0], key[1]])
-        .refused(&["Absent (1)"]);
+    sandbox.run(&["verify", "empty", key[0], key[1]]).refused(&["Absent (1)"]);
 }
 
 #[test]
@@ -148,9 +117,7 @@ fn verify_refuses_a_file_larger_than_any_channel_file_without_reading_it_all() {
     let file = std::fs::File::create(sandbox.path("huge")).unwrap();
     file.set_len(1 << 40).unwrap();
     let key = ["--key", "content.pub"];
-    sandbox
-        .run(&["verify", "huge", key[0], key[1]])
-        .refused(&["FileLength (14)"]);
+    sandbox.run(&["verify", "huge", key[0], key[1]]).refused(&["FileLength (14)"]);
 }
 
 #[test]
@@ -158,9 +125,7 @@ fn verify_remarks_on_a_wrong_name() {
     let sandbox = Sandbox::with_signed_file();
     let wrong = "C-00000291-00000001-00000008.sys";
     std::fs::rename(sandbox.path(SIGNED), sandbox.path(wrong)).unwrap();
-    let output = sandbox
-        .run(&["verify", wrong, "--key", "content.pub"])
-        .success();
+    let output = sandbox.run(&["verify", wrong, "--key", "content.pub"]).success();
     assert!(output.stderr.contains(SIGNED), "{}", output.stderr);
 }
 
@@ -170,12 +135,7 @@ fn inspect_shows_unsigned_and_signed_files() {
     let unsigned = sandbox.run(&["inspect", UNSIGNED]).success();
     insta::assert_snapshot!("inspect_unsigned", without_sizes(&unsigned.stdout));
 
-    let shown = json(
-        &sandbox
-            .run(&["inspect", UNSIGNED, "--json"])
-            .success()
-            .stdout,
-    );
+    let shown = json(&sandbox.run(&["inspect", UNSIGNED, "--json"]).success().stdout);
     assert_eq!(shown["state"], "unsigned");
     assert_eq!(shown["verified"], false);
     assert_eq!(shown["name"], SIGNED);
@@ -199,23 +159,7 @@ fn inspect_shows_unsigned_and_signed_files() {
 fn inspect_shows_damaged_files() {
     let sandbox = Sandbox::with_signed_file();
     let good = sandbox.read(SIGNED);
-    for at in [
-        0,
-        8,
-        20,
-        27,
-        36,
-        40,
-        48,
-        88,
-        152,
-        160,
-        300,
-        512,
-        1_000,
-        1_024,
-        good.len() - 1,
-    ] {
+    for at in [0, 8, 20, 27, 36, 40, 48, 88, 152, 160, 300, 512, 1_000, 1_024, good.len() - 1] {
         let mut changed = good.clone();
         changed[at] ^= 0x80;
         sandbox.write("bad", &changed);
@@ -226,7 +170,5 @@ fn inspect_shows_damaged_files() {
         let has_header = !shown["header"].is_null();
         assert_eq!(has_header, at >= 8, "byte {at}");
     }
-    sandbox
-        .run(&["inspect", "none"])
-        .refused(&["none: cannot be read", "help:"]);
+    sandbox.run(&["inspect", "none"]).refused(&["none: cannot be read", "help:"]);
 }

@@ -26,9 +26,7 @@ const LOG: &str = concat!(
 );
 
 fn lines(text: &str) -> Vec<Line> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn ids(lines: &[Line]) -> Vec<(Vec<&str>, Vec<&str>, bool)> {
@@ -37,13 +35,7 @@ fn ids(lines: &[Line]) -> Vec<(Vec<&str>, Vec<&str>, bool)> {
     }
     lines
         .iter()
-        .map(|line| {
-            (
-                texts(&line.rules),
-                texts(&line.unknown),
-                line.error.is_some(),
-            )
-        })
+        .map(|line| (texts(&line.rules), texts(&line.unknown), line.error.is_some()))
         .collect()
 }
 
@@ -51,26 +43,15 @@ fn ids(lines: &[Line]) -> Vec<(Vec<&str>, Vec<&str>, bool)> {
 fn a_line_a_record() {
     let sandbox = Sandbox::with_signed_file();
     sandbox.write("log.jsonl", LOG);
-    let output = sandbox
-        .run(&["eval", SIGNED, "--events", "log.jsonl", "--json"])
-        .success();
-    assert!(
-        output.stderr.contains("signature not checked"),
-        "{}",
-        output.stderr
-    );
+    let output = sandbox.run(&["eval", SIGNED, "--events", "log.jsonl", "--json"]).success();
+    assert!(output.stderr.contains("signature not checked"), "{}", output.stderr);
     let first = output.stdout.lines().next().unwrap();
     assert_eq!(
         first,
         format!(r#"{{"v":1,"event":0,"rules":["{PREFIX_ID}","{IMAGE_ID}"],"unknown":[]}}"#)
     );
     let lines = lines(&output.stdout);
-    assert!(
-        lines
-            .iter()
-            .enumerate()
-            .all(|(at, line)| line.event == at as u64 && line.v == 1)
-    );
+    assert!(lines.iter().enumerate().all(|(at, line)| line.event == at as u64 && line.v == 1));
     assert_eq!(
         ids(&lines),
         [
@@ -112,9 +93,7 @@ fn the_signature_is_checked_where_a_key_is_given() {
     assert_eq!(eval(SIGNED, "content.pub").success().stderr, "");
     eval(SIGNED, "other.pub").refused(&["UnknownSigner (46)"]);
     eval(UNSIGNED, "content.pub").refused(&["Unsigned (43)"]);
-    let unsigned = sandbox
-        .run(&["eval", UNSIGNED, "--events", "log", "--json"])
-        .success();
+    let unsigned = sandbox.run(&["eval", UNSIGNED, "--events", "log", "--json"]).success();
     assert_eq!(unsigned.stdout, eval(SIGNED, "content.pub").stdout);
 }
 
@@ -128,9 +107,7 @@ fn a_damaged_file_is_refused_before_the_log_is_read() {
     let output = sandbox.run(&["eval", "bad", "--events", "log", "--json"]);
     assert_eq!(output.refused(&["DigestMismatch (25)"]).stdout, "");
     sandbox.write("cut", sandbox.read(SIGNED).get(..1_100).unwrap());
-    sandbox
-        .run(&["eval", "cut", "--events", "log"])
-        .refused(&["Absent (1)"]);
+    sandbox.run(&["eval", "cut", "--events", "log"]).refused(&["Absent (1)"]);
 }
 
 #[test]
@@ -183,20 +160,10 @@ fn the_collection_of_real_events() {
     let log = log.canonicalize().unwrap();
     let log = log.to_str().unwrap();
     let sandbox = Sandbox::with_signed_file();
-    let output = sandbox
-        .run(&["eval", SIGNED, "--events", log, "--json"])
-        .success();
+    let output = sandbox.run(&["eval", SIGNED, "--events", log, "--json"]).success();
     let lines = lines(&output.stdout);
     assert_eq!(lines.len(), 1_391);
-    assert!(
-        lines
-            .iter()
-            .all(|line| line.error.is_none() && line.unknown.is_empty())
-    );
+    assert!(lines.iter().all(|line| line.error.is_none() && line.unknown.is_empty()));
     let table = sandbox.run(&["eval", SIGNED, "--events", log]).success();
-    assert!(
-        table.stdout.contains("1391 records: 1391 pipe events"),
-        "{}",
-        table.stdout
-    );
+    assert!(table.stdout.contains("1391 records: 1391 pipe events"), "{}", table.stdout);
 }

@@ -10,16 +10,11 @@ fn keygen_makes_exactly_one_pair_in_a_folder_that_it_makes() {
     let sandbox = Sandbox::new();
     let output = sandbox.run(&["keygen", "--out-dir", "a/keys"]).success();
     let names = sandbox.names("a/keys");
-    let [secret, public] = &names[..] else {
-        panic!("{names:?}")
-    };
+    let [secret, public] = &names[..] else { panic!("{names:?}") };
     let name = secret.strip_suffix(".key").unwrap();
     assert_eq!(public.strip_suffix(".pub"), Some(name));
     let id = name.strip_prefix("content-").unwrap();
-    assert!(
-        id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "{id}"
-    );
+    assert!(id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert_eq!(output.stdout, format!("a/keys/{secret}\na/keys/{public}\n"));
 
     let text = String::from_utf8(sandbox.read(&format!("a/keys/{public}"))).unwrap();
@@ -29,10 +24,7 @@ fn keygen_makes_exactly_one_pair_in_a_folder_that_it_makes() {
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = |name: &str| {
-            std::fs::metadata(sandbox.path("a/keys").join(name))
-                .unwrap()
-                .permissions()
-                .mode()
+            std::fs::metadata(sandbox.path("a/keys").join(name)).unwrap().permissions().mode()
         };
         assert_eq!(mode(secret) & 0o777, 0o600);
         assert_ne!(mode(public) & 0o444, 0);
@@ -44,43 +36,22 @@ fn keygen_makes_exactly_one_pair_in_a_folder_that_it_makes() {
 #[test]
 fn keygen_roles_and_permissions() {
     let sandbox = Sandbox::new();
-    let root = sandbox
-        .run(&["keygen", "--out-dir", "k", "--role", "root"])
-        .success();
+    let root = sandbox.run(&["keygen", "--out-dir", "k", "--role", "root"]).success();
     assert!(root.stdout.starts_with("k/root-"));
-    let args = [
-        "keygen",
-        "--out-dir",
-        "b",
-        "--may-block",
-        "--channels",
-        "291",
-    ];
+    let args = ["keygen", "--out-dir", "b", "--may-block", "--channels", "291"];
     sandbox.run(&args).success();
-    let name = sandbox
-        .names("b")
-        .into_iter()
-        .find(|name| name.ends_with(".pub"))
-        .unwrap();
+    let name = sandbox.names("b").into_iter().find(|name| name.ends_with(".pub")).unwrap();
     let text = String::from_utf8(sandbox.read(&format!("b/{name}"))).unwrap();
     assert!(text.contains("may-block=yes channels=291-291 "), "{text}");
 
-    sandbox
-        .run(&["keygen", "--out-dir", "c", "--role", "root", "--may-block"])
-        .usage();
-    sandbox
-        .run(&["keygen", "--out-dir", "c", "--role", "user"])
-        .usage();
-    sandbox
-        .run(&["keygen", "--out-dir", "c", "--channels", "0"])
-        .usage();
+    sandbox.run(&["keygen", "--out-dir", "c", "--role", "root", "--may-block"]).usage();
+    sandbox.run(&["keygen", "--out-dir", "c", "--role", "user"]).usage();
+    sandbox.run(&["keygen", "--out-dir", "c", "--channels", "0"]).usage();
     sandbox.run(&["keygen"]).usage();
     assert!(!sandbox.path("c").exists());
 
     sandbox.write("file", "");
-    sandbox
-        .run(&["keygen", "--out-dir", "file"])
-        .refused(&["file: ", "help:"]);
+    sandbox.run(&["keygen", "--out-dir", "file"]).refused(&["file: ", "help:"]);
 }
 
 #[test]
@@ -120,20 +91,8 @@ fn build_refuses_a_rule_with_a_typo_and_keeps_the_old_file() {
     sandbox.build();
     let before = sandbox.read(UNSIGNED);
     sandbox.write("rules/typo.yml", TYPO_RULE);
-    let args = [
-        "build",
-        "--channel",
-        "291",
-        "--sequence",
-        "7",
-        "--rules",
-        "rules",
-        "--out",
-        ".",
-    ];
-    let output = sandbox
-        .run(&args)
-        .refused(&["rules/typo.yml:9", "PipeNmae", "help:"]);
+    let args = ["build", "--channel", "291", "--sequence", "7", "--rules", "rules", "--out", "."];
+    let output = sandbox.run(&args).refused(&["rules/typo.yml:9", "PipeNmae", "help:"]);
     assert_eq!(output.stdout, "");
     assert_eq!(sandbox.read(UNSIGNED), before);
     insta::assert_snapshot!("build_typo", output.stderr);
@@ -143,17 +102,7 @@ fn build_refuses_a_rule_with_a_typo_and_keeps_the_old_file() {
 fn build_refuses_what_is_missing() {
     let sandbox = Sandbox::new();
     let build = |rules: &str, out: &str| {
-        let args = [
-            "build",
-            "--channel",
-            "291",
-            "--sequence",
-            "7",
-            "--rules",
-            rules,
-            "--out",
-            out,
-        ];
+        let args = ["build", "--channel", "291", "--sequence", "7", "--rules", rules, "--out", out];
         sandbox.run(&args)
     };
     build("none", ".").refused(&["none", "help:"]);
@@ -181,23 +130,10 @@ fn build_refuses_wrong_numbers() {
     build("291", "100000000", &[]).usage();
     build("291", "-1", &[]).usage();
     build("291", "1", &["--expires", "yesterday"]).usage();
-    build(
-        "291",
-        "1",
-        &["--created", "2024-07-19", "--expires", "2024-07-18"],
-    )
-    .usage();
+    build("291", "1", &["--created", "2024-07-19", "--expires", "2024-07-18"]).usage();
     assert_eq!(sandbox.names("."), ["a.yml"]);
-    build(
-        "99999999",
-        "99999999",
-        &["--epoch", "99999999", "--expires", "2999-01-01"],
-    )
-    .success();
-    assert_eq!(
-        sandbox.names("."),
-        ["C-99999999-99999999-99999999.sys.unsigned", "a.yml"]
-    );
+    build("99999999", "99999999", &["--epoch", "99999999", "--expires", "2999-01-01"]).success();
+    assert_eq!(sandbox.names("."), ["C-99999999-99999999-99999999.sys.unsigned", "a.yml"]);
 }
 
 #[cfg(unix)]
@@ -228,62 +164,33 @@ fn sign_names_the_file_by_its_header() {
     sandbox.key("content", 1, Role::Content, false, 1..=u32::MAX);
     let before = sandbox.read(UNSIGNED);
     std::fs::rename(sandbox.path(UNSIGNED), sandbox.path("x")).unwrap();
-    let output = sandbox
-        .run(&["sign", "x", "--key", "content.key"])
-        .success();
+    let output = sandbox.run(&["sign", "x", "--key", "content.key"]).success();
     assert_eq!(output.stdout, format!("{SIGNED}\n"));
     assert_eq!(sandbox.read("x"), before);
-    let output = sandbox
-        .run(&["sign", "x", "--key", "content.key", "--out", "inbox"])
-        .success();
+    let output = sandbox.run(&["sign", "x", "--key", "content.key", "--out", "inbox"]).success();
     assert_eq!(output.stdout, format!("inbox/{SIGNED}\n"));
     assert_eq!(sandbox.names("inbox"), [SIGNED]);
-    assert_eq!(
-        sandbox.read(&format!("inbox/{SIGNED}")),
-        sandbox.read(SIGNED)
-    );
-    sandbox
-        .run(&["verify", SIGNED, "--key", "content.pub"])
-        .success();
+    assert_eq!(sandbox.read(&format!("inbox/{SIGNED}")), sandbox.read(SIGNED));
+    sandbox.run(&["verify", SIGNED, "--key", "content.pub"]).success();
 }
 
 #[test]
 fn sign_adds_signatures_and_the_same_key_nothing() {
     let sandbox = Sandbox::with_signed_file();
     let one = sandbox.read(SIGNED);
-    let again = sandbox
-        .run(&["sign", SIGNED, "--key", "content.key"])
-        .success();
-    assert!(
-        again.stderr.contains("nothing was added"),
-        "{}",
-        again.stderr
-    );
+    let again = sandbox.run(&["sign", SIGNED, "--key", "content.key"]).success();
+    assert!(again.stderr.contains("nothing was added"), "{}", again.stderr);
     assert_eq!(sandbox.read(SIGNED), one);
 
     for seed in 2..=4 {
-        sandbox.key(
-            &format!("k{seed}"),
-            seed,
-            Role::Content,
-            false,
-            1..=u32::MAX,
-        );
-        sandbox
-            .run(&["sign", SIGNED, "--key", &format!("k{seed}.key")])
-            .success();
-        sandbox
-            .run(&["verify", SIGNED, "--key", &format!("k{seed}.pub")])
-            .success();
+        sandbox.key(&format!("k{seed}"), seed, Role::Content, false, 1..=u32::MAX);
+        sandbox.run(&["sign", SIGNED, "--key", &format!("k{seed}.key")]).success();
+        sandbox.run(&["verify", SIGNED, "--key", &format!("k{seed}.pub")]).success();
     }
-    sandbox
-        .run(&["verify", SIGNED, "--key", "content.pub", "--key", "k3.pub"])
-        .success();
+    sandbox.run(&["verify", SIGNED, "--key", "content.pub", "--key", "k3.pub"]).success();
     sandbox.key("k5", 5, Role::Content, false, 1..=u32::MAX);
     let full = sandbox.read(SIGNED);
-    sandbox
-        .run(&["sign", SIGNED, "--key", "k5.key"])
-        .refused(&[SIGNED, "4 signatures already"]);
+    sandbox.run(&["sign", SIGNED, "--key", "k5.key"]).refused(&[SIGNED, "4 signatures already"]);
     assert_eq!(sandbox.read(SIGNED), full);
 }
 
@@ -321,12 +228,8 @@ fn sign_refuses_damaged_files() {
         (Vec::new(), "Absent"),
     ] {
         sandbox.write("bad", bytes);
-        sandbox
-            .run(&["sign", "bad", "--key", "content.key"])
-            .refused(&["bad", code, "help:"]);
+        sandbox.run(&["sign", "bad", "--key", "content.key"]).refused(&["bad", code, "help:"]);
     }
-    sandbox
-        .run(&["sign", "none", "--key", "content.key"])
-        .refused(&["none: cannot be read"]);
+    sandbox.run(&["sign", "none", "--key", "content.key"]).refused(&["none: cannot be read"]);
     assert!(!sandbox.path(SIGNED).exists());
 }

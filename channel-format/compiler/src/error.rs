@@ -61,10 +61,6 @@ struct Line(usize);
 
 impl std::fmt::Display for Line {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 == 0 {
-            Ok(())
-        } else {
-            write!(out, ":{}", self.0)
-        }
+        if self.0 == 0 { Ok(()) } else { write!(out, ":{}", self.0) }
     }
 }

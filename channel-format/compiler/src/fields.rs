@@ -32,20 +32,14 @@ impl SigmaField {
 
     /// The names that rules may use for a field of the schema.
     pub(crate) fn names_of(field: Field) -> Vec<&'static str> {
-        let operation = ["EventID", "EventType"]
-            .into_iter()
-            .filter(|_| field == Field::Operation);
-        let own = names()
-            .filter(|(_, known)| *known == field)
-            .map(|(name, _)| name);
+        let operation = ["EventID", "EventType"].into_iter().filter(|_| field == Field::Operation);
+        let own = names().filter(|(_, known)| *known == field).map(|(name, _)| name);
         own.chain(operation).collect()
     }
 
     /// The names closest to one that is not known.
     pub(crate) fn suggest(name: &str) -> Option<&'static str> {
-        let known = names()
-            .map(|(name, _)| name)
-            .chain(["EventID", "EventType"]);
+        let known = names().map(|(name, _)| name).chain(["EventID", "EventType"]);
         closest(name, known)
     }
 
@@ -66,9 +60,7 @@ fn names() -> impl Iterator<Item = (&'static str, Field)> {
         ("SessionId", Field::Session),
         ("TerminalSessionId", Field::Session),
     ];
-    sysmon
-        .into_iter()
-        .chain(Field::ALL.into_iter().map(|field| (field.name(), field)))
+    sysmon.into_iter().chain(Field::ALL.into_iter().map(|field| (field.name(), field)))
 }
 
 /// How a field's values look, in words.

@@ -47,25 +47,15 @@ pub enum IncidentError {
 pub fn wild_table_index(file: &[u8], key: &SecretKey) -> Result<Vec<u8>, IncidentError> {
     let header = Header::parse(file).map_err(IncidentError::Base)?;
     let mut wild = file.to_vec();
-    let section = header
-        .sections
-        .iter()
-        .find(|s| s.kind == SectionKind::Criteria.number());
+    let section = header.sections.iter().find(|s| s.kind == SectionKind::Criteria.number());
     let record = section.and_then(|section| {
         let range = section.offset as usize..(section.offset + section.length) as usize;
         let records = wild.get_mut(range)?.chunks_exact_mut(RECORD_LEN);
         // Operators 1 to 5 name a literal or an automaton.
-        records
-            .into_iter()
-            .find(|record| (1..=5).contains(&record[1]))
+        records.into_iter().find(|record| (1..=5).contains(&record[1]))
     });
     let Some(record) = record else {
-        return Err(IncidentError::Base(Refusal::new(
-            Code::IndexOutOfRange,
-            160,
-            1,
-            0,
-        )));
+        return Err(IncidentError::Base(Refusal::new(Code::IndexOutOfRange, 160, 1, 0)));
     };
     record[8..].copy_from_slice(&WILD_INDEX.to_le_bytes());
     resign(&mut wild, key)?;

@@ -75,9 +75,7 @@ type Words<'a> = std::str::SplitWhitespace<'a>;
 fn words<'a>(text: &'a str, label: &str) -> Result<Words<'a>, KeyError> {
     let mut words = text.split_whitespace();
     if words.next() != Some(label) {
-        return Err(KeyError::Text(format!(
-            "not a key: the text must begin with `{label}`"
-        )));
+        return Err(KeyError::Text(format!("not a key: the text must begin with `{label}`")));
     }
     match words.next() {
         Some("v0") => Ok(words),
@@ -98,9 +96,7 @@ fn parse_body(words: &mut Words<'_>) -> Result<PublicKey, KeyError> {
         "yes" => true,
         "no" => false,
         other => {
-            return Err(KeyError::Text(format!(
-                "may-block must be yes or no, found `{other}`"
-            )));
+            return Err(KeyError::Text(format!("may-block must be yes or no, found `{other}`")));
         }
     };
     let channels = value(words, "channels")?;
@@ -108,25 +104,15 @@ fn parse_body(words: &mut Words<'_>) -> Result<PublicKey, KeyError> {
         .split_once('-')
         .and_then(|(first, last)| Some((first.parse::<u32>().ok()?, last.parse::<u32>().ok()?)));
     let Some((first_channel, last_channel)) = range else {
-        return Err(KeyError::Text(format!(
-            "channels must be FIRST-LAST, found `{channels}`"
-        )));
+        return Err(KeyError::Text(format!("channels must be FIRST-LAST, found `{channels}`")));
     };
     let id = KeyId(unhex("id", value(words, "id")?)?);
     let bytes = unhex("ed25519", value(words, "ed25519")?)?;
-    let key = PublicKey {
-        role,
-        may_block,
-        first_channel,
-        last_channel,
-        bytes,
-    };
+    let key = PublicKey { role, may_block, first_channel, last_channel, bytes };
     if key.id() == id {
         Ok(key)
     } else {
-        Err(KeyError::Text(
-            "the key's id does not fit the rest: the line was changed".into(),
-        ))
+        Err(KeyError::Text("the key's id does not fit the rest: the line was changed".into()))
     }
 }
 
@@ -179,10 +165,7 @@ mod tests {
             "saker-public-key v0 role=content may-block=yes channels=1-4294967295 id="
         ));
         assert_eq!(parse_public(&(public + "\n")), Ok(key.public));
-        assert_eq!(
-            SecretKey::from_text(&key.to_text()).unwrap().public,
-            key.public
-        );
+        assert_eq!(SecretKey::from_text(&key.to_text()).unwrap().public, key.public);
     }
 
     #[test]
@@ -202,24 +185,9 @@ mod tests {
         let key = key();
         let public = format_public(&key.public);
         let changed = public.replace("may-block=yes", "may-block=no");
-        assert!(
-            parse_public(&changed)
-                .unwrap_err()
-                .to_string()
-                .contains("was changed")
-        );
-        assert!(
-            parse_public(&key.to_text())
-                .unwrap_err()
-                .to_string()
-                .contains(".pub")
-        );
-        assert!(
-            SecretKey::from_text(&public)
-                .unwrap_err()
-                .to_string()
-                .contains(".key")
-        );
+        assert!(parse_public(&changed).unwrap_err().to_string().contains("was changed"));
+        assert!(parse_public(&key.to_text()).unwrap_err().to_string().contains(".pub"));
+        assert!(SecretKey::from_text(&public).unwrap_err().to_string().contains(".key"));
         assert!(parse_public(&(public + " more")).is_err());
     }
 

@@ -66,13 +66,7 @@ impl SecretKey {
         }
         let signing = SigningKey::from_bytes(&seed);
         let bytes = signing.verifying_key().to_bytes();
-        let public = PublicKey {
-            role,
-            may_block,
-            first_channel,
-            last_channel,
-            bytes,
-        };
+        let public = PublicKey { role, may_block, first_channel, last_channel, bytes };
         Ok(Self { public, signing })
     }
 
@@ -84,9 +78,7 @@ impl SecretKey {
         if key.public == public {
             Ok(key)
         } else {
-            Err(KeyError::Text(
-                "the secret key does not belong to its public half".into(),
-            ))
+            Err(KeyError::Text("the secret key does not belong to its public half".into()))
         }
     }
 
@@ -103,8 +95,6 @@ impl SecretKey {
 
 impl std::fmt::Debug for SecretKey {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("SecretKey")
-            .field("public", &self.public)
-            .finish_non_exhaustive()
+        out.debug_struct("SecretKey").field("public", &self.public).finish_non_exhaustive()
     }
 }

@@ -72,11 +72,7 @@ pub fn build_for(
         Ok(()) => Ok(file),
         Err(refusal) => {
             let reason = format!("the rules together make a file that is refused: {refusal}");
-            Err(vec![RuleError::of_file(
-                "(all rules)".as_ref(),
-                reason,
-                refusal.code.remedy(),
-            )])
+            Err(vec![RuleError::of_file("(all rules)".as_ref(), reason, refusal.code.remedy())])
         }
     }
 }
@@ -87,32 +83,20 @@ fn check_options(options: &BuildOptions, rules: usize) -> Vec<RuleError> {
         errors.push(RuleError::of_file("(options)".as_ref(), reason, help));
     };
     if options.channel == 0 {
-        fail(
-            "channel 0 carries keys, not rules".into(),
-            "give a channel from 1, such as 291",
-        );
+        fail("channel 0 carries keys, not rules".into(), "give a channel from 1, such as 291");
     }
-    let numbers = [
-        ("channel", options.channel),
-        ("epoch", options.epoch),
-        ("sequence", options.sequence),
-    ];
+    let numbers =
+        [("channel", options.channel), ("epoch", options.epoch), ("sequence", options.sequence)];
     for (name, number) in numbers {
         if number > MAX_NAME_NUMBER {
-            fail(
-                format!("the {name} {number} has more than eight digits"),
-                "lower it",
-            );
+            fail(format!("the {name} {number} has more than eight digits"), "lower it");
         }
     }
     if rules == 0 {
         fail("there are no rules".into(), "give at least one rule file");
     }
     if rules > MAX_RULES as usize {
-        fail(
-            format!("{rules} rules are too many"),
-            "split them over several channels",
-        );
+        fail(format!("{rules} rules are too many"), "split them over several channels");
     }
     errors
 }
@@ -121,11 +105,7 @@ fn check_options(options: &BuildOptions, rules: usize) -> Vec<RuleError> {
 fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
     let mut errors = Vec::new();
     for (number, example) in rule.examples.iter().enumerate() {
-        let wanted = if example.matches {
-            Truth::True
-        } else {
-            Truth::False
-        };
+        let wanted = if example.matches { Truth::True } else { Truth::False };
         let found = naive::judge(rule, &example.inputs());
         if found != wanted {
             let reason = format!(
@@ -133,11 +113,8 @@ fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
                 number + 1,
                 rule.title
             );
-            let words = if example.matches {
-                ["match", "examples"]
-            } else {
-                ["no_match", "examples"]
-            };
+            let words =
+                if example.matches { ["match", "examples"] } else { ["no_match", "examples"] };
             errors.push(rule.error(&words, reason, "mend the rule or the example"));
         }
     }

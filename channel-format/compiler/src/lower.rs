@@ -38,11 +38,7 @@ pub(crate) struct Criterion {
 
 impl Criterion {
     pub(crate) fn new(field: Field, operator: Operator, operand: Operand) -> Self {
-        Self {
-            field,
-            operator: operator.number(),
-            operand,
-        }
+        Self { field, operator: operator.number(), operand }
     }
 }
 
@@ -108,11 +104,7 @@ impl Expr {
 
 /// Lowers a rule.
 pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
-    let mut lowering = Lowering {
-        rule,
-        selections: BTreeMap::new(),
-        errors: Vec::new(),
-    };
+    let mut lowering = Lowering { rule, selections: BTreeMap::new(), errors: Vec::new() };
     // In the order of their names, since the parser does not keep that of the file.
     let mut names: Vec<&String> = rule.detections.named.keys().collect();
     names.sort();
@@ -126,37 +118,22 @@ pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
     }
     let mut used = BTreeSet::new();
     let conditions = &rule.detections.conditions;
-    let parts = conditions
-        .iter()
-        .filter_map(|c| lowering.condition(c, &mut used))
-        .collect();
+    let parts = conditions.iter().filter_map(|c| lowering.condition(c, &mut used)).collect();
     let expr = Expr::any(parts);
     if !lowering.errors.is_empty() {
         return Err(lowering.errors);
     }
-    let unused: Vec<&str> = lowering
-        .selections
-        .keys()
-        .copied()
-        .filter(|name| !used.contains(*name))
-        .collect();
+    let unused: Vec<&str> =
+        lowering.selections.keys().copied().filter(|name| !used.contains(*name)).collect();
     for name in unused {
         let help = "name it in the condition, or take it out";
-        lowering.fail(
-            &[name],
-            format!("no condition uses the selection `{name}`"),
-            help,
-        );
+        lowering.fail(&[name], format!("no condition uses the selection `{name}`"), help);
     }
     if lowering.errors.is_empty() && expr.depth() > MAX_STACK {
         let help = "let its parentheses nest less";
         lowering.fail(&["condition"], "the condition nests too deeply", help);
     }
-    if lowering.errors.is_empty() {
-        Ok(expr)
-    } else {
-        Err(lowering.errors)
-    }
+    if lowering.errors.is_empty() { Ok(expr) } else { Err(lowering.errors) }
 }
 
 struct Lowering<'a> {
@@ -179,31 +156,19 @@ impl<'a> Lowering<'a> {
                         })
                     })
                     .collect();
-                Some(Expr::all(
-                    parts.into_iter().collect::<Result<_, ()>>().ok()?,
-                ))
+                Some(Expr::all(parts.into_iter().collect::<Result<_, ()>>().ok()?))
             }
             Detection::AnyOf(parts) => {
-                let parts: Vec<_> = parts
-                    .iter()
-                    .map(|part| self.detection(name, part))
-                    .collect();
+                let parts: Vec<_> = parts.iter().map(|part| self.detection(name, part)).collect();
                 Some(Expr::any(parts.into_iter().collect::<Option<_>>()?))
             }
             Detection::And(parts) => {
-                let parts: Vec<_> = parts
-                    .iter()
-                    .map(|part| self.detection(name, part))
-                    .collect();
+                let parts: Vec<_> = parts.iter().map(|part| self.detection(name, part)).collect();
                 Some(Expr::all(parts.into_iter().collect::<Option<_>>()?))
             }
             Detection::Keywords(_) => {
                 let help = "name the field: `PipeName|contains: …`";
-                self.fail(
-                    &[name],
-                    format!("`{name}` holds values without a field"),
-                    help,
-                );
+                self.fail(&[name], format!("`{name}` holds values without a field"), help);
                 None
             }
             Detection::ArrayMatch { .. } | Detection::Conditional { .. } => {
@@ -220,10 +185,7 @@ impl<'a> Lowering<'a> {
         used: &mut BTreeSet<String>,
     ) -> Option<Expr> {
         let parts = |this: &mut Self, parts: &[ConditionExpr], used: &mut BTreeSet<String>| {
-            let parts: Vec<_> = parts
-                .iter()
-                .map(|part| this.condition(part, used))
-                .collect();
+            let parts: Vec<_> = parts.iter().map(|part| this.condition(part, used)).collect();
             parts.into_iter().collect::<Option<Vec<_>>>()
         };
         match condition {
@@ -245,10 +207,9 @@ impl<'a> Lowering<'a> {
                     None
                 }
             },
-            ConditionExpr::Selector {
-                quantifier,
-                pattern,
-            } => self.selector(quantifier, pattern, used),
+            ConditionExpr::Selector { quantifier, pattern } => {
+                self.selector(quantifier, pattern, used)
+            }
         }
     }
 
@@ -273,11 +234,7 @@ impl<'a> Lowering<'a> {
                 None => "define selections of such names under `detection:`".to_owned(),
             };
             let words = [pattern.to_string()];
-            self.fail(
-                &[&words[0], "condition"],
-                format!("no selection fits `{pattern}`"),
-                help,
-            );
+            self.fail(&[&words[0], "condition"], format!("no selection fits `{pattern}`"), help);
             return None;
         }
         used.extend(chosen.iter().map(|(name, _)| (*name).to_owned()));

@@ -22,9 +22,8 @@ pub fn judge(rule: &SourceRule, inputs: &Inputs<'_>) -> Truth {
     let operation = match input(inputs, Field::Operation) {
         Input::Unknown if rule.judges == Operation::ALL_MASK => Truth::True,
         Input::Unknown => Truth::Unknown,
-        Input::Number(number) => Operation::from_number(number).map_or(Truth::False, |operation| {
-            (rule.judges & operation.mask() != 0).into()
-        }),
+        Input::Number(number) => Operation::from_number(number)
+            .map_or(Truth::False, |operation| (rule.judges & operation.mask() != 0).into()),
         _ => Truth::False,
     };
     let conditions = rule.detections.conditions.iter();
@@ -34,10 +33,7 @@ pub fn judge(rule: &SourceRule, inputs: &Inputs<'_>) -> Truth {
 
 fn judge_condition(rule: &SourceRule, condition: &ConditionExpr, inputs: &Inputs<'_>) -> Truth {
     let all = |parts: &[ConditionExpr]| -> Vec<Truth> {
-        parts
-            .iter()
-            .map(|part| judge_condition(rule, part, inputs))
-            .collect()
+        parts.iter().map(|part| judge_condition(rule, part, inputs)).collect()
     };
     match condition {
         ConditionExpr::And(parts) => all(parts).into_iter().fold(Truth::True, Truth::and),
@@ -47,18 +43,11 @@ fn judge_condition(rule: &SourceRule, condition: &ConditionExpr, inputs: &Inputs
             Some(detection) => judge_detection(detection, inputs),
             None => Truth::Unknown,
         },
-        ConditionExpr::Selector {
-            quantifier,
-            pattern,
-        } => {
-            let chosen = rule
-                .detections
-                .named
-                .iter()
-                .filter(|(name, _)| match pattern {
-                    SelectorPattern::Them => !name.starts_with('_'),
-                    SelectorPattern::Pattern(pattern) => name_fits(name, pattern),
-                });
+        ConditionExpr::Selector { quantifier, pattern } => {
+            let chosen = rule.detections.named.iter().filter(|(name, _)| match pattern {
+                SelectorPattern::Them => !name.starts_with('_'),
+                SelectorPattern::Pattern(pattern) => name_fits(name, pattern),
+            });
             let truths: Vec<Truth> = chosen.map(|(_, d)| judge_detection(d, inputs)).collect();
             let count = |wanted: Truth| truths.iter().filter(|truth| **truth == wanted).count();
             let needed = match quantifier {
@@ -78,15 +67,12 @@ fn judge_condition(rule: &SourceRule, condition: &ConditionExpr, inputs: &Inputs
 
 fn judge_detection(detection: &Detection, inputs: &Inputs<'_>) -> Truth {
     let each = |parts: &[Detection]| -> Vec<Truth> {
-        parts
-            .iter()
-            .map(|part| judge_detection(part, inputs))
-            .collect()
+        parts.iter().map(|part| judge_detection(part, inputs)).collect()
     };
     match detection {
-        Detection::AllOf(items) => items.iter().fold(Truth::True, |holds, item| {
-            holds.and(judge_item(item, inputs))
-        }),
+        Detection::AllOf(items) => {
+            items.iter().fold(Truth::True, |holds, item| holds.and(judge_item(item, inputs)))
+        }
         Detection::AnyOf(parts) => each(parts).into_iter().fold(Truth::False, Truth::or),
         Detection::And(parts) => each(parts).into_iter().fold(Truth::True, Truth::and),
         _ => Truth::Unknown,
@@ -95,16 +81,12 @@ fn judge_detection(detection: &Detection, inputs: &Inputs<'_>) -> Truth {
 
 fn judge_item(item: &DetectionItem, inputs: &Inputs<'_>) -> Truth {
     let name = item.field.name.as_deref().unwrap_or("");
-    let (Some(field), Ok(modifiers)) = (
-        SigmaField::named(name),
-        Modifiers::read(&item.field.modifiers),
-    ) else {
+    let (Some(field), Ok(modifiers)) =
+        (SigmaField::named(name), Modifiers::read(&item.field.modifiers))
+    else {
         return Truth::Unknown;
     };
-    let truths = item
-        .values
-        .iter()
-        .map(|value| judge_value(field, &modifiers, value, inputs));
+    let truths = item.values.iter().map(|value| judge_value(field, &modifiers, value, inputs));
     if modifiers.all {
         truths.fold(Truth::True, Truth::and)
     } else {
@@ -182,24 +164,14 @@ pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]
             .is_ok_and(|regex| regex.is_match(&String::from_utf16_lossy(text)));
     }
     let mut pattern = Vec::new();
-    let leading = matches!(
-        modifiers.comparison,
-        Comparison::Contains | Comparison::EndsWith
-    );
-    let trailing = matches!(
-        modifiers.comparison,
-        Comparison::Contains | Comparison::StartsWith
-    );
+    let leading = matches!(modifiers.comparison, Comparison::Contains | Comparison::EndsWith);
+    let trailing = matches!(modifiers.comparison, Comparison::Contains | Comparison::StartsWith);
     pattern.extend(leading.then_some(Wanted::Any));
     for part in &value.parts {
         match part {
             StringPart::Plain(text) => {
                 let text: Vec<u16> = text.encode_utf16().collect();
-                pattern.extend(
-                    characters(&text, modifiers.cased)
-                        .into_iter()
-                        .map(Wanted::This),
-                );
+                pattern.extend(characters(&text, modifiers.cased).into_iter().map(Wanted::This));
             }
             StringPart::Special(SpecialChar::WildcardSingle) => pattern.push(Wanted::One),
             StringPart::Special(SpecialChar::WildcardMulti) => pattern.push(Wanted::Any),

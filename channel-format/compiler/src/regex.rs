@@ -39,10 +39,7 @@ pub(crate) fn compile(pattern: &str, flags: Flags) -> Result<Automaton, (String,
         .map_err(|error| {
             let help = "look-around and back references are not regular; write the pattern \
                         without them";
-            (
-                format!("not a regular expression: {error}"),
-                help.to_owned(),
-            )
+            (format!("not a regular expression: {error}"), help.to_owned())
         })?;
     dfa::build(&nfa::from_hir(&hir)?, false)
 }

@@ -60,11 +60,7 @@ pub fn sign(file: &mut Vec<u8>, key: &SecretKey) -> Result<(), SignError> {
 pub fn attach_signature(file: &mut [u8], key: &SecretKey) -> Result<(), SignError> {
     let header = Header::parse(file).map_err(SignError::Header)?;
     let channel = header.channel;
-    let role = if channel == 0 {
-        Role::Root
-    } else {
-        Role::Content
-    };
+    let role = if channel == 0 { Role::Root } else { Role::Content };
     if key.public.role != role || !key.public.covers(channel) {
         return Err(SignError::NotPermitted { channel });
     }
@@ -72,11 +68,7 @@ pub fn attach_signature(file: &mut [u8], key: &SecretKey) -> Result<(), SignErro
     let (signed, area) = file[..HEADER_LEN].split_at_mut(SIGNED_LEN);
     let count = usize::from(area[0]);
     let slots = &mut area[8..];
-    if slots
-        .chunks_exact(80)
-        .take(count)
-        .any(|slot| slot[..16] == id.0)
-    {
+    if slots.chunks_exact(80).take(count).any(|slot| slot[..16] == id.0) {
         return Err(SignError::Again);
     }
     let Some(slot) = slots.chunks_exact_mut(80).take(MAX_SIGNATURES).nth(count) else {

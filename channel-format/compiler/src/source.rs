@@ -100,11 +100,7 @@ impl SakerBlock {
         for name in rule.custom_attributes.keys() {
             if name != "saker" && closest(name, ["saker"]).is_some() {
                 let help = "write it as `saker:`".to_owned();
-                fail(
-                    &[name],
-                    format!("unknown attribute `{name}`: did you mean `saker`?"),
-                    help,
-                );
+                fail(&[name], format!("unknown attribute `{name}`: did you mean `saker`?"), help);
             }
         }
         let Some(value) = rule.custom_attributes.get("saker") else {
@@ -112,11 +108,7 @@ impl SakerBlock {
         };
         let Some(entries) = value.as_mapping() else {
             let help = "write keys under it: `action`, `on`, `examples`".to_owned();
-            fail(
-                &["saker"],
-                "the `saker` block is not a mapping".into(),
-                help,
-            );
+            fail(&["saker"], "the `saker` block is not a mapping".into(), help);
             return block;
         };
         let mut on = None;
@@ -140,11 +132,7 @@ impl SakerBlock {
                         Some(meant) => format!("did you mean `{meant}`?"),
                         None => "known are `action`, `on` and `examples`".to_owned(),
                     };
-                    fail(
-                        &[name],
-                        format!("unknown key `{name}` in the `saker` block"),
-                        help,
-                    );
+                    fail(&[name], format!("unknown key `{name}` in the `saker` block"), help);
                 }
             }
         }
@@ -170,11 +158,7 @@ fn read_operations(value: &Value, fail: &mut dyn FnMut(&[&str], String, String))
             Some("connected") => mask |= Operation::Connected.mask(),
             other => {
                 let name = other.unwrap_or("on");
-                fail(
-                    &[name, "on"],
-                    format!("unknown operation `{name}`"),
-                    help.to_owned(),
-                );
+                fail(&[name, "on"], format!("unknown operation `{name}`"), help.to_owned());
                 return None;
             }
         }

@@ -13,26 +13,10 @@ fn the_demonstration_rules_build_sign_and_load() {
     let rules = load_rules(&[content_folder()]).unwrap();
     assert!(rules.len() >= 12);
     for rule in &rules {
-        assert!(
-            !rule.references.is_empty(),
-            "{} has no references",
-            rule.title
-        );
-        assert!(
-            rule.tags.iter().any(|tag| tag.starts_with("attack.t")),
-            "{}",
-            rule.title
-        );
-        assert!(
-            rule.examples.iter().any(|example| example.matches),
-            "{}",
-            rule.title
-        );
-        assert!(
-            rule.examples.iter().any(|example| !example.matches),
-            "{}",
-            rule.title
-        );
+        assert!(!rule.references.is_empty(), "{} has no references", rule.title);
+        assert!(rule.tags.iter().any(|tag| tag.starts_with("attack.t")), "{}", rule.title);
+        assert!(rule.examples.iter().any(|example| example.matches), "{}", rule.title);
+        assert!(rule.examples.iter().any(|example| !example.matches), "{}", rule.title);
     }
     assert!(rules.iter().any(|rule| rule.action == Action::Block));
     let mut file = build(&rules, &OPTIONS).unwrap();
@@ -43,19 +27,13 @@ fn the_demonstration_rules_build_sign_and_load() {
     for index in 0..ruleset.rule_count() {
         let rule = ruleset.rule(index).unwrap();
         let source = rules.iter().find(|source| source.id == rule.id).unwrap();
-        assert_eq!(
-            (rule.title, rule.level),
-            (source.title.as_str(), source.level)
-        );
+        assert_eq!((rule.title, rule.level), (source.title.as_str(), source.level));
         assert_eq!(
             (rule.action, rule.judges, rule.blocks),
             (source.action, source.judges, source.blocks)
         );
         assert!(rule.tags().eq(source.tags.iter().map(String::as_str)));
-        assert!(
-            rule.references()
-                .eq(source.references.iter().map(String::as_str))
-        );
+        assert!(rule.references().eq(source.references.iter().map(String::as_str)));
     }
 }
 
@@ -85,11 +63,7 @@ fn evaluation_agrees_with_the_reference_with_any_input_missing() {
         r"\RemCom_communicaton",
         "",
     ];
-    let images = [
-        r"C:\Users\kim\Downloads\x.exe",
-        r"C:\Windows\System32\svchost.exe",
-        "",
-    ];
+    let images = [r"C:\Users\kim\Downloads\x.exe", r"C:\Windows\System32\svchost.exe", ""];
     for name in names {
         for image in images {
             for operation in Operation::ALL {
@@ -111,30 +85,19 @@ fn check(
     operation: Operation,
     missing: u8,
 ) {
-    let (name, image): (Vec<u16>, Vec<u16>) = (
-        name.encode_utf16().collect(),
-        image.encode_utf16().collect(),
-    );
-    let image_name = image
-        .rsplit(|unit| *unit == u16::from(b'\\'))
-        .next()
-        .unwrap();
+    let (name, image): (Vec<u16>, Vec<u16>) =
+        (name.encode_utf16().collect(), image.encode_utf16().collect());
+    let image_name = image.rsplit(|unit| *unit == u16::from(b'\\')).next().unwrap();
     let mut inputs = Inputs::unknown();
     let given = |digit: u8, input| match digit % 3 {
         0 => input,
         1 => Input::Unknown,
         _ => Input::Absent,
     };
-    inputs.set(
-        Field::Operation,
-        given(missing, Input::Number(operation.number())),
-    );
+    inputs.set(Field::Operation, given(missing, Input::Number(operation.number())));
     inputs.set(Field::PipeName, given(missing / 3, Input::Text(&name)));
     inputs.set(Field::ImagePath, given(missing / 9, Input::Text(&image)));
-    inputs.set(
-        Field::ImageName,
-        given(missing / 9, Input::Text(image_name)),
-    );
+    inputs.set(Field::ImageName, given(missing / 9, Input::Text(image_name)));
     let mut truths = vec![Truth::False; rules.len()];
     let evaluation = ruleset.evaluate(&inputs, &mut |index, truth| truths[index as usize] = truth);
     assert!(evaluation.steps <= ruleset.header().steps_per_event);
@@ -146,12 +109,7 @@ fn check(
     for (index, truth) in truths.iter().enumerate() {
         let id = ruleset.rule(index as u32).unwrap().id;
         let rule = rules.iter().find(|rule| rule.id == id).unwrap();
-        assert_eq!(
-            naive::judge(rule, &inputs),
-            *truth,
-            "{} for {inputs:?}",
-            rule.title
-        );
+        assert_eq!(naive::judge(rule, &inputs), *truth, "{} for {inputs:?}", rule.title);
     }
 }
 
@@ -169,44 +127,25 @@ fn real_events_are_judged_as_the_reference_judges_them() {
     let mut matched = vec![0; rules.len()];
     for line in log.lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
-        let text = |name: &str| {
-            event[name]
-                .as_str()
-                .unwrap_or("")
-                .replace("<Anonymous Pipe>", "")
-        };
+        let text = |name: &str| event[name].as_str().unwrap_or("").replace("<Anonymous Pipe>", "");
         let pipe: Vec<u16> = text("PipeName").encode_utf16().collect();
         let image: Vec<u16> = text("Image").encode_utf16().collect();
         let mut inputs = Inputs::unknown();
-        inputs.set(
-            Field::Operation,
-            Input::Number(event["EventID"].as_u64().unwrap() - 16),
-        );
+        inputs.set(Field::Operation, Input::Number(event["EventID"].as_u64().unwrap() - 16));
         inputs.set(Field::PipeName, Input::Text(&pipe));
         inputs.set(Field::ImagePath, Input::Text(&image));
-        let name = image
-            .rsplit(|unit| *unit == u16::from(b'\\'))
-            .next()
-            .unwrap();
+        let name = image.rsplit(|unit| *unit == u16::from(b'\\')).next().unwrap();
         inputs.set(Field::ImageName, Input::Text(name));
         let mut truths = vec![Truth::False; rules.len()];
         ruleset.evaluate(&inputs, &mut |index, truth| truths[index as usize] = truth);
         for (index, truth) in truths.iter().enumerate() {
             let id = ruleset.rule(index as u32).unwrap().id;
             let rule = rules.iter().find(|rule| rule.id == id).unwrap();
-            assert_eq!(
-                naive::judge(rule, &inputs),
-                *truth,
-                "{} for {line}",
-                rule.title
-            );
+            assert_eq!(naive::judge(rule, &inputs), *truth, "{} for {line}", rule.title);
             matched[index] += usize::from(*truth == Truth::True);
         }
     }
     let hit = matched.iter().filter(|count| **count > 0).count();
     assert!(hit >= 6, "the demonstration shows something: {matched:?}");
-    assert!(
-        matched.iter().sum::<usize>() < 100,
-        "and not on every event: {matched:?}"
-    );
+    assert!(matched.iter().sum::<usize>() < 100, "and not on every event: {matched:?}");
 }

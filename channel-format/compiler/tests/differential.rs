@@ -9,20 +9,8 @@ use proptest::prelude::*;
 use common::{OPTIONS, open, rule_text, test_key};
 
 /// Words that occur in values and in texts alike, so that matches are common.
-const WORDS: [&str; 12] = [
-    "a",
-    "B",
-    "ab",
-    "\\",
-    "pipe",
-    "PIPE",
-    "é",
-    "É",
-    "😀",
-    ".exe",
-    "<Anonymous Pipe>",
-    "ſ",
-];
+const WORDS: [&str; 12] =
+    ["a", "B", "ab", "\\", "pipe", "PIPE", "é", "É", "😀", ".exe", "<Anonymous Pipe>", "ſ"];
 
 fn text() -> impl Strategy<Value = Vec<u16>> {
     proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..5)
@@ -38,13 +26,8 @@ fn item() -> impl Strategy<Value = String> {
         1 => Just(r"\*".to_owned()),
     ];
     let value = proptest::collection::vec(word, 0..4).prop_map(|words| words.concat());
-    let values = proptest::collection::vec(value, 1..4).prop_map(|values| {
-        values
-            .iter()
-            .map(|v| format!("'{v}'"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    });
+    let values = proptest::collection::vec(value, 1..4)
+        .prop_map(|values| values.iter().map(|v| format!("'{v}'")).collect::<Vec<_>>().join(", "));
     let field = prop_oneof![Just("PipeName"), Just("Image"), Just("ImageName")];
     let modifier = prop_oneof![
         Just(""),
@@ -88,14 +71,13 @@ fn condition() -> impl Strategy<Value = String> {
         Just("all of them"),
         Just("1 of them"),
     ];
-    leaf.prop_map(str::to_owned)
-        .prop_recursive(4, 12, 3, |inner| {
-            prop_oneof![
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} and {b})")),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} or {b})")),
-                inner.prop_map(|a| format!("not ({a})")),
-            ]
-        })
+    leaf.prop_map(str::to_owned).prop_recursive(4, 12, 3, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} and {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} or {b})")),
+            inner.prop_map(|a| format!("not ({a})")),
+        ]
+    })
 }
 
 /// A rule's detection section with three selections: maps and lists of maps.
@@ -104,12 +86,8 @@ fn detection() -> impl Strategy<Value = String> {
         proptest::collection::vec(item(), 1..3).prop_map(|items| (false, items)),
         proptest::collection::vec(item(), 1..3).prop_map(|items| (true, items)),
     ];
-    (
-        proptest::collection::vec(selection, 3),
-        condition(),
-        any::<bool>(),
-    )
-        .prop_map(|(selections, condition, several)| {
+    (proptest::collection::vec(selection, 3), condition(), any::<bool>()).prop_map(
+        |(selections, condition, several)| {
             let mut text = String::new();
             for (number, (list, items)) in selections.iter().enumerate() {
                 text += &format!("    s{number}:\n");
@@ -128,7 +106,8 @@ fn detection() -> impl Strategy<Value = String> {
             } else {
                 text + &format!("    condition: {whole}\n")
             }
-        })
+        },
+    )
 }
 
 /// An input that is there, unknown or absent.
@@ -183,9 +162,7 @@ proptest! {
 
 #[test]
 fn text_beyond_the_limit_is_unknown() {
-    let rules = vec![common::rule(
-        "    s: {PipeName|startswith: 'a'}\n    condition: s",
-    )];
+    let rules = vec![common::rule("    s: {PipeName|startswith: 'a'}\n    condition: s")];
     let mut file = channel_compiler::build(&rules, &OPTIONS).unwrap();
     sign(&mut file, &test_key()).unwrap();
     let ruleset = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap();
@@ -196,10 +173,7 @@ fn text_beyond_the_limit_is_unknown() {
         inputs.set(Field::PipeName, Input::Text(&text));
         let mut found = Truth::False;
         ruleset.evaluate(&inputs, &mut |_, truth| found = truth);
-        assert_eq!(
-            (found, naive::judge(&rules[0], &inputs)),
-            (expected, expected)
-        );
+        assert_eq!((found, naive::judge(&rules[0], &inputs)), (expected, expected));
     }
 }
 

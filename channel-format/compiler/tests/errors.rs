@@ -30,10 +30,7 @@ fn check(text: &str, line: usize, reason: &str, help: &str) {
     assert_eq!(errors.len(), 1, "{errors:?}");
     let error = &errors[0];
     assert!(error.reason.contains(reason), "{}", error.reason);
-    let found = error
-        .help()
-        .map(|help| help.to_string())
-        .unwrap_or_default();
+    let found = error.help().map(|help| help.to_string()).unwrap_or_default();
     assert!(found.contains(help), "{found}");
     assert_eq!(error.line, line, "{error}");
     assert!(error.to_string().starts_with("rule.yml:"), "{error}");
@@ -62,113 +59,38 @@ fn typos_are_refused_with_what_was_meant() {
         "`selecton`, which is not defined",
         "did you mean `selection`?",
     );
-    refused(
-        "    s1: {PipeName: x}\n    condition: s1 and 1 of filter*",
-        8,
-        "filter*",
-        "define",
-    );
+    refused("    s1: {PipeName: x}\n    condition: s1 and 1 of filter*", 8, "filter*", "define");
     let text = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}"));
-    check(
-        &(text.clone() + "saker: {actoin: block}"),
-        9,
-        "actoin",
-        "did you mean `action`?",
-    );
-    check(
-        &(text.clone() + "sakr: {action: block}"),
-        9,
-        "sakr",
-        "saker",
-    );
-    check(
-        &(text.clone() + "saker: {action: blok}"),
-        9,
-        "unknown action",
-        "detect",
-    );
-    check(
-        &(text.clone() + "saker: {on: [creatd]}"),
-        9,
-        "creatd",
-        "created",
-    );
-    check(
-        &(text.clone() + "saker: {examples: {match: [{Pipe: x}]}}"),
-        9,
-        "`Pipe`",
-        "",
-    );
+    check(&(text.clone() + "saker: {actoin: block}"), 9, "actoin", "did you mean `action`?");
+    check(&(text.clone() + "sakr: {action: block}"), 9, "sakr", "saker");
+    check(&(text.clone() + "saker: {action: blok}"), 9, "unknown action", "detect");
+    check(&(text.clone() + "saker: {on: [creatd]}"), 9, "creatd", "created");
+    check(&(text.clone() + "saker: {examples: {match: [{Pipe: x}]}}"), 9, "`Pipe`", "");
 }
 
 #[test]
 fn what_is_not_supported_is_refused_and_not_dropped() {
-    refused(
-        &format!("    s: [word, other]{CONDITION}"),
-        7,
-        "without a field",
-        "PipeName|contains",
-    );
+    refused(&format!("    s: [word, other]{CONDITION}"), 7, "without a field", "PipeName|contains");
     refused(
         &format!("    s: {{User: 'NT AUTHORITY\\SYSTEM'}}{CONDITION}"),
         7,
         "User",
         "not supplied",
     );
-    refused(
-        &format!("    s: {{CommandLine: x}}{CONDITION}"),
-        7,
-        "unknown field",
-        "PipeName",
-    );
-    refused(
-        &format!("    s: {{PipeName|base64: x}}{CONDITION}"),
-        7,
-        "base64",
-        "write out",
-    );
-    refused(
-        &format!("    s: {{PipeName|neq: x}}{CONDITION}"),
-        7,
-        "neq",
-        "condition",
-    );
-    refused(
-        &format!("    s: {{PipeName|re: '\\bx'}}{CONDITION}"),
-        7,
-        "word boundaries",
-        "(^|",
-    );
-    refused(
-        &format!("    s: {{PipeName|re: '(x'}}{CONDITION}"),
-        7,
-        "not a regular expression",
-        "",
-    );
+    refused(&format!("    s: {{CommandLine: x}}{CONDITION}"), 7, "unknown field", "PipeName");
+    refused(&format!("    s: {{PipeName|base64: x}}{CONDITION}"), 7, "base64", "write out");
+    refused(&format!("    s: {{PipeName|neq: x}}{CONDITION}"), 7, "neq", "condition");
+    refused(&format!("    s: {{PipeName|re: '\\bx'}}{CONDITION}"), 7, "word boundaries", "(^|");
+    refused(&format!("    s: {{PipeName|re: '(x'}}{CONDITION}"), 7, "not a regular expression", "");
     refused(
         &format!("    s: {{PipeName|re: '(a|b)*a(a|b){{20}}'}}{CONDITION}"),
         7,
         "explodes",
         "split",
     );
-    refused(
-        &format!("    s: {{PipeName: 7}}{CONDITION}"),
-        7,
-        "not text",
-        "quotes",
-    );
-    refused(
-        &format!("    s: {{PipeName: []}}{CONDITION}"),
-        7,
-        "empty",
-        "",
-    );
-    refused(
-        &format!("    s: {{PipeName: [[x]]}}{CONDITION}"),
-        7,
-        "not a text, number",
-        "flatten",
-    );
+    refused(&format!("    s: {{PipeName: 7}}{CONDITION}"), 7, "not text", "quotes");
+    refused(&format!("    s: {{PipeName: []}}{CONDITION}"), 7, "empty", "");
+    refused(&format!("    s: {{PipeName: [[x]]}}{CONDITION}"), 7, "not a text, number", "flatten");
     refused(
         &format!("    s: {{PipeName: {{x: y}}}}{CONDITION}"),
         7,
@@ -181,60 +103,20 @@ fn what_is_not_supported_is_refused_and_not_dropped() {
         "does not go with text",
         "numbers",
     );
-    refused(
-        &format!("    s: {{ProcessId: 'x*'}}{CONDITION}"),
-        7,
-        "not a number",
-        "whole number",
-    );
-    refused(
-        &format!("    s: {{ProcessId: -1}}{CONDITION}"),
-        7,
-        "not a number",
-        "whole number",
-    );
-    refused(
-        &format!("    s: {{ProcessId|contains: 1}}{CONDITION}"),
-        7,
-        "ProcessId",
-        "lt",
-    );
-    refused(
-        &format!("    s: {{EventID: 1}}{CONDITION}"),
-        7,
-        "17 and 18",
-        "EventID: 17",
-    );
-    refused(
-        &format!("    s: {{EventType: Nothing}}{CONDITION}"),
-        7,
-        "no event type",
-        "CreatePipe",
-    );
+    refused(&format!("    s: {{ProcessId: 'x*'}}{CONDITION}"), 7, "not a number", "whole number");
+    refused(&format!("    s: {{ProcessId: -1}}{CONDITION}"), 7, "not a number", "whole number");
+    refused(&format!("    s: {{ProcessId|contains: 1}}{CONDITION}"), 7, "ProcessId", "lt");
+    refused(&format!("    s: {{EventID: 1}}{CONDITION}"), 7, "17 and 18", "EventID: 17");
+    refused(&format!("    s: {{EventType: Nothing}}{CONDITION}"), 7, "no event type", "CreatePipe");
     refused(
         &format!("    s: {{PipeName|contains|re: x}}{CONDITION}"),
         7,
         "two comparisons",
         "one of",
     );
-    refused(
-        &format!("    s: {{PipeName|i: x}}{CONDITION}"),
-        7,
-        "belong to `re`",
-        "re|i",
-    );
-    refused(
-        &format!("    s: {{PipeName|contains: null}}{CONDITION}"),
-        7,
-        "null",
-        "null",
-    );
-    refused(
-        &format!("    s: {{PipeName|exists: maybe}}{CONDITION}"),
-        7,
-        "true or false",
-        "",
-    );
+    refused(&format!("    s: {{PipeName|i: x}}{CONDITION}"), 7, "belong to `re`", "re|i");
+    refused(&format!("    s: {{PipeName|contains: null}}{CONDITION}"), 7, "null", "null");
+    refused(&format!("    s: {{PipeName|exists: maybe}}{CONDITION}"), 7, "true or false", "");
     refused(
         &format!("    s: {{Image: x}}\n    unused: {{Image: y}}{CONDITION}"),
         8,
@@ -266,24 +148,9 @@ fn what_is_not_supported_is_refused_and_not_dropped() {
 fn a_rule_says_what_it_is_and_where_it_applies() {
     let good = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}"));
     check(&good.replace("id: ", "key: "), 1, "has no id", "UUID");
-    check(
-        &good.replace("pipe_created", "process_creation"),
-        5,
-        "process_creation",
-        "pipe_created",
-    );
-    check(
-        &good.replace("windows", "linux"),
-        4,
-        "not windows",
-        "windows",
-    );
-    check(
-        &format!("{good}---\n{good}"),
-        11,
-        "is also that of",
-        "of its own",
-    );
+    check(&good.replace("pipe_created", "process_creation"), 5, "process_creation", "pipe_created");
+    check(&good.replace("windows", "linux"), 4, "not windows", "windows");
+    check(&format!("{good}---\n{good}"), 11, "is also that of", "of its own");
     let errors = errors(&good.replace("title: Test", "title: [Test"));
     assert!(errors[0].reason.contains("not YAML"), "{errors:?}");
     assert!(errors[0].line > 0);
@@ -294,16 +161,8 @@ fn an_empty_document_is_no_fault_and_another_kind_is() {
     let good = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}"));
     let read = |text: String| parse_rules(Path::new("rule.yml"), &text);
     assert_eq!(read(format!("{good}---\n")).unwrap().len(), 1);
-    assert!(
-        read(format!("{good}---\njust text\n")).unwrap_err()[0]
-            .reason
-            .contains("mapping")
-    );
-    assert!(
-        read("---\n".into()).unwrap_err()[0]
-            .reason
-            .contains("no rule")
-    );
+    assert!(read(format!("{good}---\njust text\n")).unwrap_err()[0].reason.contains("mapping"));
+    assert!(read("---\n".into()).unwrap_err()[0].reason.contains("no rule"));
 }
 
 #[test]
@@ -324,11 +183,7 @@ fn every_fault_of_every_file_is_reported() {
     let missing = folder.join("missing");
     let errors = load_rules(&[folder.clone(), missing.clone()]).unwrap_err();
     assert_eq!(errors.len(), 5, "{errors:?}");
-    assert!(
-        errors
-            .iter()
-            .any(|error| error.file == missing && error.reason.contains("no such"))
-    );
+    assert!(errors.iter().any(|error| error.file == missing && error.reason.contains("no such")));
     fs::create_dir_all(folder.join("empty")).unwrap();
     let errors = load_rules(&[folder.join("empty")]).unwrap_err();
     assert!(errors[0].reason.contains("no rules"), "{errors:?}");
@@ -346,20 +201,8 @@ fn options_that_make_no_file_are_refused() {
             .collect::<Vec<_>>()
             .join("; ")
     };
-    assert!(
-        reasons(
-            &rules,
-            BuildOptions {
-                channel: 0,
-                ..OPTIONS
-            }
-        )
-        .contains("channel 0")
-    );
-    let sequence = BuildOptions {
-        sequence: 100_000_000,
-        ..OPTIONS
-    };
+    assert!(reasons(&rules, BuildOptions { channel: 0, ..OPTIONS }).contains("channel 0"));
+    let sequence = BuildOptions { sequence: 100_000_000, ..OPTIONS };
     assert!(reasons(&rules, sequence).contains("eight digits"));
     assert!(reasons(&[], OPTIONS).contains("no rules"));
 }

@@ -28,17 +28,10 @@ fn golden() -> Vec<u8> {
 
 /// Evaluates a ruleset for inputs of every kind. It must come back; what it says does not matter.
 fn exercise(ruleset: &Ruleset<Vec<u8>>) {
-    let text: Vec<u16> = r"\golden\start-é-END aabaaab\12af"
-        .encode_utf16()
-        .chain([0xd800])
-        .collect();
-    let texts = [
-        Input::Text(&text),
-        Input::Text(&[]),
-        Input::Absent,
-        Input::Unknown,
-        Input::Number(4),
-    ];
+    let text: Vec<u16> =
+        r"\golden\start-é-END aabaaab\12af".encode_utf16().chain([0xd800]).collect();
+    let texts =
+        [Input::Text(&text), Input::Text(&[]), Input::Absent, Input::Unknown, Input::Number(4)];
     for pipe in texts {
         for image in [Input::Text(&text[2..9]), Input::Sid(&[1]), Input::Unknown] {
             let mut inputs = Inputs::unknown();
@@ -70,24 +63,15 @@ fn the_golden_files_are_what_is_built_today() {
         (NAME.to_owned() + ".unsigned", unsigned),
         (NAME.to_owned(), signed),
         ("test.key".to_owned(), (key.to_text() + "\n").into_bytes()),
-        (
-            "test.pub".to_owned(),
-            (key_text::format_public(&key.public) + "\n").into_bytes(),
-        ),
-        (
-            "anchor.bin".to_owned(),
-            Anchor::encode(&[], 0, &[key.public]).unwrap().to_vec(),
-        ),
+        ("test.pub".to_owned(), (key_text::format_public(&key.public) + "\n").into_bytes()),
+        ("anchor.bin".to_owned(), Anchor::encode(&[], 0, &[key.public]).unwrap().to_vec()),
     ];
     for (name, bytes) in files {
         let path = folder().join(&name);
         if std::env::var_os("SAKER_WRITE_GOLDEN").is_some() {
             fs::write(&path, &bytes).unwrap();
         }
-        assert!(
-            fs::read(&path).unwrap() == bytes,
-            "{name} differs from what is built today"
-        );
+        assert!(fs::read(&path).unwrap() == bytes, "{name} differs from what is built today");
     }
 }
 
@@ -95,10 +79,7 @@ fn the_golden_files_are_what_is_built_today() {
 fn the_golden_file_is_accepted_from_bytes_alone() {
     let file = golden();
     let anchor = Anchor::parse(&fs::read(folder().join("anchor.bin")).unwrap()).unwrap();
-    let verified = verify(&file[..HEADER_LEN], &anchor)
-        .unwrap()
-        .body(file)
-        .unwrap();
+    let verified = verify(&file[..HEADER_LEN], &anchor).unwrap().body(file).unwrap();
     let ruleset = Ruleset::parse(verified, &SensorProfile::CURRENT).unwrap();
     assert_eq!(ruleset.header().name().to_string(), NAME);
     assert_eq!((ruleset.rule_count(), ruleset.may_block()), (3, false));
@@ -116,11 +97,7 @@ fn a_file_cut_at_any_byte_is_absent() {
     }
     let signed = verify(&file, &anchor).unwrap();
     for cut in 0..file.len() {
-        assert_eq!(
-            signed.clone().body(&file[..cut]).unwrap_err().code,
-            Code::Absent,
-            "{cut}"
-        );
+        assert_eq!(signed.clone().body(&file[..cut]).unwrap_err().code, Code::Absent, "{cut}");
     }
     let longer = [file.as_slice(), &[0]].concat();
     assert_eq!(signed.body(longer).unwrap_err().code, Code::FileLength);
@@ -129,11 +106,7 @@ fn a_file_cut_at_any_byte_is_absent() {
 #[test]
 fn a_file_of_zeros_or_with_a_tail_of_zeros_is_absent() {
     let file = golden();
-    let open = |file: &[u8]| {
-        open(file, &test_key(), &SensorProfile::CURRENT)
-            .unwrap_err()
-            .code
-    };
+    let open = |file: &[u8]| open(file, &test_key(), &SensorProfile::CURRENT).unwrap_err().code;
     assert_eq!(open(&vec![0; file.len()]), Code::Absent);
     assert_eq!(open(&[]), Code::Absent);
     let mut torn = file.clone();
@@ -158,11 +131,7 @@ fn any_changed_byte_is_refused() {
             }
             // Even if the header was read and verified before it changed.
             let unsigned = (512..HEADER_LEN).contains(&place);
-            assert_eq!(
-                signed.clone().body(changed).is_ok(),
-                unsigned,
-                "byte {place}"
-            );
+            assert_eq!(signed.clone().body(changed).is_ok(), unsigned, "byte {place}");
         }
     }
 }
@@ -183,10 +152,7 @@ fn behind_the_signature_any_changed_byte_is_refused_or_harmless() {
             exercise(&ruleset);
         }
     }
-    assert!(
-        accepted > 100,
-        "changed texts, literals and times are content like any other"
-    );
+    assert!(accepted > 100, "changed texts, literals and times are content like any other");
 }
 
 proptest! {

@@ -24,15 +24,9 @@ fn a_wild_table_index_is_refused_with_its_place() {
     sign(&mut file, &test_key()).unwrap();
     let wild = incident::wild_table_index(&file, &test_key()).unwrap();
     let refusal = open(&wild, &test_key(), &SensorProfile::CURRENT).unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.fault()),
-        (Code::IndexOutOfRange, Fault::File)
-    );
+    assert_eq!((refusal.code, refusal.fault()), (Code::IndexOutOfRange, Fault::File));
     assert_eq!(refusal.found, incident::WILD_INDEX);
-    assert!(
-        section(&wild, SectionKind::Criteria).contains(&refusal.offset),
-        "{refusal}"
-    );
+    assert!(section(&wild, SectionKind::Criteria).contains(&refusal.offset), "{refusal}");
     let at = refusal.offset as usize + 8;
     assert_eq!(wild[at..at + 8], incident::WILD_INDEX.to_le_bytes());
     // The one before it still loads.
@@ -43,15 +37,9 @@ fn a_wild_table_index_is_refused_with_its_place() {
 fn a_field_that_the_sensor_does_not_supply_is_refused_by_name() {
     let file = incident::field_not_supplied(&OPTIONS, &test_key()).unwrap();
     let refusal = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.fault()),
-        (Code::FieldNotSupplied, Fault::Schema)
-    );
+    assert_eq!((refusal.code, refusal.fault()), (Code::FieldNotSupplied, Fault::Schema));
     assert_eq!(refusal.found, Field::ParentImage.number());
-    assert!(
-        refusal.to_string().contains("field ParentImage"),
-        "{refusal}"
-    );
+    assert!(refusal.to_string().contains("field ParentImage"), "{refusal}");
 
     // A sensor that says it supplies the field, and then has no value for it, judges Unknown.
     let ruleset = open(&file, &test_key(), &SensorProfile::FULL).unwrap();
@@ -84,10 +72,7 @@ fn every_field_meets_a_criterion_that_is_no_wildcard() {
             _ if field.kind() == channel_format::schema::Kind::Text => ": 'x'".to_owned(),
             _ => ": 7".to_owned(),
         };
-        let rules = [rule(&format!(
-            "    s: {{{}{value}}}\n    condition: s",
-            field.name()
-        ))];
+        let rules = [rule(&format!("    s: {{{}{value}}}\n    condition: s", field.name()))];
         let mut file = channel_compiler::build_for(&rules, &OPTIONS, &SensorProfile::FULL).unwrap();
         channel_compiler::attach_signature(&mut file, &test_key()).unwrap();
         let supplied = SensorProfile::CURRENT.supplied.contains(field);
@@ -101,11 +86,7 @@ fn every_field_meets_a_criterion_that_is_no_wildcard() {
             ruleset.evaluate(inputs, &mut |_, truth| found = truth);
             found
         };
-        let unknown = if field == Field::Operation {
-            Truth::False
-        } else {
-            Truth::Unknown
-        };
+        let unknown = if field == Field::Operation { Truth::False } else { Truth::Unknown };
         assert_eq!(judge(&inputs), unknown, "{}", field.name());
         if field != Field::Operation {
             inputs.set(

@@ -25,9 +25,7 @@ fn code(change: impl FnOnce(&mut Vec<u8>)) -> Code {
     change(&mut file);
     // A header that cannot be read cannot be signed either, and is refused before that matters.
     let _ = resign(&mut file, &test_key());
-    open(&file, &test_key(), &SensorProfile::CURRENT)
-        .unwrap_err()
-        .code
+    open(&file, &test_key(), &SensorProfile::CURRENT).unwrap_err().code
 }
 
 /// Where a section starts.
@@ -106,10 +104,8 @@ fn records_are_checked_one_by_one() {
     refused(Criteria, 8, &[1], Code::OutOfOrder);
     refused(Criteria, 16 + 8, &[0], Code::OutOfOrder);
     // The first literal is in small letters, or its unit is another.
-    let contains = golden()[start(Criteria)..]
-        .chunks(16)
-        .position(|record| record[1] == 4)
-        .unwrap();
+    let contains =
+        golden()[start(Criteria)..].chunks(16).position(|record| record[1] == 4).unwrap();
     let record = &golden()[start(Criteria) + contains * 16..][..16];
     let unit = u64::from_le_bytes(record[8..].try_into().unwrap()) as usize;
     refused(Units, unit * 2, b"a", Code::NotFolded);
@@ -169,11 +165,7 @@ fn with_section(kind: SectionKind, content: &[u8]) -> Vec<u8> {
     let mut file = golden[..1024].to_vec();
     for (place, section) in header.sections.iter().enumerate() {
         let range = section.offset as usize..(section.offset + section.length) as usize;
-        let bytes = if section.kind == kind.number() {
-            content
-        } else {
-            &golden[range]
-        };
+        let bytes = if section.kind == kind.number() { content } else { &golden[range] };
         file.resize(file.len().next_multiple_of(8), 0);
         let entry = 160 + place * 16;
         let offset = (file.len() as u32).to_le_bytes();
@@ -195,18 +187,10 @@ fn every_section_is_refused_when_cut_at_any_byte() {
         let header = Header::parse(&golden).unwrap();
         let length = header.sections[usize::from(kind.number()) - 1].length as usize;
         let section = &golden[start..start + length];
-        assert!(
-            open(
-                &with_section(kind, section),
-                &test_key(),
-                &SensorProfile::CURRENT
-            )
-            .is_ok()
-        );
+        assert!(open(&with_section(kind, section), &test_key(), &SensorProfile::CURRENT).is_ok());
         let longer = [section, &[0; 40]].concat();
-        for (what, content) in (0..length)
-            .map(|cut| (cut, &section[..cut]))
-            .chain([(length + 40, longer.as_slice())])
+        for (what, content) in
+            (0..length).map(|cut| (cut, &section[..cut])).chain([(length + 40, longer.as_slice())])
         {
             let file = with_section(kind, content);
             let opened = open(&file, &test_key(), &SensorProfile::CURRENT);
@@ -229,21 +213,12 @@ fn an_example_that_fails_is_found_by_the_self_test_and_not_signed() {
     resign(&mut file, &test_key()).unwrap();
     let ruleset = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap();
     let refusal = ruleset.self_test().unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.expected, refusal.found),
-        (Code::ExampleFailed, 0, 1)
-    );
+    assert_eq!((refusal.code, refusal.expected, refusal.found), (Code::ExampleFailed, 0, 1));
     assert_eq!(refusal.offset as usize, expectation - 4);
     // Signing runs the same test.
     file[SIGNED_LEN..1024].fill(0);
-    assert_eq!(
-        sign(&mut file, &test_key()),
-        Err(SignError::Refused(refusal))
-    );
-    assert!(
-        file[SIGNED_LEN..1024].iter().all(|byte| *byte == 0),
-        "the file is as it was"
-    );
+    assert_eq!(sign(&mut file, &test_key()), Err(SignError::Refused(refusal)));
+    assert!(file[SIGNED_LEN..1024].iter().all(|byte| *byte == 0), "the file is as it was");
 }
 
 #[test]
@@ -271,18 +246,12 @@ fn keys_sign_what_they_may() {
     sign(&mut signed, &plain).unwrap();
     assert_eq!(code(&signed, &both), Ok(false));
     assert_eq!(sign(&mut signed, &plain), Err(SignError::Again));
-    assert_eq!(
-        code(&signed, &encode(&[], &[narrow(1, 9)])),
-        Err(Code::UnknownSigner)
-    );
+    assert_eq!(code(&signed, &encode(&[], &[narrow(1, 9)])), Err(Code::UnknownSigner));
 
     // A second signature, by a key that may block, gives the permission; a stranger's gives none.
     sign(&mut signed, &block).unwrap();
     assert_eq!(code(&signed, &both), Ok(true));
-    assert_eq!(
-        code(&signed, &encode(&[], std::slice::from_ref(&plain))),
-        Ok(false)
-    );
+    assert_eq!(code(&signed, &encode(&[], std::slice::from_ref(&plain))), Ok(false));
     for seed in [21, 22] {
         let other = SecretKey::from_seed([seed; 32], Role::Content, true, 1..=300).unwrap();
         sign(&mut signed, &other).unwrap();
@@ -319,10 +288,7 @@ fn keys_sign_what_they_may() {
     let mut ranged = unsigned;
     sign(&mut ranged, &narrow(291, 291)).unwrap();
     assert_eq!(code(&ranged, &encode(&[], &[narrow(291, 291)])), Ok(false));
-    assert_eq!(
-        code(&ranged, &encode(&[], &[narrow(1, 300)])),
-        Err(Code::UnknownSigner)
-    );
+    assert_eq!(code(&ranged, &encode(&[], &[narrow(1, 300)])), Err(Code::UnknownSigner));
 }
 
 #[test]
@@ -346,9 +312,8 @@ fn a_forged_key_id_does_not_widen_a_permission() {
 
 #[test]
 fn channel_zero_needs_the_threshold_of_roots() {
-    let roots: Vec<_> = (1..=3)
-        .map(|s| SecretKey::from_seed([s; 32], Role::Root, false, 0..=0).unwrap())
-        .collect();
+    let roots: Vec<_> =
+        (1..=3).map(|s| SecretKey::from_seed([s; 32], Role::Root, false, 0..=0).unwrap()).collect();
     let public: Vec<_> = roots.iter().map(|key| key.public).collect();
     let anchor = Anchor::parse(&Anchor::encode(&public, 2, &[]).unwrap()).unwrap();
     let mut control = golden()[..1024].to_vec();
@@ -360,10 +325,7 @@ fn channel_zero_needs_the_threshold_of_roots() {
         Err(SignError::NotPermitted { channel: 0 })
     );
     attach_signature(&mut control, &roots[0]).unwrap();
-    assert_eq!(
-        verify(&control, &anchor).unwrap_err().code,
-        Code::RootThreshold
-    );
+    assert_eq!(verify(&control, &anchor).unwrap_err().code, Code::RootThreshold);
     attach_signature(&mut control, &roots[2]).unwrap();
     let signed = verify(&control, &anchor).unwrap();
     assert_eq!((signed.header.channel, signed.may_block), (0, false));

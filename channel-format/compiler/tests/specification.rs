@@ -14,20 +14,12 @@ fn page() -> String {
 
 /// The rows of the last table of the section whose heading starts so, without their backquotes.
 fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
-    let section = page
-        .split("\n## ")
-        .find(|part| part.starts_with(heading))
-        .unwrap();
+    let section = page.split("\n## ").find(|part| part.starts_with(heading)).unwrap();
     let table = section.split("\n|---").nth(1).unwrap();
-    let rows = table
-        .lines()
-        .skip(1)
-        .take_while(|line| line.starts_with('|'));
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let cells = row.trim_matches('|').split(" | ");
-        cells
-            .map(|cell| cell.trim().trim_matches('`').to_owned())
-            .collect()
+        cells.map(|cell| cell.trim().trim_matches('`').to_owned()).collect()
     })
     .collect()
 }
@@ -38,12 +30,7 @@ fn the_refusals_are_those_of_the_code() {
         .iter()
         .map(|code| {
             let fault = code.fault().name().to_owned();
-            vec![
-                code.number().to_string(),
-                code.name().into(),
-                fault,
-                code.summary().into(),
-            ]
+            vec![code.number().to_string(), code.name().into(), fault, code.summary().into()]
         })
         .collect();
     assert_eq!(rows(&page(), "7."), expected);
@@ -60,12 +47,7 @@ fn the_fields_are_those_of_the_code() {
                 Kind::Number => "number",
                 Kind::Sid => "sid",
             };
-            vec![
-                field.number().to_string(),
-                field.name().into(),
-                kind.into(),
-                field.doc().into(),
-            ]
+            vec![field.number().to_string(), field.name().into(), kind.into(), field.doc().into()]
         })
         .collect();
     assert_eq!(rows(&page(), "6."), expected);
@@ -100,10 +82,8 @@ fn the_limits_are_those_of_the_code() {
         ("MAX_STEPS_PER_LOAD", limits::MAX_STEPS_PER_LOAD),
     ];
     let found = rows(&page(), "5.");
-    let found: Vec<(&str, u64)> = found
-        .iter()
-        .map(|row| (row[0].as_str(), row[1].parse().unwrap()))
-        .collect();
+    let found: Vec<(&str, u64)> =
+        found.iter().map(|row| (row[0].as_str(), row[1].parse().unwrap())).collect();
     assert_eq!(found, expected);
 }
 
@@ -115,10 +95,8 @@ fn the_worked_example_is_the_golden_file() {
     assert!(rows.len() > 30);
     for row in rows {
         let at = usize::from_str_radix(row[0].trim_start_matches("0x"), 16).unwrap();
-        let bytes: Vec<u8> = row[1]
-            .split(' ')
-            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-            .collect();
+        let bytes: Vec<u8> =
+            row[1].split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
         assert_eq!(golden[at..at + bytes.len()], bytes, "{} {}", row[0], row[2]);
     }
 }

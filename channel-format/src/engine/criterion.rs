@@ -108,10 +108,7 @@ impl Operator {
 
     /// True for the operators that compare with a literal.
     pub const fn has_literal(self) -> bool {
-        matches!(
-            self,
-            Self::Equals | Self::StartsWith | Self::EndsWith | Self::Contains
-        )
+        matches!(self, Self::Equals | Self::StartsWith | Self::EndsWith | Self::Contains)
     }
 
     /// True for the operators that compare with a number.
@@ -170,9 +167,7 @@ impl Criterion {
         match event.value(self.field) {
             Value::Unknown => Truth::Unknown,
             Value::Absent => Truth::from(self.operator == Operator::Null),
-            Value::Text(text) => self
-                .judge_text(tables, text, steps)
-                .unwrap_or(Truth::Unknown),
+            Value::Text(text) => self.judge_text(tables, text, steps).unwrap_or(Truth::Unknown),
             Value::Number(number) => self.judge_number(number),
             Value::Sid => self.judge_presence(),
         }
@@ -211,11 +206,7 @@ impl Criterion {
                 let Some(spare) = text.count().checked_sub(literal.count()) else {
                     return Some(Truth::False);
                 };
-                let start = if self.operator == Operator::EndsWith {
-                    spare
-                } else {
-                    0
-                };
+                let start = if self.operator == Operator::EndsWith { spare } else { 0 };
                 let whole = self.operator != Operator::Equals || spare == 0;
                 whole && literals::equals_at(literal, self.cased, text, start)?
             }
@@ -266,48 +257,24 @@ pub(crate) fn validate(
         return Err(Refusal::new(Code::UnknownField, offset, 22, field.into()));
     }
     let Some(criterion) = Criterion::read(record) else {
-        return Err(Refusal::new(
-            Code::UnknownOperator,
-            offset,
-            12,
-            operator.into(),
-        ));
+        return Err(Refusal::new(Code::UnknownOperator, offset, 12, operator.into()));
     };
     if !criterion.operator.suits(criterion.field.kind()) {
-        return Err(Refusal::new(
-            Code::OperatorForField,
-            offset,
-            field.into(),
-            operator.into(),
-        ));
+        return Err(Refusal::new(Code::OperatorForField, offset, field.into(), operator.into()));
     }
-    let known = if criterion.operator.has_literal() {
-        FLAG_CASED
-    } else {
-        0
-    };
+    let known = if criterion.operator.has_literal() { FLAG_CASED } else { 0 };
     equal(Code::UnknownFlags, offset, 0, u64::from(flags & !known))?;
     equal(Code::ReservedNotZero, offset, 0, zero.into())?;
     progress.fields = progress.fields.with(criterion.field);
     if criterion.operator.has_literal() {
-        at_most(
-            Code::LengthOutOfRange,
-            offset,
-            MAX_LITERAL_UNITS.into(),
-            criterion.length.into(),
-        )?;
+        at_most(Code::LengthOutOfRange, offset, MAX_LITERAL_UNITS.into(), criterion.length.into())?;
         return literals::validate(tables, &criterion, offset, &mut progress.units);
     }
     equal(Code::ReservedNotZero, offset, 0, criterion.length.into())?;
     if criterion.operator == Operator::Regex {
         let count = regex::count(tables.automata);
         if criterion.value >= count {
-            return Err(Refusal::new(
-                Code::IndexOutOfRange,
-                offset,
-                count,
-                criterion.value,
-            ));
+            return Err(Refusal::new(Code::IndexOutOfRange, offset, count, criterion.value));
         }
     } else if !criterion.operator.has_number() {
         equal(Code::ReservedNotZero, offset, 0, criterion.value)?;

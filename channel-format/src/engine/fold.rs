@@ -38,9 +38,7 @@ pub fn fold(unit: u16) -> u16 {
     }
     let [low, high] = unit.to_le_bytes();
     let page = PAGE_OF.get(usize::from(high)).copied().unwrap_or(0);
-    let delta = DELTAS
-        .get(usize::from(page))
-        .and_then(|page| page.get(usize::from(low)));
+    let delta = DELTAS.get(usize::from(page)).and_then(|page| page.get(usize::from(low)));
     unit.wrapping_add(delta.copied().unwrap_or(0))
 }
 
@@ -51,9 +49,7 @@ mod tests {
     use super::*;
 
     fn excepted(unit: u16) -> bool {
-        EXCEPTIONS
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(&unit))
+        EXCEPTIONS.iter().any(|(first, last)| (*first..=*last).contains(&unit))
     }
 
     #[test]
@@ -89,21 +85,12 @@ mod tests {
 
     #[test]
     fn folds_what_nt_folds() {
-        for (lower, upper) in [
-            ('a', 'A'),
-            ('z', 'Z'),
-            ('é', 'É'),
-            ('ÿ', 'Ÿ'),
-            ('ς', 'Σ'),
-            ('я', 'Я'),
-        ] {
+        for (lower, upper) in
+            [('a', 'A'), ('z', 'Z'), ('é', 'É'), ('ÿ', 'Ÿ'), ('ς', 'Σ'), ('я', 'Я')]
+        {
             assert_eq!(fold(lower as u16), upper as u16);
         }
-        assert_eq!(
-            fold(0x1f80),
-            0x1f88,
-            "a letter whose full mapping is two letters"
-        );
+        assert_eq!(fold(0x1f80), 0x1f88, "a letter whose full mapping is two letters");
         for alone in ['ß', 'İ', 'ı', 'ſ', 'µ', 'ǅ', '@', '[', '`', '{'] {
             assert_eq!(fold(alone as u16), alone as u16);
         }

@@ -30,10 +30,7 @@ pub fn with_table<'a>(
     length: u32,
 ) -> Option<(LeUnits<'a>, LeUnits<'a>)> {
     let behind = first.checked_add(length.into())?;
-    Some((
-        literal(tables, first, length)?,
-        literal(tables, behind, length)?,
-    ))
+    Some((literal(tables, first, length)?, literal(tables, behind, length)?))
 }
 
 /// True if the literal stands in the text at `start`.
@@ -106,16 +103,9 @@ pub(crate) fn validate(
     let units = u64::try_from(tables.units.len()).unwrap_or(u64::MAX);
     let needed = u64::from(criterion.length).saturating_mul(copies);
     let end = criterion.value.saturating_add(needed);
-    let (Some(literal), true) = (
-        literal(tables, criterion.value, criterion.length),
-        end <= units,
-    ) else {
-        return Err(Refusal::new(
-            Code::IndexOutOfRange,
-            offset,
-            units,
-            criterion.value,
-        ));
+    let (Some(literal), true) = (literal(tables, criterion.value, criterion.length), end <= units)
+    else {
+        return Err(Refusal::new(Code::IndexOutOfRange, offset, units, criterion.value));
     };
     equal(Code::OutOfOrder, offset, *laid, criterion.value)?;
     *laid = end;
@@ -128,12 +118,7 @@ pub(crate) fn validate(
     }
     if has_table {
         let Some((literal, table)) = with_table(tables, criterion.value, criterion.length) else {
-            return Err(Refusal::new(
-                Code::IndexOutOfRange,
-                offset,
-                units,
-                criterion.value,
-            ));
+            return Err(Refusal::new(Code::IndexOutOfRange, offset, units, criterion.value));
         };
         validate_table(literal, table, offset)?;
     }
@@ -154,12 +139,7 @@ fn validate_table(literal: LeUnits<'_>, table: LeUnits<'_>, offset: u32) -> Resu
             }
         }
         let found = table.unit(index).map_or(u64::MAX, u64::from);
-        equal(
-            Code::SearchTable,
-            offset,
-            u64::try_from(border).unwrap_or(u64::MAX),
-            found,
-        )?;
+        equal(Code::SearchTable, offset, u64::try_from(border).unwrap_or(u64::MAX), found)?;
     }
     Ok(())
 }

@@ -130,21 +130,11 @@ pub(crate) fn validate(
             Some(Instruction::Not) => (1, None),
             None => {
                 let word = u32::from_le_bytes(*record);
-                return Err(Refusal::new(
-                    Code::UnknownInstruction,
-                    offset,
-                    4,
-                    word.into(),
-                ));
+                return Err(Refusal::new(Code::UnknownInstruction, offset, 4, word.into()));
             }
         };
         let Some(left) = depth.checked_sub(pops) else {
-            return Err(Refusal::new(
-                Code::StackUnderflow,
-                offset,
-                pops.into(),
-                depth.into(),
-            ));
+            return Err(Refusal::new(Code::StackUnderflow, offset, pops.into(), depth.into()));
         };
         depth = left.saturating_add(1);
         crate::frame::at_most(Code::StackOverflow, offset, MAX_STACK.into(), depth.into())?;
@@ -158,17 +148,10 @@ pub(crate) fn validate(
 }
 
 fn criterion_cost(tables: &Tables<'_>, index: u32, offset: u32) -> Result<u64, Refusal> {
-    let record = usize::try_from(index)
-        .ok()
-        .and_then(|index| tables.criteria.get(index));
+    let record = usize::try_from(index).ok().and_then(|index| tables.criteria.get(index));
     let Some(criterion) = record.and_then(Criterion::read) else {
         let count = u64::try_from(tables.criteria.len()).unwrap_or(u64::MAX);
-        return Err(Refusal::new(
-            Code::IndexOutOfRange,
-            offset,
-            count,
-            index.into(),
-        ));
+        return Err(Refusal::new(Code::IndexOutOfRange, offset, count, index.into()));
     };
     Ok(criterion.cost())
 }

@@ -37,9 +37,7 @@ const COUNT_LEN: usize = 4;
 
 /// How many automata a section holds.
 pub fn count(section: &[u8]) -> u64 {
-    section
-        .first_chunk::<COUNT_LEN>()
-        .map_or(0, |bytes| u32::from_le_bytes(*bytes).into())
+    section.first_chunk::<COUNT_LEN>().map_or(0, |bytes| u32::from_le_bytes(*bytes).into())
 }
 
 /// One automaton: views of its tables.
@@ -89,9 +87,7 @@ impl<'a> Automaton<'a> {
             }
             let unit = text.unit(index)?;
             let unit = if self.folded { fold(unit) } else { unit };
-            let place = state
-                .checked_mul(self.classes)?
-                .checked_add(self.class(unit)?)?;
+            let place = state.checked_mul(self.classes)?.checked_add(self.class(unit)?)?;
             state = usize::from(u16::from_le_bytes(*self.next.get(place)?));
         }
         Some(self.flags.get(state)? & (ACCEPT | ACCEPT_AT_END) != 0)
@@ -174,59 +170,27 @@ pub(crate) fn validate(section: &[u8], offset: u32) -> Result<(), Refusal> {
 }
 
 fn validate_shape(shape: &Shape, at: u32) -> Result<(), Refusal> {
-    equal(
-        Code::UnknownFlags,
-        at,
-        0,
-        u64::from(shape.flags & !FLAG_FOLDED),
-    )?;
+    equal(Code::UnknownFlags, at, 0, u64::from(shape.flags & !FLAG_FOLDED))?;
     equal(Code::ReservedNotZero, at, 0, shape.zero.into())?;
     if shape.states == 0 || u32::from(shape.states) > MAX_STATES {
-        return Err(Refusal::new(
-            Code::StateTable,
-            at,
-            MAX_STATES.into(),
-            shape.states.into(),
-        ));
+        return Err(Refusal::new(Code::StateTable, at, MAX_STATES.into(), shape.states.into()));
     }
     if shape.classes == 0 || u32::from(shape.classes) > MAX_CLASSES {
-        return Err(Refusal::new(
-            Code::UnitClasses,
-            at,
-            MAX_CLASSES.into(),
-            shape.classes.into(),
-        ));
+        return Err(Refusal::new(Code::UnitClasses, at, MAX_CLASSES.into(), shape.classes.into()));
     }
     if shape.start >= shape.states {
-        return Err(Refusal::new(
-            Code::StateTable,
-            at,
-            shape.states.into(),
-            shape.start.into(),
-        ));
+        return Err(Refusal::new(Code::StateTable, at, shape.states.into(), shape.start.into()));
     }
     let transitions = u32::from(shape.states).saturating_mul(shape.classes.into());
-    at_most(
-        Code::TooMany,
-        at,
-        MAX_TRANSITIONS.into(),
-        transitions.into(),
-    )
+    at_most(Code::TooMany, at, MAX_TRANSITIONS.into(), transitions.into())
 }
 
 fn validate_tables(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal> {
     let start = reader.offset();
-    let greatest = reader
-        .array::<128>()?
-        .iter()
-        .fold(0, |greatest: u8, class| greatest.max(*class));
+    let greatest =
+        reader.array::<128>()?.iter().fold(0, |greatest: u8, class| greatest.max(*class));
     if u16::from(greatest) >= shape.classes {
-        return Err(Refusal::new(
-            Code::UnitClasses,
-            start,
-            shape.classes.into(),
-            greatest.into(),
-        ));
+        return Err(Refusal::new(Code::UnitClasses, start, shape.classes.into(), greatest.into()));
     }
     validate_ranges(shape, reader)?;
 
@@ -236,35 +200,17 @@ fn validate_tables(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal
     let (states, classes) = (usize::from(shape.states), usize::from(shape.classes));
     let bytes = reader.take(states.saturating_mul(classes).saturating_mul(2))?;
     let next = bytes.as_chunks::<2>().0;
-    let greatest = next
-        .iter()
-        .fold(0, |greatest: u16, to| greatest.max(u16::from_le_bytes(*to)));
+    let greatest = next.iter().fold(0, |greatest: u16, to| greatest.max(u16::from_le_bytes(*to)));
     if greatest >= shape.states {
-        let place = next
-            .iter()
-            .position(|to| u16::from_le_bytes(*to) >= shape.states)
-            .unwrap_or(0);
+        let place = next.iter().position(|to| u16::from_le_bytes(*to) >= shape.states).unwrap_or(0);
         let place = u32::try_from(place).unwrap_or(u32::MAX).saturating_mul(2);
         let at = at.saturating_add(place);
-        return Err(Refusal::new(
-            Code::StateTable,
-            at,
-            shape.states.into(),
-            greatest.into(),
-        ));
+        return Err(Refusal::new(Code::StateTable, at, shape.states.into(), greatest.into()));
     }
 
     let at = reader.offset();
-    let flags = reader
-        .take(states)?
-        .iter()
-        .fold(0, |seen, flags| seen | flags);
-    equal(
-        Code::UnknownFlags,
-        at,
-        0,
-        u64::from(flags & !(ACCEPT | ACCEPT_AT_END)),
-    )?;
+    let flags = reader.take(states)?.iter().fold(0, |seen, flags| seen | flags);
+    equal(Code::UnknownFlags, at, 0, u64::from(flags & !(ACCEPT | ACCEPT_AT_END)))?;
     let length = reader.offset().wrapping_sub(start);
     let padding = length.wrapping_neg() & 3;
     reader.zeros(usize::try_from(padding).unwrap_or(0))
@@ -272,10 +218,7 @@ fn validate_tables(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal
 
 fn validate_ranges(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal> {
     let at = reader.offset();
-    let ranges = reader
-        .take(usize::from(shape.ranges).saturating_mul(4))?
-        .as_chunks::<4>()
-        .0;
+    let ranges = reader.take(usize::from(shape.ranges).saturating_mul(4))?.as_chunks::<4>().0;
     let Some(first) = ranges.first() else {
         return Err(Refusal::new(Code::UnitClasses, at, 1, 0));
     };
@@ -287,12 +230,7 @@ fn validate_ranges(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal
         let [_, _, low, high] = *range;
         let class = u16::from_le_bytes([low, high]);
         if first <= before || class >= shape.classes {
-            return Err(Refusal::new(
-                Code::UnitClasses,
-                at,
-                shape.classes.into(),
-                class.into(),
-            ));
+            return Err(Refusal::new(Code::UnitClasses, at, shape.classes.into(), class.into()));
         }
         before = first;
         at = at.saturating_add(4);

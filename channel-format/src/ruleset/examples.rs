@@ -43,10 +43,7 @@ impl<'a> Event for Example<'a> {
 
     #[inline]
     fn value(&self, field: Field) -> Value<LeUnits<'a>> {
-        self.values
-            .get(field.index())
-            .copied()
-            .unwrap_or(Value::Unknown)
+        self.values.get(field.index()).copied().unwrap_or(Value::Unknown)
     }
 }
 
@@ -55,16 +52,9 @@ impl Example<'_> {
         &self,
         tables: &Tables<'t>,
     ) -> Result<&'t [u8; RULE_LEN], Refusal> {
-        let record = usize::try_from(self.rule)
-            .ok()
-            .and_then(|index| tables.rules.get(index));
+        let record = usize::try_from(self.rule).ok().and_then(|index| tables.rules.get(index));
         let count = u64::try_from(tables.rules.len()).unwrap_or(u64::MAX);
-        record.ok_or(Refusal::new(
-            Code::IndexOutOfRange,
-            self.offset,
-            count,
-            self.rule.into(),
-        ))
+        record.ok_or(Refusal::new(Code::IndexOutOfRange, self.offset, count, self.rule.into()))
     }
 }
 
@@ -75,9 +65,7 @@ pub(super) struct Examples<'a> {
 
 impl<'a> Examples<'a> {
     pub(super) fn new(tables: &Tables<'a>, layout: &Layout) -> Self {
-        Self {
-            reader: Reader::new(tables.examples, layout.offset(SectionKind::Examples)),
-        }
+        Self { reader: Reader::new(tables.examples, layout.offset(SectionKind::Examples)) }
     }
 
     /// The next example; `None` at the end.
@@ -95,12 +83,8 @@ impl<'a> Examples<'a> {
         };
         let count = reader.u8()?;
         reader.zeros(2)?;
-        let mut example = Example {
-            offset,
-            rule,
-            expected,
-            values: [const { Value::Absent }; FIELD_COUNT],
-        };
+        let mut example =
+            Example { offset, rule, expected, values: [const { Value::Absent }; FIELD_COUNT] };
         let mut next = 0_u64;
         for _ in 0..count {
             let at = reader.offset();
@@ -126,12 +110,7 @@ fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<LeUnits<'a>>), Ref
     let (kind, length) = (reader.u8()?, reader.u16()?);
     let value = match (kind, field.kind(), length) {
         (VALUE_TEXT, Kind::Text, _) => {
-            at_most(
-                Code::LengthOutOfRange,
-                at,
-                MAX_TEXT_UNITS.into(),
-                length.into(),
-            )?;
+            at_most(Code::LengthOutOfRange, at, MAX_TEXT_UNITS.into(), length.into())?;
             let bytes = reader.take(usize::from(length).saturating_mul(2))?;
             Value::Text(LeUnits(bytes.as_chunks().0))
         }
@@ -156,31 +135,17 @@ pub(super) fn validate(tables: &Tables<'_>, layout: &Layout) -> Result<u64, Refu
             Some((rule, rule_cost)) if rule == example.rule => rule_cost,
             Some((rule, _)) if rule > example.rule => {
                 let found = example.rule.into();
-                return Err(Refusal::new(
-                    Code::OutOfOrder,
-                    example.offset,
-                    rule.into(),
-                    found,
-                ));
+                return Err(Refusal::new(Code::OutOfOrder, example.offset, rule.into(), found));
             }
             _ => {
                 of_rule = 0;
-                cost(
-                    &RuleRecord::read(example.rule_record(tables)?),
-                    tables,
-                    layout,
-                )?
+                cost(&RuleRecord::read(example.rule_record(tables)?), tables, layout)?
             }
         };
         before = Some((example.rule, rule_cost));
         of_rule = of_rule.saturating_add(1);
         count = count.saturating_add(1);
-        at_most(
-            Code::TooMany,
-            example.offset,
-            MAX_RULE_EXAMPLES.into(),
-            of_rule,
-        )?;
+        at_most(Code::TooMany, example.offset, MAX_RULE_EXAMPLES.into(), of_rule)?;
         at_most(Code::TooMany, example.offset, MAX_EXAMPLES.into(), count)?;
         steps = steps.saturating_add(rule_cost).saturating_add(EXAMPLE_COST);
     }

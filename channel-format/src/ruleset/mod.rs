@@ -55,21 +55,10 @@ pub struct Evaluation {
 impl<B: AsRef<[u8]>> Ruleset<B> {
     /// Validates the body of a verified file, front to back, once.
     pub fn parse(verified: Verified<B>, sensor: &SensorProfile) -> Result<Self, Refusal> {
-        let Verified {
-            header,
-            may_block,
-            signer,
-            file,
-        } = verified;
+        let Verified { header, may_block, signer, file } = verified;
         check_profile(&header, sensor)?;
         let layout = Layout::parse(&header, file.as_ref())?;
-        let ruleset = Self {
-            header,
-            layout,
-            may_block,
-            signer,
-            file,
-        };
+        let ruleset = Self { header, layout, may_block, signer, file };
         ruleset.validate()?;
         Ok(ruleset)
     }
@@ -173,18 +162,9 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         crate::engine::regex::validate(tables.automata, layout.offset(SectionKind::Automata))?;
         let fields = validate_criteria(&tables, layout)?;
         let used = self.header.fields_used;
-        let undeclared = fields
-            .without(used)
-            .iter()
-            .chain(used.without(fields).iter())
-            .next();
+        let undeclared = fields.without(used).iter().chain(used.without(fields).iter()).next();
         if let Some(field) = undeclared {
-            return Err(Refusal::new(
-                Code::FieldsUsed,
-                40,
-                used.bits(),
-                field.number(),
-            ));
+            return Err(Refusal::new(Code::FieldsUsed, 40, used.bits(), field.number()));
         }
         let steps = rules::validate(&tables, layout, &self.header)?;
         at_least(Code::StepsPerEvent, 56, steps, self.header.steps_per_event)?;
@@ -226,34 +206,14 @@ fn operation_mask<E: Event>(event: &E) -> Option<u8> {
 }
 
 fn check_profile(header: &Header, sensor: &SensorProfile) -> Result<(), Refusal> {
-    equal(
-        Code::TemplateType,
-        36,
-        crate::frame::TEMPLATE_IPC.into(),
-        header.template_type.into(),
-    )?;
-    equal(
-        Code::SchemaVersion,
-        38,
-        sensor.schema_version.into(),
-        header.schema_version.into(),
-    )?;
-    at_most(
-        Code::ApiLevel,
-        48,
-        sensor.api_level.into(),
-        header.api_level.into(),
-    )?;
+    equal(Code::TemplateType, 36, crate::frame::TEMPLATE_IPC.into(), header.template_type.into())?;
+    equal(Code::SchemaVersion, 38, sensor.schema_version.into(), header.schema_version.into())?;
+    at_most(Code::ApiLevel, 48, sensor.api_level.into(), header.api_level.into())?;
     match header.fields_used.without(sensor.supplied).iter().next() {
         None => Ok(()),
         Some(field) => {
             let supplied = sensor.supplied.bits();
-            Err(Refusal::new(
-                Code::FieldNotSupplied,
-                40,
-                supplied,
-                field.number(),
-            ))
+            Err(Refusal::new(Code::FieldNotSupplied, 40, supplied, field.number()))
         }
     }
 }
@@ -269,17 +229,8 @@ fn validate_criteria(tables: &Tables<'_>, layout: &Layout) -> Result<FieldSet, R
         offset = offset.saturating_add(16);
     }
     let units = u64::try_from(tables.units.len()).unwrap_or(u64::MAX);
-    equal(
-        Code::TrailingBytes,
-        layout.offset(SectionKind::Units),
-        progress.units,
-        units,
-    )?;
-    let rules = if tables.rules.is_empty() {
-        FieldSet::EMPTY
-    } else {
-        OPERATION
-    };
+    equal(Code::TrailingBytes, layout.offset(SectionKind::Units), progress.units, units)?;
+    let rules = if tables.rules.is_empty() { FieldSet::EMPTY } else { OPERATION };
     Ok(rules.union(progress.fields))
 }
 

@@ -142,20 +142,13 @@ impl<'a> Rule<'a> {
         let middle = first.checked_add(usize::from(record.tags))?;
         let end = middle.checked_add(usize::from(record.references))?;
         let texts = |from: usize, to: usize| {
-            Some(Texts {
-                entries: tables.lists.get(from..to)?,
-                text: tables.text,
-            })
+            Some(Texts { entries: tables.lists.get(from..to)?, text: tables.text })
         };
         Some(Self {
             id: text(tables.text, &record.id)?,
             title: text(tables.text, &record.title)?,
             level: Level::from_number(record.level)?,
-            action: if record.action == 0 {
-                Action::Detect
-            } else {
-                Action::Block
-            },
+            action: if record.action == 0 { Action::Detect } else { Action::Block },
             judges: record.judges,
             blocks: record.blocks,
             program_length: record.program_length,
@@ -244,33 +237,18 @@ pub(super) fn validate(
 ) -> Result<u64, Refusal> {
     let mut offset = layout.offset(SectionKind::Rules);
     let count = u64::try_from(tables.rules.len()).unwrap_or(u64::MAX);
-    equal(
-        Code::LengthOutOfRange,
-        offset,
-        header.rule_count.into(),
-        count,
-    )?;
+    equal(Code::LengthOutOfRange, offset, header.rule_count.into(), count)?;
     let (mut steps, mut program, mut list) = (0_u64, 0_u32, 0_u32);
     let mut before = "";
     for record in tables.rules {
         let rule = RuleRecord::read(record);
         before = validate_texts(&rule, tables, layout, before, offset)?;
         validate_masks(&rule, offset)?;
-        program = follow(
-            rule.program,
-            rule.program_length,
-            program,
-            tables.programs.len(),
-            offset,
-        )?;
+        program =
+            follow(rule.program, rule.program_length, program, tables.programs.len(), offset)?;
         let entries = u32::from(rule.tags).saturating_add(rule.references.into());
         at_most(Code::TooMany, offset, MAX_LIST.into(), rule.tags.into())?;
-        at_most(
-            Code::TooMany,
-            offset,
-            MAX_LIST.into(),
-            rule.references.into(),
-        )?;
+        at_most(Code::TooMany, offset, MAX_LIST.into(), rule.references.into())?;
         list = follow(rule.list, entries, list, tables.lists.len(), offset)?;
         steps = steps.saturating_add(cost(&rule, tables, layout)?);
         offset = offset.saturating_add(40);
@@ -353,21 +331,14 @@ fn check_text(
     offset: u32,
 ) -> Result<(), Refusal> {
     let (start, length) = split(reference);
-    at_most(
-        Code::LengthOutOfRange,
-        offset,
-        MAX_META_TEXT.into(),
-        length.into(),
-    )?;
+    at_most(Code::LengthOutOfRange, offset, MAX_META_TEXT.into(), length.into())?;
     let section = u64::try_from(tables.text.len()).unwrap_or(u64::MAX);
     let end = u64::from(start).saturating_add(length.into());
     if end > section {
         return Err(Refusal::new(Code::IndexOutOfRange, offset, section, end));
     }
     let whole = |place: u64| {
-        let byte = usize::try_from(place)
-            .ok()
-            .and_then(|place| tables.text.get(place));
+        let byte = usize::try_from(place).ok().and_then(|place| tables.text.get(place));
         byte.is_none_or(|byte| byte & 0xc0 != 0x80)
     };
     if whole(start.into()) && whole(end) {
@@ -385,8 +356,5 @@ fn text<'a>(section: &'a [u8], reference: &[u8; 8]) -> Option<&'a str> {
 
 fn split(reference: &[u8; 8]) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = *reference;
-    (
-        u32::from_le_bytes([a, b, c, d]),
-        u32::from_le_bytes([e, f, g, h]),
-    )
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
 }

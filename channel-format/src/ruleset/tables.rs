@@ -109,60 +109,28 @@ impl Layout {
     /// Checks the section directory against the file.
     pub(crate) fn parse(header: &Header, file: &[u8]) -> Result<Self, Refusal> {
         let expected = u64::try_from(SECTION_SLOTS).unwrap_or(u64::MAX);
-        equal(
-            Code::SectionCount,
-            152,
-            expected,
-            header.section_count.into(),
-        )?;
+        equal(Code::SectionCount, 152, expected, header.section_count.into())?;
         let mut entry = DIRECTORY_OFFSET;
         let mut end = 1024_u32;
         for (kind, section) in SectionKind::ALL.into_iter().zip(&header.sections) {
-            equal(
-                Code::SectionKind,
-                entry,
-                kind.number().into(),
-                section.kind.into(),
-            )?;
+            equal(Code::SectionKind, entry, kind.number().into(), section.kind.into())?;
             let size = kind.record_size();
-            equal(
-                Code::SectionSize,
-                entry,
-                size.into(),
-                section.record_size.into(),
-            )?;
+            equal(Code::SectionSize, entry, size.into(), section.record_size.into())?;
             let rest = section.length.checked_rem(size).unwrap_or(0);
             equal(Code::SectionSize, entry, 0, rest.into())?;
             let start = end.next_multiple_of(ALIGNMENT);
-            equal(
-                Code::SectionBounds,
-                entry,
-                start.into(),
-                section.offset.into(),
-            )?;
+            equal(Code::SectionBounds, entry, start.into(), section.offset.into())?;
             zero_between(file, end, start)?;
             end = section.offset.saturating_add(section.length);
             if end > header.file_length {
                 let left = header.file_length.saturating_sub(section.offset);
                 let length = section.length.into();
-                return Err(Refusal::new(
-                    Code::SectionBounds,
-                    entry,
-                    left.into(),
-                    length,
-                ));
+                return Err(Refusal::new(Code::SectionBounds, entry, left.into(), length));
             }
             entry = entry.saturating_add(16);
         }
-        equal(
-            Code::SectionBounds,
-            16,
-            end.into(),
-            header.file_length.into(),
-        )?;
-        Ok(Self {
-            sections: header.sections,
-        })
+        equal(Code::SectionBounds, 16, end.into(), header.file_length.into())?;
+        Ok(Self { sections: header.sections })
     }
 
     /// The tables, over the file that was checked.
@@ -170,9 +138,7 @@ impl Layout {
     pub(crate) fn tables<'a>(&self, file: &'a [u8]) -> Tables<'a> {
         let bytes = |kind: SectionKind| {
             let range = self.sections.get(kind.index()).and_then(Section::range);
-            range
-                .and_then(|range| file.get::<Range<usize>>(range))
-                .unwrap_or(&[])
+            range.and_then(|range| file.get::<Range<usize>>(range)).unwrap_or(&[])
         };
         Tables {
             text: bytes(SectionKind::Text),
@@ -188,9 +154,7 @@ impl Layout {
 
     /// Where a section starts in the file.
     pub(crate) fn offset(&self, kind: SectionKind) -> u32 {
-        self.sections
-            .get(kind.index())
-            .map_or(0, |section| section.offset)
+        self.sections.get(kind.index()).map_or(0, |section| section.offset)
     }
 }
 

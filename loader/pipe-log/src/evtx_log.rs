@@ -25,20 +25,13 @@ pub(crate) struct EvtxLog {
 
 impl EvtxLog {
     pub(crate) fn open(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(|source| LogError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = File::open(path)
+            .map_err(|source| LogError::Unreadable { path: path.to_owned(), source })?;
         // Attributes beside the values: `"EventID": 17` rather than an object.
-        let settings = ParserSettings::new()
-            .num_threads(1)
-            .indent(false)
-            .separate_json_attributes(true);
+        let settings =
+            ParserSettings::new().num_threads(1).indent(false).separate_json_attributes(true);
         let parser = EvtxParser::from_read_seek(BufReader::new(file))
-            .map_err(|error| LogError::Evtx {
-                path: path.to_owned(),
-                reason: chain(&error),
-            })?
+            .map_err(|error| LogError::Evtx { path: path.to_owned(), reason: chain(&error) })?
             .with_configuration(settings.clone());
         Ok(Self {
             chunks: parser.into_chunks(),
@@ -67,24 +60,18 @@ impl EvtxLog {
     fn read_chunk(&mut self, mut chunk: EvtxChunkData) -> Result<(), EvtxError> {
         let number = chunk.number.unwrap_or_default();
         let mut chunk = chunk.parse(Arc::clone(&self.settings)).map_err(|source| {
-            EvtxError::FailedToParseChunk {
-                chunk_id: number,
-                source: Box::new(source),
-            }
+            EvtxError::FailedToParseChunk { chunk_id: number, source: Box::new(source) }
         })?;
         for record in chunk.iter() {
             let json = record.and_then(EvtxRecord::into_json);
-            self.records
-                .push_back(json.map(|json| json.data).map_err(|error| damaged(&error)));
+            self.records.push_back(json.map(|json| json.data).map_err(|error| damaged(&error)));
         }
         Ok(())
     }
 }
 
 fn damaged(error: &EvtxError) -> RecordError {
-    RecordError::Evtx {
-        reason: chain(error),
-    }
+    RecordError::Evtx { reason: chain(error) }
 }
 
 /// An error and its causes on one line.

@@ -20,9 +20,8 @@ const MAX_QUOTE: usize = 60;
 
 /// The event that `line` holds.
 pub(crate) fn event(line: &[u8]) -> Result<PipeEvent, RecordError> {
-    let text = std::str::from_utf8(line).map_err(|error| RecordError::NotUtf8 {
-        offset: error.valid_up_to(),
-    })?;
+    let text = std::str::from_utf8(line)
+        .map_err(|error| RecordError::NotUtf8 { offset: error.valid_up_to() })?;
     let record = Shape::of(Object::parse(text)?)?;
     let operation = record.operation()?;
     let fields = record.fields;
@@ -76,10 +75,7 @@ impl<'a> Shape<'a> {
                 fields: event.object("event_data")?.unwrap_or_default(),
             });
         }
-        Ok(Self {
-            event_id: record.get("EventID")?.map(|raw| ("EventID", raw)),
-            fields: record,
-        })
+        Ok(Self { event_id: record.get("EventID")?.map(|raw| ("EventID", raw)), fields: record })
     }
 
     fn operation(&self) -> Result<Operation, RecordError> {
@@ -122,11 +118,7 @@ impl<'a> Object<'a> {
 
     /// The value of `key`; null is no value.
     fn get(&self, key: &'static str) -> Result<Option<&'a RawValue>, RecordError> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(name, _)| name == key)
-            .map(|(_, raw)| *raw);
+        let mut values = self.0.iter().filter(|(name, _)| name == key).map(|(_, raw)| *raw);
         let value = values.next();
         if values.next().is_some() {
             return Err(RecordError::GivenTwice { key });
@@ -146,9 +138,7 @@ impl<'a> Object<'a> {
         let Some(raw) = self.get(key)? else {
             return Ok(None);
         };
-        string(raw)
-            .map(Some)
-            .ok_or_else(|| bad_value(key, raw, "text"))
+        string(raw).map(Some).ok_or_else(|| bad_value(key, raw, "text"))
     }
 
     fn number(&self, key: &'static str) -> Result<Option<u64>, RecordError> {
@@ -223,25 +213,14 @@ fn bad_value(key: &'static str, raw: &RawValue, expected: &'static str) -> Recor
     if found.len() < json.len() {
         found.push('…');
     }
-    RecordError::BadValue {
-        key,
-        found,
-        expected,
-    }
+    RecordError::BadValue { key, found, expected }
 }
 
 fn not_json(error: serde_json::Error) -> RecordError {
     let text = error.to_string();
     // Its line is always 1 here.
-    let reason = text
-        .split(" at line ")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    RecordError::NotJson {
-        reason,
-        column: error.column(),
-    }
+    let reason = text.split(" at line ").next().unwrap_or_default().to_owned();
+    RecordError::NotJson { reason, column: error.column() }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {

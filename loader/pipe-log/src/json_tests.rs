@@ -40,21 +40,9 @@ fn event_ids() {
         let event = parse(&format!(r#"{{"EventID":{id},"PipeName":"\\a"}}"#));
         assert_eq!(event.map(|event| event.operation), expected, "{id}");
     }
-    for id in [
-        "17.0",
-        "-17",
-        "1e1",
-        "[]",
-        "{}",
-        "true",
-        r#""+17""#,
-        r#""0x+11""#,
-    ] {
+    for id in ["17.0", "-17", "1e1", "[]", "{}", "true", r#""+17""#, r#""0x+11""#] {
         let event = parse(&format!(r#"{{"EventID":{id},"PipeName":"\\a"}}"#));
-        assert!(
-            matches!(event, Err(RecordError::BadValue { key: "EventID", .. })),
-            "{id}"
-        );
+        assert!(matches!(event, Err(RecordError::BadValue { key: "EventID", .. })), "{id}");
     }
 }
 
@@ -79,64 +67,32 @@ fn process_ids() {
         (r#""""#, None),
         (r#""-""#, None),
     ] {
-        assert_eq!(
-            with(&format!(r#""ProcessId":{id}"#)).unwrap().process_id,
-            expected,
-            "{id}"
-        );
+        assert_eq!(with(&format!(r#""ProcessId":{id}"#)).unwrap().process_id, expected, "{id}");
     }
-    for id in [
-        "-1",
-        "1.5",
-        r#""x""#,
-        r#"" 4""#,
-        "18446744073709551616",
-        "[4]",
-    ] {
+    for id in ["-1", "1.5", r#""x""#, r#"" 4""#, "18446744073709551616", "[4]"] {
         let event = with(&format!(r#""ProcessId":{id}"#));
-        assert!(
-            matches!(
-                event,
-                Err(RecordError::BadValue {
-                    key: "ProcessId",
-                    ..
-                })
-            ),
-            "{id}"
-        );
+        assert!(matches!(event, Err(RecordError::BadValue { key: "ProcessId", .. })), "{id}");
     }
 }
 
 #[test]
 fn missing_null_and_anonymous() {
     let event = with(r#""Image":null"#).unwrap();
-    assert_eq!(
-        (event.image, event.user, event.process_id),
-        (None, None, None)
-    );
+    assert_eq!((event.image, event.user, event.process_id), (None, None, None));
     let anonymous = parse(r#"{"EventID":17,"PipeName":"<Anonymous Pipe>"}"#).unwrap();
     assert!(anonymous.pipe_name.is_empty());
     assert_eq!(parse(r#"{"EventID":17}"#), Err(RecordError::NoPipeName));
-    assert_eq!(
-        parse(r#"{"EventID":17,"PipeName":null}"#),
-        Err(RecordError::NoPipeName)
-    );
+    assert_eq!(parse(r#"{"EventID":17,"PipeName":null}"#), Err(RecordError::NoPipeName));
     assert!(matches!(
         parse(r#"{"EventID":17,"PipeName":5}"#),
-        Err(RecordError::BadValue {
-            key: "PipeName",
-            ..
-        })
+        Err(RecordError::BadValue { key: "PipeName", .. })
     ));
 }
 
 #[test]
 fn lone_surrogates_and_nul_are_kept() {
     let event = parse(r#"{"EventID":17,"PipeName":"\\a\ud800\u0000\ude00\ud83d\ude00é"}"#).unwrap();
-    assert_eq!(
-        event.pipe_name.units(),
-        [0x5C, 0x61, 0xD800, 0, 0xDE00, 0xD83D, 0xDE00, 0xE9],
-    );
+    assert_eq!(event.pipe_name.units(), [0x5C, 0x61, 0xD800, 0, 0xDE00, 0xD83D, 0xDE00, 0xE9],);
 }
 
 #[test]
@@ -161,10 +117,7 @@ fn other_schema_inputs_under_their_keys() {
         (Key::MaxInstances, Value::Number(255)),
     ];
     assert_eq!(event.other, expected.into());
-    assert!(matches!(
-        with(r#""MaxInstances":[1]"#),
-        Err(RecordError::BadValue { .. })
-    ));
+    assert!(matches!(with(r#""MaxInstances":[1]"#), Err(RecordError::BadValue { .. })));
 }
 
 #[test]
@@ -175,10 +128,7 @@ fn the_preferred_name_goes_before_its_alias() {
 
 #[test]
 fn a_key_given_twice_is_refused_only_where_it_is_read() {
-    assert_eq!(
-        with(r#""EventID":18"#),
-        Err(RecordError::GivenTwice { key: "EventID" }),
-    );
+    assert_eq!(with(r#""EventID":18"#), Err(RecordError::GivenTwice { key: "EventID" }),);
     assert!(with(r#""x":1,"x":2"#).is_ok());
 }
 
@@ -205,38 +155,13 @@ fn event_log_and_winlogbeat_shapes() {
 
 #[test]
 fn what_is_no_object_is_said() {
-    assert_eq!(
-        parse("[1,2]"),
-        Err(RecordError::NotAnObject { found: "an array" })
-    );
-    assert_eq!(
-        parse("17"),
-        Err(RecordError::NotAnObject { found: "a number" })
-    );
-    assert_eq!(
-        parse("null"),
-        Err(RecordError::NotAnObject {
-            found: "other text"
-        })
-    );
-    for line in [
-        "{",
-        "[",
-        "{]",
-        "EventID=17",
-        "{\"a\":1}x",
-        "\0\0\0",
-        r#"{"a":"\ud8"}"#,
-    ] {
-        assert!(
-            matches!(parse(line), Err(RecordError::NotJson { .. })),
-            "{line}"
-        );
+    assert_eq!(parse("[1,2]"), Err(RecordError::NotAnObject { found: "an array" }));
+    assert_eq!(parse("17"), Err(RecordError::NotAnObject { found: "a number" }));
+    assert_eq!(parse("null"), Err(RecordError::NotAnObject { found: "other text" }));
+    for line in ["{", "[", "{]", "EventID=17", "{\"a\":1}x", "\0\0\0", r#"{"a":"\ud8"}"#] {
+        assert!(matches!(parse(line), Err(RecordError::NotJson { .. })), "{line}");
     }
-    assert_eq!(
-        event(b"{\"a\":\"\xFF\"}"),
-        Err(RecordError::NotUtf8 { offset: 6 })
-    );
+    assert_eq!(event(b"{\"a\":\"\xFF\"}"), Err(RecordError::NotUtf8 { offset: 6 }));
     assert_eq!(
         parse("{\"EventID\":17,").unwrap_err().to_string(),
         "not JSON: EOF while parsing a value (column 14)"
@@ -246,10 +171,7 @@ fn what_is_no_object_is_said() {
 #[test]
 fn deep_nesting_costs_no_stack() {
     let deep = "[".repeat(200_000);
-    let closed = format!(
-        r#"{{"EventID":17,"PipeName":"\\a","x":{deep}{}}}"#,
-        "]".repeat(200_000)
-    );
+    let closed = format!(r#"{{"EventID":17,"PipeName":"\\a","x":{deep}{}}}"#, "]".repeat(200_000));
     assert!(parse(&closed).is_ok());
     assert!(parse(&deep).is_err());
     assert!(parse(&format!(r#"{{"EventID":{deep}"#)).is_err());

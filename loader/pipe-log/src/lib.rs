@@ -112,10 +112,7 @@ enum Source {
 /// Fails only where there is nothing to read records from: no such file, a folder, UTF-16 text, an
 /// event log whose header is damaged.
 pub fn open(path: &Path) -> Result<Reader, LogError> {
-    let unreadable = |source| LogError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| LogError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
     let total = match file.metadata() {
         Ok(metadata) if metadata.is_file() => metadata.len(),
@@ -124,25 +121,16 @@ pub fn open(path: &Path) -> Result<Reader, LogError> {
     // Read, not sought, so that a log may come from a pipe.
     let mut start = Vec::with_capacity(EVTX_MAGIC.len());
     let limit = EVTX_MAGIC.len() as u64;
-    (&mut file)
-        .take(limit)
-        .read_to_end(&mut start)
-        .map_err(unreadable)?;
+    (&mut file).take(limit).read_to_end(&mut start).map_err(unreadable)?;
 
     let source = if start == EVTX_MAGIC {
         Source::Evtx(Box::new(evtx_log::EvtxLog::open(path)?))
     } else if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
-        return Err(LogError::Utf16 {
-            path: path.to_owned(),
-        });
+        return Err(LogError::Utf16 { path: path.to_owned() });
     } else {
         Source::Lines(lines::Lines::new(Cursor::new(start).chain(file)))
     };
-    Ok(Reader {
-        source,
-        next_index: 0,
-        total,
-    })
+    Ok(Reader { source, next_index: 0, total })
 }
 
 impl Reader {
@@ -152,10 +140,7 @@ impl Reader {
             Source::Lines(lines) => lines.bytes_read(),
             Source::Evtx(log) => log.bytes_read(),
         };
-        Progress {
-            done,
-            total: self.total,
-        }
+        Progress { done, total: self.total }
     }
 }
 
@@ -165,9 +150,7 @@ impl Iterator for Reader {
     fn next(&mut self) -> Option<Record> {
         let body = match &mut self.source {
             Source::Lines(lines) => lines.next_line()?.and_then(json::event),
-            Source::Evtx(log) => log
-                .next_record()?
-                .and_then(|text| json::event(text.as_bytes())),
+            Source::Evtx(log) => log.next_record()?.and_then(|text| json::event(text.as_bytes())),
         };
         let index = self.next_index;
         self.next_index += 1;

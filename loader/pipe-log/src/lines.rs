@@ -48,9 +48,7 @@ impl<R: Read> Lines<R> {
                 Ok(ended) => ended,
                 Err(error) => {
                     self.failed = true;
-                    return Some(Err(RecordError::Io {
-                        reason: error.to_string(),
-                    }));
+                    return Some(Err(RecordError::Io { reason: error.to_string() }));
                 }
             };
             if std::mem::take(&mut self.at_start) && self.line.starts_with(BYTE_ORDER_MARK) {
@@ -115,10 +113,7 @@ mod tests {
     fn ends_of_line_blank_lines_and_byte_order_mark() {
         let read = lines(b"\xEF\xBB\xBFa\r\n\n \t\r\nb\n\xEF\xBB\xBFc");
         let expected: [&[u8]; 3] = [b"a", b"b", b"\xEF\xBB\xBFc"];
-        assert_eq!(
-            read.into_iter().map(Result::unwrap).collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(read.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected);
         assert!(lines(b"").is_empty());
         assert!(lines(b"\n\n  \n").is_empty());
     }
@@ -151,10 +146,7 @@ mod tests {
         }
         let mut lines = Lines::new(b"a\n".chain(Broken));
         assert_eq!(lines.next_line(), Some(Ok(b"a".as_slice())));
-        assert!(matches!(
-            lines.next_line(),
-            Some(Err(RecordError::Io { .. }))
-        ));
+        assert!(matches!(lines.next_line(), Some(Err(RecordError::Io { .. }))));
         assert_eq!(lines.next_line(), None);
     }
 }

@@ -19,10 +19,7 @@ impl Wide {
 
     /// Everything after the last `\`, or all where there is none.
     pub fn last_component(&self) -> &[u16] {
-        self.0
-            .rsplit(|unit| *unit == u16::from(b'\\'))
-            .next()
-            .unwrap_or_default()
+        self.0.rsplit(|unit| *unit == u16::from(b'\\')).next().unwrap_or_default()
     }
 
     /// Reads WTF-8: UTF-8 in which lone surrogates are coded like other code points. Other bytes

@@ -24,14 +24,7 @@ fn sample_evtx() -> Vec<u8> {
             ],
         ),
         ("1", &[("Image", r"C:\Windows\svchost.exe")]),
-        (
-            "18",
-            &[
-                ("PipeName", "<Anonymous Pipe>"),
-                ("Image", "System"),
-                ("ProcessId", "4"),
-            ],
-        ),
+        ("18", &[("PipeName", "<Anonymous Pipe>"), ("Image", "System"), ("ProcessId", "4")]),
     ])
 }
 
@@ -49,25 +42,16 @@ fn a_log_with_bad_lines_keeps_its_count() {
     let records = read(&log);
 
     assert_eq!(
-        records
-            .iter()
-            .map(|record| record.index)
-            .collect::<Vec<_>>(),
+        records.iter().map(|record| record.index).collect::<Vec<_>>(),
         [0, 1, 2, 3, 4, 5, 6]
     );
     assert_eq!(records[0].body.as_ref().unwrap().pipe_name, r"\a");
-    assert_eq!(
-        records[1].body,
-        Err(RecordError::OtherEvent { event_id: 1 })
-    );
+    assert_eq!(records[1].body, Err(RecordError::OtherEvent { event_id: 1 }));
     assert!(matches!(records[2].body, Err(RecordError::NotJson { .. })));
     assert_eq!(records[3].body, Err(RecordError::NotUtf8 { offset: 0 }));
     assert!(matches!(records[4].body, Err(RecordError::NotJson { .. })));
     assert!(matches!(records[5].body, Err(RecordError::TooLong { .. })));
-    assert_eq!(
-        records[6].body.as_ref().unwrap().operation,
-        Operation::Connected
-    );
+    assert_eq!(records[6].body.as_ref().unwrap().operation, Operation::Connected);
 }
 
 #[test]
@@ -80,10 +64,7 @@ fn an_event_log_is_known_by_its_content() {
     assert_eq!(first.image.as_ref().unwrap(), &r"C:\Windows\svchost.exe");
     assert_eq!(first.process_id, Some(1120));
     assert_eq!(first.user.as_ref().unwrap(), &r"NT AUTHORITY\SYSTEM");
-    assert_eq!(
-        records[1].body,
-        Err(RecordError::OtherEvent { event_id: 1 })
-    );
+    assert_eq!(records[1].body, Err(RecordError::OtherEvent { event_id: 1 }));
     let last = records[2].body.as_ref().unwrap();
     assert!(last.pipe_name.is_empty());
     assert_eq!(last.operation, Operation::Connected);
@@ -118,10 +99,7 @@ fn what_cannot_be_opened_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let missing = open(&folder.path().join("none")).unwrap_err();
     assert!(matches!(missing, LogError::Unreadable { .. }), "{missing}");
-    assert!(matches!(
-        open(folder.path()),
-        Err(LogError::Unreadable { .. })
-    ));
+    assert!(matches!(open(folder.path()), Err(LogError::Unreadable { .. })));
 
     let utf16 = folder.path().join("utf16.jsonl");
     std::fs::write(&utf16, b"\xFF\xFE{\0}\0").unwrap();
@@ -149,25 +127,13 @@ fn the_collection_of_real_events() {
         println!("skipped: no {}", path.display());
         return;
     }
-    let events: Vec<_> = open(&path)
-        .unwrap()
-        .map(|record| record.body.unwrap())
-        .collect();
+    let events: Vec<_> = open(&path).unwrap().map(|record| record.body.unwrap()).collect();
     assert_eq!(events.len(), 1_391);
-    let connects = events
-        .iter()
-        .filter(|event| event.operation == Operation::Connected)
-        .count();
+    let connects = events.iter().filter(|event| event.operation == Operation::Connected).count();
     assert_eq!(connects, 1_166);
     let without_letter = |event: &&pipe_log::PipeEvent| {
-        event
-            .image
-            .as_ref()
-            .is_some_and(|image| image.units().get(1) != Some(&0x3A))
+        event.image.as_ref().is_some_and(|image| image.units().get(1) != Some(&0x3A))
     };
-    println!(
-        "{} images without a drive letter",
-        events.iter().filter(without_letter).count()
-    );
+    println!("{} images without a drive letter", events.iter().filter(without_letter).count());
     assert!(events.iter().any(|event| event.process_id.is_none()));
 }

@@ -52,9 +52,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
         None => source_date_epoch()?.unwrap_or_else(time::now),
     };
     if args.expires.is_some_and(|expires| expires <= created) {
-        return Err(Error::Usage(
-            "--expires is not after the time of creation".into(),
-        ));
+        return Err(Error::Usage("--expires is not after the time of creation".into()));
     }
     let options = BuildOptions {
         channel: args.channel,
@@ -91,9 +89,7 @@ fn source_date_epoch() -> Result<Option<u64>, Error> {
         return Ok(None);
     };
     let seconds = text.parse().map_err(|_| {
-        Error::Usage(format!(
-            "SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"
-        ))
+        Error::Usage(format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"))
     })?;
     Ok(Some(seconds))
 }

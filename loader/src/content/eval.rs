@@ -56,10 +56,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let bytes = files::read_channel_file(&args.file)?;
-    let refused = |refusal| Error::Refused {
-        path: args.file.clone(),
-        refusal,
-    };
+    let refused = |refusal| Error::Refused { path: args.file.clone(), refusal };
     let ruleset = if args.key.is_empty() {
         cli::note("signature not checked (give --key PUB to check it)");
         unverified::ruleset(bytes.as_slice(), &SensorProfile::FULL).map_err(refused)?
@@ -71,11 +68,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
             .map_err(refused)?
     };
     remark_on_fields(&ruleset);
-    let missing = if args.strict_unknown {
-        Missing::Unknown
-    } else {
-        Missing::Absent
-    };
+    let missing = if args.strict_unknown { Missing::Unknown } else { Missing::Absent };
     let reader = pipe_log::open(&args.events)?;
     let mut run = Run {
         ruleset: &ruleset,
@@ -146,10 +139,7 @@ impl Run<'_> {
         }
         for rule in judged.matched.iter().filter_map(rule) {
             self.summary.add_hit(rule.id, rule.title, index, event);
-            let image = event
-                .image
-                .as_ref()
-                .map(|image| printable(&image.to_string()));
+            let image = event.image.as_ref().map(|image| printable(&image.to_string()));
             let row = format!(
                 "{index:>7}  {:<9}  {:<32}  {}  {} [{}]",
                 event.operation.to_string(),
@@ -163,11 +153,7 @@ impl Run<'_> {
             self.progress.suspend(|| {
                 say!(out, "{row}")?;
                 // The row must reach the terminal before the bar is drawn again.
-                if seen {
-                    out.flush().map_err(output)
-                } else {
-                    Ok(())
-                }
+                if seen { out.flush().map_err(output) } else { Ok(()) }
             })?;
         }
         Ok(())
@@ -227,9 +213,7 @@ fn name(event: &PipeEvent) -> String {
 
 /// Content may use fields that a log has and today's driver does not.
 fn remark_on_fields(ruleset: &Ruleset<&[u8]>) {
-    let missing = ruleset
-        .fields_used()
-        .without(SensorProfile::CURRENT.supplied);
+    let missing = ruleset.fields_used().without(SensorProfile::CURRENT.supplied);
     if let Some(field) = missing.iter().next() {
         cli::note(format_args!(
             "today's driver would refuse this file: it does not supply {}",

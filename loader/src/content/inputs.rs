@@ -48,16 +48,10 @@ impl<'e> EventInputs<'e> {
             (Some(_), _) => None,
             (None, Some(name)) => well_known_sid(&name.to_string()),
             (None, None) => {
-                return Self {
-                    event,
-                    user: User::Missing,
-                };
+                return Self { event, user: User::Missing };
             }
         };
-        Self {
-            event,
-            user: user.map_or(User::NotUsable, User::Sid),
-        }
+        Self { event, user: user.map_or(User::NotUsable, User::Sid) }
     }
 
     /// The inputs.
@@ -71,10 +65,7 @@ impl<'e> EventInputs<'e> {
             Missing::Absent => Inputs::absent(),
             Missing::Unknown => Inputs::unknown(),
         };
-        inputs.set(
-            Field::Operation,
-            Input::Number(operation(event.operation).number()),
-        );
+        inputs.set(Field::Operation, Input::Number(operation(event.operation).number()));
         inputs.set(Field::PipeName, Input::Text(event.pipe_name.units()));
         if let Some(image) = &event.image {
             inputs.set(Field::ImagePath, Input::Text(image.units()));
@@ -143,16 +134,11 @@ fn input(key: Key, value: &Value) -> Input<'_> {
         Value::Flag(flag) => Some(u64::from(*flag)),
         Value::Text(text) => named_number(key, &text.to_string()),
     };
-    number
-        .filter(|number| !is_flag(key) || *number <= 1)
-        .map_or(Input::Unknown, Input::Number)
+    number.filter(|number| !is_flag(key) || *number <= 1).map_or(Input::Unknown, Input::Number)
 }
 
 fn is_flag(key: Key) -> bool {
-    matches!(
-        key,
-        Key::Elevated | Key::RemoteOrigin | Key::Impersonating | Key::RejectRemote
-    )
+    matches!(key, Key::Elevated | Key::RemoteOrigin | Key::Impersonating | Key::RejectRemote)
 }
 
 /// The number that a word stands for, under keys that have words.
@@ -170,20 +156,12 @@ fn named_number(key: Key, text: &str) -> Option<u64> {
                 ("system", 0x4000),
             ]
         }
-        Key::Direction => &[
-            ("inbound", 0),
-            ("outbound", 1),
-            ("duplex", 2),
-            ("full duplex", 2),
-        ],
+        Key::Direction => &[("inbound", 0), ("outbound", 1), ("duplex", 2), ("full duplex", 2)],
         Key::PipeType | Key::ReadMode => &[("byte", 0), ("message", 1)],
         key if is_flag(key) => &[("false", 0), ("true", 1)],
         _ => &[],
     };
-    words
-        .iter()
-        .find(|(word, _)| text.eq_ignore_ascii_case(word))
-        .map(|(_, number)| *number)
+    words.iter().find(|(word, _)| text.eq_ignore_ascii_case(word)).map(|(_, number)| *number)
 }
 
 /// Binary form of `S-1-5-18`.
@@ -193,9 +171,7 @@ fn sid_from_text(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let authority: u64 = parts.next()?.parse().ok()?;
-    let parts = parts
-        .map(|part| part.parse().ok())
-        .collect::<Option<Vec<u32>>>()?;
+    let parts = parts.map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>()?;
     sid(authority, &parts)
 }
 
@@ -205,9 +181,7 @@ fn sid(authority: u64, parts: &[u32]) -> Option<Vec<u8>> {
     let [0, 0, authority @ ..] = authority.to_be_bytes() else {
         return None;
     };
-    let count = u8::try_from(parts.len())
-        .ok()
-        .filter(|count| usize::from(*count) <= MAX_PARTS)?;
+    let count = u8::try_from(parts.len()).ok().filter(|count| usize::from(*count) <= MAX_PARTS)?;
     let mut bytes = vec![1, count];
     bytes.extend(authority);
     bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
@@ -219,9 +193,7 @@ fn well_known_sid(name: &str) -> Option<Vec<u8>> {
     let (domain, account) = name.split_once('\\').unwrap_or(("NT AUTHORITY", name));
     let is = |left: &str, right: &str| left.eq_ignore_ascii_case(right);
     let number_after = |prefix: &str| {
-        let start = account
-            .get(..prefix.len())
-            .filter(|start| is(start, prefix))?;
+        let start = account.get(..prefix.len()).filter(|start| is(start, prefix))?;
         account.get(start.len()..)?.parse::<u32>().ok()
     };
     if is(domain, "Window Manager") {
@@ -239,11 +211,7 @@ fn well_known_sid(name: &str) -> Option<Vec<u8>> {
         ("NetworkService", 20),
     ];
     let found = accounts.iter().find(|(known, _)| is(account, known))?;
-    if is(domain, "NT AUTHORITY") {
-        sid(5, &[found.1])
-    } else {
-        None
-    }
+    if is(domain, "NT AUTHORITY") { sid(5, &[found.1]) } else { None }
 }
 
 #[cfg(test)]
@@ -290,15 +258,11 @@ mod tests {
         let event = event(None);
         let prepared = EventInputs::new(&event);
         let present = [Field::Operation, Field::PipeName];
-        for (missing, expected) in [
-            (Missing::Absent, Input::Absent),
-            (Missing::Unknown, Input::Unknown),
-        ] {
+        for (missing, expected) in
+            [(Missing::Absent, Input::Absent), (Missing::Unknown, Input::Unknown)]
+        {
             let inputs = prepared.inputs(missing);
-            for field in Field::ALL
-                .into_iter()
-                .filter(|field| !present.contains(field))
-            {
+            for field in Field::ALL.into_iter().filter(|field| !present.contains(field)) {
                 assert_eq!(get(&inputs, field), expected, "{field:?}");
             }
         }
@@ -308,9 +272,7 @@ mod tests {
     fn what_cannot_be_used_is_unknown_not_absent() {
         let mut event = event(None);
         event.user = Some(r"DESKTOP\bob".into());
-        event
-            .other
-            .insert(Key::IntegrityLevel, Value::Text("hoch".into()));
+        event.other.insert(Key::IntegrityLevel, Value::Text("hoch".into()));
         event.other.insert(Key::RemoteOrigin, Value::Number(7));
         let prepared = EventInputs::new(&event);
         let inputs = prepared.inputs(Missing::Absent);
@@ -341,9 +303,7 @@ mod tests {
         ] {
             assert_eq!(get(&inputs, field), Input::Number(number), "{field:?}");
         }
-        let Input::Sid(sid) = get(&inputs, Field::User) else {
-            panic!("no SID")
-        };
+        let Input::Sid(sid) = get(&inputs, Field::User) else { panic!("no SID") };
         assert_eq!(sid.len(), 8 + 5 * 4);
     }
 
@@ -356,23 +316,9 @@ mod tests {
 
     #[test]
     fn sids() {
-        assert_eq!(
-            sid_from_text("S-1-5-18"),
-            well_known_sid(r"nt authority\system")
-        );
-        assert_eq!(
-            sid_from_text("S-1-5-90-0-1"),
-            well_known_sid(r"Window Manager\DWM-1")
-        );
-        for wrong in [
-            "",
-            "S",
-            "S-1",
-            "S-2-5-18",
-            "S-1-5-x",
-            "S-1-5-4294967296",
-            "X-1-5-18",
-        ] {
+        assert_eq!(sid_from_text("S-1-5-18"), well_known_sid(r"nt authority\system"));
+        assert_eq!(sid_from_text("S-1-5-90-0-1"), well_known_sid(r"Window Manager\DWM-1"));
+        for wrong in ["", "S", "S-1", "S-2-5-18", "S-1-5-x", "S-1-5-4294967296", "X-1-5-18"] {
             assert_eq!(sid_from_text(wrong), None, "{wrong}");
         }
         assert_eq!(sid_from_text(&format!("S-1-5{}", "-1".repeat(16))), None);

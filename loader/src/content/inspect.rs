@@ -37,9 +37,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let bytes = files::read_channel_file(&args.file)?;
     let inspection = Inspection::of(&args.file, &bytes);
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &inspection).map_err(|error| Error::Output {
-            source: error.into(),
-        })?;
+        serde_json::to_writer_pretty(&mut *out, &inspection)
+            .map_err(|error| Error::Output { source: error.into() })?;
         say!(out)
     } else {
         print(&inspection, out)
@@ -142,26 +141,14 @@ impl Inspection {
     /// What the header says, true or not.
     fn fill_header(&mut self, header: &RawHeader, bytes: &[u8]) {
         let (channel, epoch, sequence) = (header.channel, header.epoch, header.sequence);
-        self.name = Some(
-            ChannelName {
-                channel,
-                epoch,
-                sequence,
-            }
-            .to_string(),
-        );
+        self.name = Some(ChannelName { channel, epoch, sequence }.to_string());
         // Bits that are no field are the refusal's to tell.
         let known = FieldSet::from_bits(header.fields_used & FieldSet::ALL.bits());
         self.fields = known.unwrap_or_default().iter().map(Field::name).collect();
         let body = bytes.get(HEADER_LEN..).unwrap_or_default();
         self.digest_matches = raw::digest(bytes).map(|digest| digest == sha512(&[body]));
-        self.signatures = raw::signers(bytes)
-            .into_iter()
-            .map(|key| Signature {
-                key,
-                checked: false,
-            })
-            .collect();
+        self.signatures =
+            raw::signers(bytes).into_iter().map(|key| Signature { key, checked: false }).collect();
     }
 
     /// The rules, and whether their examples pass; the first refusal ends it.
@@ -196,9 +183,7 @@ fn rules(ruleset: &Ruleset<&[u8]>) -> Vec<RuleReport> {
 }
 
 fn operations(mask: u8) -> Vec<&'static str> {
-    let named = Operation::ALL
-        .into_iter()
-        .filter(|operation| mask & operation.mask() != 0);
+    let named = Operation::ALL.into_iter().filter(|operation| mask & operation.mask() != 0);
     named
         .map(|operation| match operation {
             Operation::Created => "created",
@@ -225,10 +210,7 @@ impl From<Refusal> for RefusalReport {
 fn print(inspection: &Inspection, out: &mut dyn Write) -> Result<(), Error> {
     let Inspection { length, sha512, .. } = inspection;
     say!(out, "{}", inspection.file)?;
-    say!(
-        out,
-        "UNVERIFIED: no signature was checked (`sakerctl content verify` does)"
-    )?;
+    say!(out, "UNVERIFIED: no signature was checked (`sakerctl content verify` does)")?;
     say!(out)?;
     let state = match inspection.state {
         State::Absent => "absent: empty, zeros or cut short",
@@ -245,11 +227,7 @@ fn print(inspection: &Inspection, out: &mut dyn Write) -> Result<(), Error> {
     row(out, "length", format_args!("{length} bytes"))?;
     row(out, "SHA-512", sha512)?;
     let Some(header) = &inspection.header else {
-        return row(
-            out,
-            "header",
-            "none: the file does not begin as a channel file does",
-        );
+        return row(out, "header", "none: the file does not begin as a channel file does");
     };
     print_header(inspection, header, out)?;
     say!(out)?;
@@ -267,28 +245,16 @@ fn print_header(
     row(out, "channel", header.channel)?;
     row(out, "epoch", header.epoch)?;
     row(out, "sequence", header.sequence)?;
-    row(
-        out,
-        "format",
-        format_args!("version {}", header.format_version),
-    )?;
+    row(out, "format", format_args!("version {}", header.format_version))?;
     let template = match header.template_type {
         channel_format::frame::TEMPLATE_CONTROL => "Control",
         channel_format::frame::TEMPLATE_IPC => "Ipc",
         _ => "unknown",
     };
     let (number, schema) = (header.template_type, header.schema_version);
-    row(
-        out,
-        "template type",
-        format_args!("{template} ({number}), schema version {schema}"),
-    )?;
+    row(out, "template type", format_args!("{template} ({number}), schema version {schema}"))?;
     row(out, "API level", header.api_level)?;
-    let shrink = if header.flags & FLAG_SHRINK != 0 {
-        " (shrink)"
-    } else {
-        ""
-    };
+    let shrink = if header.flags & FLAG_SHRINK != 0 { " (shrink)" } else { "" };
     row(out, "flags", format_args!("{:#x}{shrink}", header.flags))?;
     row(out, "created", time::format(header.created))?;
     match header.expires {
@@ -312,11 +278,7 @@ fn print_header(
         row(out, "signatures", "none")?;
     }
     for signature in &inspection.signatures {
-        row(
-            out,
-            "signature",
-            format_args!("by key {} (not checked)", signature.key),
-        )?;
+        row(out, "signature", format_args!("by key {} (not checked)", signature.key))?;
     }
     match inspection.self_test {
         Some(true) if header.steps_per_load == 0 => row(out, "examples", "none"),
@@ -350,9 +312,5 @@ fn row(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> Result
 }
 
 fn list(words: &[&str]) -> String {
-    if words.is_empty() {
-        "none".into()
-    } else {
-        words.join(", ")
-    }
+    if words.is_empty() { "none".into() } else { words.join(", ") }
 }

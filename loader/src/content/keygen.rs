@@ -54,10 +54,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
         RoleArg::Root => (Role::Root, 0..=0),
         RoleArg::Content => (Role::Content, args.channels.clone().unwrap_or(1..=u32::MAX)),
     };
-    std::fs::create_dir_all(&args.out_dir).map_err(|source| Error::Folder {
-        path: args.out_dir.clone(),
-        source,
-    })?;
+    std::fs::create_dir_all(&args.out_dir)
+        .map_err(|source| Error::Folder { path: args.out_dir.clone(), source })?;
     let key = SecretKey::generate(role, args.may_block, channels)
         .map_err(|source| Error::NoKey { source })?;
     let (secret, public) = write_pair(&args.out_dir, &key)?;
@@ -73,12 +71,7 @@ pub fn write_pair(folder: &Path, key: &SecretKey) -> Result<(PathBuf, PathBuf), 
     let name = name(key);
     let secret = folder.join(format!("{name}.key"));
     let public = folder.join(format!("{name}.pub"));
-    files::write(
-        &secret,
-        line(&key.to_text()).as_bytes(),
-        Existing::Keep,
-        Readers::Owner,
-    )?;
+    files::write(&secret, line(&key.to_text()).as_bytes(), Existing::Keep, Readers::Owner)?;
     let text = line(&key_text::format_public(&key.public));
     if let Err(error) = files::write(&public, text.as_bytes(), Existing::Keep, Readers::All) {
         // Half a pair is of no use, and nobody has the other half.
@@ -102,10 +95,7 @@ fn line(text: &str) -> String {
 }
 
 fn parse_channels(text: &str) -> Result<RangeInclusive<u32>, String> {
-    let number = |text: &str| {
-        text.parse::<u32>()
-            .map_err(|_| format!("`{text}` is no channel"))
-    };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| format!("`{text}` is no channel"));
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (number(first)?, number(last)?),
         None => (number(text)?, number(text)?),
@@ -126,17 +116,11 @@ mod tests {
         let key = SecretKey::from_seed([3; 32], Role::Content, false, 1..=9).unwrap();
         let (secret, public) = write_pair(folder.path(), &key).unwrap();
         let before = std::fs::read(&secret).unwrap();
-        assert!(matches!(
-            write_pair(folder.path(), &key),
-            Err(Error::Exists { .. })
-        ));
+        assert!(matches!(write_pair(folder.path(), &key), Err(Error::Exists { .. })));
         assert_eq!(std::fs::read(&secret).unwrap(), before);
 
         std::fs::remove_file(&secret).unwrap();
-        assert!(matches!(
-            write_pair(folder.path(), &key),
-            Err(Error::Exists { .. })
-        ));
+        assert!(matches!(write_pair(folder.path(), &key), Err(Error::Exists { .. })));
         assert!(!secret.exists() && public.exists());
     }
 

@@ -25,10 +25,7 @@ pub fn read_secret(path: &Path) -> Result<SecretKey, Error> {
 /// The anchor that trusts these public keys and no others. See [`anchor_bytes`].
 pub fn anchor(paths: &[PathBuf]) -> Result<Anchor, Error> {
     let bytes = anchor_bytes(paths)?;
-    Anchor::parse(&bytes).map_err(|source| Error::Keys {
-        paths: files::list(paths),
-        source,
-    })
+    Anchor::parse(&bytes).map_err(|source| Error::Keys { paths: files::list(paths), source })
 }
 
 /// What a driver's `.anchor` section holds so that it trusts these public keys and no others: two
@@ -48,10 +45,8 @@ pub fn anchor_bytes(paths: &[PathBuf]) -> Result<[u8; ANCHOR_LEN], Error> {
         1 => 1,
         _ => 2,
     };
-    Anchor::encode(&roots, threshold, &content).map_err(|source| Error::Keys {
-        paths: files::list(paths),
-        source,
-    })
+    Anchor::encode(&roots, threshold, &content)
+        .map_err(|source| Error::Keys { paths: files::list(paths), source })
 }
 
 fn read<K>(path: &Path, parse: fn(&str) -> Result<K, KeyError>) -> Result<K, Error> {
@@ -59,8 +54,5 @@ fn read<K>(path: &Path, parse: fn(&str) -> Result<K, KeyError>) -> Result<K, Err
     let text = String::from_utf8(bytes)
         .map_err(|_| KeyError::Text("not text, so not a key file".into()))
         .and_then(|text| parse(&text));
-    text.map_err(|source| Error::Key {
-        path: path.to_owned(),
-        source,
-    })
+    text.map_err(|source| Error::Key { path: path.to_owned(), source })
 }

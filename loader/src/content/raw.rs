@@ -63,13 +63,8 @@ impl RawHeader {
 /// Ids of the keys whose signatures the header carries, good or not.
 pub(crate) fn signers(file: &[u8]) -> Vec<String> {
     let area = file.get(SIGNED_LEN..HEADER_LEN).unwrap_or_default();
-    let count = area
-        .first()
-        .map_or(0, |count| usize::from(*count).min(MAX_SIGNATURES));
-    let slots = area
-        .get(COUNT_LEN..)
-        .unwrap_or_default()
-        .chunks_exact(SIGNATURE_LEN);
+    let count = area.first().map_or(0, |count| usize::from(*count).min(MAX_SIGNATURES));
+    let slots = area.get(COUNT_LEN..).unwrap_or_default().chunks_exact(SIGNATURE_LEN);
     slots
         .take(count)
         .filter_map(|slot| slot.first_chunk())

@@ -36,10 +36,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let key = keys::read_secret(&args.key)?;
     let mut bytes = files::read_channel_file(&args.file)?;
-    let refused = |refusal| Error::Refused {
-        path: args.file.clone(),
-        refusal,
-    };
+    let refused = |refusal| Error::Refused { path: args.file.clone(), refusal };
     let header = Header::parse(&bytes).map_err(refused)?;
     match sign(&mut bytes, &key) {
         Ok(()) => {}
@@ -47,17 +44,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
             // Only if that signature is good.
             check_signature(&bytes, &key).map_err(refused)?;
             let id = key_text::format_id(key.public.id());
-            cli::note(format_args!(
-                "key {id} has signed the file already; nothing was added"
-            ));
+            cli::note(format_args!("key {id} has signed the file already; nothing was added"));
         }
         Err(SignError::Header(refusal)) => return Err(refused(refusal)),
         Err(source) => {
-            return Err(Error::Sign {
-                path: args.file.clone(),
-                key: args.key.clone(),
-                source,
-            });
+            return Err(Error::Sign { path: args.file.clone(), key: args.key.clone(), source });
         }
     }
 

@@ -59,16 +59,10 @@ impl Summary {
     pub(crate) fn add_hit(&mut self, id: &str, title: &str, index: u64, event: &PipeEvent) {
         let rule = self.rule(id, title);
         rule.hits += 1;
-        let seen = Seen {
-            event: index,
-            time: event.time.as_ref().map(ToString::to_string),
-        };
+        let seen = Seen { event: index, time: event.time.as_ref().map(ToString::to_string) };
         rule.first.get_or_insert_with(|| seen.clone());
         rule.last = Some(seen);
-        let image = event
-            .image
-            .as_ref()
-            .map_or_else(|| "(no image)".into(), ToString::to_string);
+        let image = event.image.as_ref().map_or_else(|| "(no image)".into(), ToString::to_string);
         *rule.images.entry(image).or_default() += 1;
     }
 
@@ -89,10 +83,7 @@ impl Summary {
 
     fn rule(&mut self, id: &str, title: &str) -> &mut RuleCount {
         if !self.rules.contains_key(id) {
-            let count = RuleCount {
-                title: title.to_owned(),
-                ..RuleCount::default()
-            };
+            let count = RuleCount { title: title.to_owned(), ..RuleCount::default() };
             self.rules.insert(id.to_owned(), count);
         }
         self.rules.entry(id.to_owned()).or_default()

@@ -12,9 +12,7 @@ const LAST_YEAR: u64 = 9_999;
 
 /// Now; 0 on a machine whose clock is before 1970.
 pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// `2024-07-19T04:09:00Z`; the bare number where the year has more than four digits.
@@ -58,11 +56,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     (era * 400 + year + next, month, day)
 }
 
@@ -87,15 +81,7 @@ mod tests {
         assert_eq!(parse("2024-07-19"), Ok(1_721_347_200));
         assert_eq!(parse("1970-01-01"), Ok(0));
         assert_eq!(parse("17"), Ok(17));
-        for wrong in [
-            "",
-            "2023-02-29",
-            "2024-13-01",
-            "2024-00-01",
-            "x",
-            "2024-1",
-            "1960-01-01",
-        ] {
+        for wrong in ["", "2023-02-29", "2024-13-01", "2024-00-01", "x", "2024-1", "1960-01-01"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -34,10 +34,8 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let anchor = keys::anchor(&args.key)?;
     let bytes = files::read_channel_file(&args.file)?;
-    let accepted = check(&bytes, &anchor).map_err(|refusal| Error::Refused {
-        path: args.file.clone(),
-        refusal,
-    })?;
+    let accepted = check(&bytes, &anchor)
+        .map_err(|refusal| Error::Refused { path: args.file.clone(), refusal })?;
     remark(&args.file, &accepted.header);
 
     let header = &accepted.header;
@@ -83,15 +81,9 @@ pub fn check(bytes: &[u8], anchor: &Anchor) -> Result<Accepted, Refusal> {
 
 /// Says what the driver would not refuse, but its owner would want to know.
 fn remark(path: &Path, header: &Header) {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if ChannelName::parse(name).is_some_and(|name| name != header.name()) {
-        cli::note(format_args!(
-            "the header says that the file is {}",
-            header.name()
-        ));
+        cli::note(format_args!("the header says that the file is {}", header.name()));
     }
     if header.expires != 0 && header.expires <= time::now() {
         cli::note(format_args!(

@@ -83,9 +83,7 @@ impl Sandbox {
         let sandbox = Self::new();
         sandbox.build();
         sandbox.key("content", 1, Role::Content, false, 1..=u32::MAX);
-        sandbox
-            .run(&["sign", UNSIGNED, "--key", "content.key"])
-            .success();
+        sandbox.run(&["sign", UNSIGNED, "--key", "content.key"]).success();
         sandbox
     }
 
@@ -106,9 +104,8 @@ impl Sandbox {
     /// Names in a folder of the sandbox, sorted.
     pub fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(folder)).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -176,11 +173,7 @@ impl Output {
     pub fn refused(self, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(1), "{}{}", self.stdout, self.stderr);
         for word in words {
-            assert!(
-                self.stderr.contains(word),
-                "`{word}` is not in:\n{}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(word), "`{word}` is not in:\n{}", self.stderr);
         }
         self
     }

@@ -17,11 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let call = best(200_000, || nothing.call(&[]).unwrap_or(0));
         println!("  call into the driver and back,                 {call:8.1} ns");
         const IMPORTS: u32 = 1_000;
-        let imports = best(200, || {
-            driver
-                .call_export("PlantedImports", &[u64::from(IMPORTS)])
-                .unwrap_or(0)
-        });
+        let imports =
+            best(200, || driver.call_export("PlantedImports", &[u64::from(IMPORTS)]).unwrap_or(0));
         println!(
             "  one import call                                {:8.1} ns",
             imports / f64::from(IMPORTS)
@@ -33,10 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let driver = kernel.load(&saker)?;
         driver.start()?;
         kernel.run_boot_reinitialization()?;
-        let process = kernel.create_process(ProcessSpec {
-            pid: 9,
-            ..Default::default()
-        });
+        let process = kernel.create_process(ProcessSpec { pid: 9, ..Default::default() });
         let options = PipeOptions::default();
         let operation = kernel.prepare_create_named_pipe(&process, r"\bench", options);
         let pre = best(2_000, || u64::from(operation.run_pre().is_ok()));

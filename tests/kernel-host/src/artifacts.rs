@@ -14,10 +14,7 @@ pub fn path(name: &str) -> Option<PathBuf> {
     }
     let required = std::env::var_os("SAKER_REQUIRE_ARTIFACTS").is_some_and(|value| value == "1");
     assert!(!required, "{} is missing", path.display());
-    eprintln!(
-        "skipped: {} is not built; run cargo xtask test",
-        path.display()
-    );
+    eprintln!("skipped: {} is not built; run cargo xtask test", path.display());
     None
 }
 

@@ -135,10 +135,7 @@ pub enum BugKind {
 impl BugKind {
     /// Not a defect of the driver, so no backtrace is worth making.
     pub(crate) fn is_orderly(&self) -> bool {
-        matches!(
-            self,
-            BugKind::Stopped | BugKind::ThreadExit(_) | BugKind::PowerCut
-        )
+        matches!(self, BugKind::Stopped | BugKind::ThreadExit(_) | BugKind::PowerCut)
     }
 }
 
@@ -167,16 +164,8 @@ pub struct Bug {
 impl Bug {
     /// A report without a place.
     pub(crate) fn bare(kind: BugKind) -> Bug {
-        let thread = std::thread::current()
-            .name()
-            .unwrap_or("unnamed")
-            .to_owned();
-        Bug {
-            kind,
-            frames: Vec::new(),
-            notes: Vec::new(),
-            thread,
-        }
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        Bug { kind, frames: Vec::new(), notes: Vec::new(), thread }
     }
 
     /// A report about the routine that begins at `address`.
@@ -190,20 +179,14 @@ impl Bug {
     }
 
     pub(crate) fn with_site(mut self, kernel: &Kernel, what: &str, site: &Site) -> Bug {
-        self.notes.push(Note {
-            what: what.to_owned(),
-            frames: kernel.frames(site, false),
-        });
+        self.notes.push(Note { what: what.to_owned(), frames: kernel.frames(site, false) });
         self
     }
 
     /// Adds what the pool knows about an address.
     pub(crate) fn with_pool_history(mut self, kernel: &Kernel, address: u64) -> Bug {
         if let Some(history) = kernel.pool().describe(address) {
-            self.notes.push(Note {
-                what: history.text,
-                frames: Vec::new(),
-            });
+            self.notes.push(Note { what: history.text, frames: Vec::new() });
             self = self.with_site(kernel, "allocated", &history.allocated);
             if let Some(freed) = history.freed {
                 self = self.with_site(kernel, "freed", &freed);

@@ -37,9 +37,7 @@ impl Driver {
         service: &str,
         pdb: Option<PathBuf>,
     ) -> Result<Driver, LoadError> {
-        let kernel = kernel
-            .shared()
-            .ok_or(LoadError::Map("the kernel is gone"))?;
+        let kernel = kernel.shared().ok_or(LoadError::Map("the kernel is gone"))?;
         let resolve = |_: &str, name: &str| {
             direct_export(name)
                 .or_else(|| kernel.exports().address(name))
@@ -62,9 +60,7 @@ impl Driver {
             powered: AtomicBool::new(true),
             kernel,
         };
-        driver
-            .describe(units.len())
-            .map_err(|_| LoadError::Map("own memory"))?;
+        driver.describe(units.len()).map_err(|_| LoadError::Map("own memory"))?;
         Ok(driver)
     }
 
@@ -75,31 +71,15 @@ impl Driver {
         guest::write(at(std::mem::offset_of!(DRIVER_OBJECT, Type)), 4u16)?;
         let size = size_of::<DRIVER_OBJECT>() as u16;
         guest::write(at(std::mem::offset_of!(DRIVER_OBJECT, Size)), size)?;
-        guest::write(
-            at(std::mem::offset_of!(DRIVER_OBJECT, DriverStart)),
-            self.image.base,
-        )?;
+        guest::write(at(std::mem::offset_of!(DRIVER_OBJECT, DriverStart)), self.image.base)?;
         let image_size = self.image.size as u32;
-        guest::write(
-            at(std::mem::offset_of!(DRIVER_OBJECT, DriverSize)),
-            image_size,
-        )?;
+        guest::write(at(std::mem::offset_of!(DRIVER_OBJECT, DriverSize)), image_size)?;
         let extension = self._extension.address();
-        guest::write(
-            at(std::mem::offset_of!(DRIVER_OBJECT, DriverExtension)),
-            extension,
-        )?;
-        guest::write(
-            at(std::mem::offset_of!(DRIVER_OBJECT, DriverInit)),
-            self.image.entry,
-        )?;
+        guest::write(at(std::mem::offset_of!(DRIVER_OBJECT, DriverExtension)), extension)?;
+        guest::write(at(std::mem::offset_of!(DRIVER_OBJECT, DriverInit)), self.image.entry)?;
         guest::write(extension, object)?;
         let length = (name_units * 2) as u16;
-        let name = UnicodeString {
-            length,
-            maximum: length,
-            buffer: self._service_name.address(),
-        };
+        let name = UnicodeString { length, maximum: length, buffer: self._service_name.address() };
         name.write(extension + std::mem::offset_of!(DRIVER_EXTENSION, ServiceKeyName) as u64)
     }
 
@@ -153,25 +133,17 @@ impl Driver {
         let text = GuestBuffer::utf16(&path);
         let length = (path.len() * 2) as u16;
         let string = GuestBlock::new(16);
-        UnicodeString {
-            length,
-            maximum: length,
-            buffer: text.address(),
-        }
-        .write(string.address())
-        .expect("own memory");
+        UnicodeString { length, maximum: length, buffer: text.address() }
+            .write(string.address())
+            .expect("own memory");
         let arguments = [self.object.address(), string.address()];
-        let entered = self
-            .kernel
-            .as_system(|| self.kernel.call(self.image.entry, &arguments))?;
+        let entered = self.kernel.as_system(|| self.kernel.call(self.image.entry, &arguments))?;
         self.image.discard_sections();
         let status = NtStatus::from_register(entered.value);
         if !status.is_success() {
             self.state.store(UNLOADED, Ordering::Release);
             let own = self.object.address();
-            self.kernel
-                .reinitialization()
-                .retain(|entry| entry.driver_object != own);
+            self.kernel.reinitialization().retain(|entry| entry.driver_object != own);
         }
         Ok(status)
     }
@@ -188,10 +160,7 @@ impl Driver {
         }
         let status = self.kernel.as_system(|| self.run_unload())?;
         if !status.is_success() {
-            return Ok(LeakReport {
-                refused: Some(status),
-                ..LeakReport::default()
-            });
+            return Ok(LeakReport { refused: Some(status), ..LeakReport::default() });
         }
         self.kernel.check()?;
         self.state.store(UNLOADED, Ordering::Release);
@@ -207,19 +176,11 @@ impl Driver {
         let image = self.image.base..self.image.base + self.image.size as u64;
         self.kernel.ledger().forget_rundowns(image);
         self.image.make_inaccessible();
-        if self
-            .kernel
-            .threads()
-            .running()
-            .iter()
-            .any(|t| self.image.contains(t.start))
-        {
+        if self.kernel.threads().running().iter().any(|t| self.image.contains(t.start)) {
             // They fault now; that is part of the report above.
             self.kernel.halt();
         }
-        self.kernel
-            .images()
-            .retain(|image| !Arc::ptr_eq(image, &self.image));
+        self.kernel.images().retain(|image| !Arc::ptr_eq(image, &self.image));
         Ok(report)
     }
 
@@ -228,9 +189,7 @@ impl Driver {
         let own = guest::read::<u64>(self.object.address() + offset).unwrap_or(0);
         match self.kernel.filters().unload_routine(self.object.address()) {
             Some(0) => Ok(NtStatus::FLT_DO_NOT_DETACH),
-            Some(routine) => Ok(NtStatus::from_register(
-                self.kernel.call(routine, &[0])?.value,
-            )),
+            Some(routine) => Ok(NtStatus::from_register(self.kernel.call(routine, &[0])?.value)),
             None if own != 0 => {
                 self.kernel.call(own, &[self.object.address()])?;
                 Ok(NtStatus::SUCCESS)
@@ -245,18 +204,12 @@ impl Driver {
             let name = format!("export {name}");
             return Err(Box::new(Bug::bare(BugKind::Unresolved { name })));
         };
-        Ok(self
-            .kernel
-            .as_system(|| self.kernel.call(address, arguments))?
-            .value)
+        Ok(self.kernel.as_system(|| self.kernel.call(address, arguments))?.value)
     }
 
     /// An export, to be called often.
     pub fn export(&self, name: &str) -> Option<Export<'_>> {
-        Some(Export {
-            driver: self,
-            address: self.image.export(name)?,
-        })
+        Some(Export { driver: self, address: self.image.export(name)? })
     }
 
     /// Whether the image has an export of that name.

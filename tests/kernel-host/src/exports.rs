@@ -57,8 +57,6 @@ impl DataExports {
 
     /// The object type that a variable points at.
     pub(crate) fn object_type(&self, name: &str) -> u64 {
-        self.address(name)
-            .and_then(|address| guest::read(address).ok())
-            .unwrap_or(0)
+        self.address(name).and_then(|address| guest::read(address).ok()).unwrap_or(0)
     }
 }

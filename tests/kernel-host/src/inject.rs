@@ -59,10 +59,7 @@ impl Injector {
 
     /// Fails the `n`-th coming call of one API, counted from 1.
     pub fn fail_api(&self, name: &str, n: u64) {
-        self.set(Some(Plan::Api {
-            name: name.to_owned(),
-            left: n,
-        }));
+        self.set(Some(Plan::Api { name: name.to_owned(), left: n }));
     }
 
     /// Fails nothing any more.
@@ -77,10 +74,7 @@ impl Injector {
 
     /// The calls that were made to fail.
     pub fn hits(&self) -> Vec<Hit> {
-        self.hits
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.hits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, plan: Option<Plan>) {
@@ -107,11 +101,7 @@ impl Injector {
         drop(plan);
         if fails {
             let mut hits = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
-            hits.push(Hit {
-                api,
-                number,
-                site: site(),
-            });
+            hits.push(Hit { api, number, site: site() });
         }
         fails
     }
@@ -131,20 +121,12 @@ mod tests {
         assert!(!call(&injector, "A"));
         injector.fail_call(3);
         assert_eq!(
-            [
-                call(&injector, "A"),
-                call(&injector, "B"),
-                call(&injector, "A")
-            ],
+            [call(&injector, "A"), call(&injector, "B"), call(&injector, "A")],
             [false, true, false]
         );
         injector.fail_from(6);
         assert_eq!(
-            [
-                call(&injector, "A"),
-                call(&injector, "B"),
-                call(&injector, "A")
-            ],
+            [call(&injector, "A"), call(&injector, "B"), call(&injector, "A")],
             [false, true, true]
         );
         injector.fail_api("B", 2);

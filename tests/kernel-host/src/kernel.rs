@@ -76,11 +76,7 @@ impl Builder {
     pub fn build(self) -> Arc<Kernel> {
         install_handlers();
         let machine = self.machine.unwrap_or_default();
-        let phase = if self.demand_start {
-            Phase::Running
-        } else {
-            Phase::DriverEntry
-        };
+        let phase = if self.demand_start { Phase::Running } else { Phase::DriverEntry };
         machine.boot(phase);
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let processes = Processes::new();
@@ -181,13 +177,9 @@ impl Kernel {
     /// there is one (see [`Machine::install_minifilter`]).
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Driver, LoadError> {
         let path = path.as_ref();
-        let file = std::fs::read(path).map_err(|source| LoadError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let stem = path
-            .file_stem()
-            .map_or("driver".into(), |stem| stem.to_string_lossy());
+        let file = std::fs::read(path)
+            .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let stem = path.file_stem().map_or("driver".into(), |stem| stem.to_string_lossy());
         Driver::load(self, &file, &stem, Some(path.with_extension("pdb")))
     }
 
@@ -270,18 +262,12 @@ impl Kernel {
 
     /// The debug messages so far.
     pub fn debug_log(&self) -> Vec<String> {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The bug that stopped this kernel, be it on a thread of the test or of the driver.
     pub fn crash_report(&self) -> Option<Bug> {
-        self.crash
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.crash.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fails when a driver thread found a bug meanwhile.
@@ -370,9 +356,7 @@ impl Kernel {
     }
 
     pub(crate) fn reinitialization(&self) -> MutexGuard<'_, Vec<Reinitialization>> {
-        self.reinitialization
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.reinitialization.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn images(&self) -> MutexGuard<'_, Vec<Arc<Image>>> {
@@ -383,10 +367,7 @@ impl Kernel {
         if self.echo {
             eprint!("{text}");
         }
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(text);
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     /// Calls a driver routine on this thread.
@@ -425,10 +406,7 @@ impl Kernel {
 
     /// What a call into a stopped kernel answers.
     pub(crate) fn crash_or_stopped(&self) -> Box<Bug> {
-        Box::new(
-            self.crash_report()
-                .unwrap_or_else(|| Bug::bare(BugKind::Stopped)),
-        )
+        Box::new(self.crash_report().unwrap_or_else(|| Bug::bare(BugKind::Stopped)))
     }
 
     /// Return addresses from some registers, innermost first.
@@ -441,10 +419,7 @@ impl Kernel {
     ) -> Vec<u64> {
         let images: Vec<Arc<Image>> = self.images().clone();
         let image_of = |address| {
-            images
-                .iter()
-                .find(|image| image.contains(address))
-                .map(|image| image.unwind())
+            images.iter().find(|image| image.contains(address)).map(|image| image.unwind())
         };
         walk(image_of, registers, stack, precise, limit)
     }
@@ -469,13 +444,8 @@ impl Kernel {
     /// A name for a thread that starts at an address.
     pub(crate) fn thread_name(&self, start: u64) -> String {
         let images = self.images();
-        let module = images
-            .iter()
-            .map(|image| &image.module)
-            .find(|m| m.contains(start));
-        module.map_or("driver thread".to_owned(), |module| {
-            format!("{} thread", module.name)
-        })
+        let module = images.iter().map(|image| &image.module).find(|m| m.contains(start));
+        module.map_or("driver thread".to_owned(), |module| format!("{} thread", module.name))
     }
 }
 

@@ -59,11 +59,7 @@ impl Ledger {
     }
 
     pub(crate) fn owe(&self, debt: Debt, id: u64, site: Site) {
-        self.entries()
-            .owed
-            .entry((debt, id))
-            .or_default()
-            .push(site);
+        self.entries().owed.entry((debt, id)).or_default().push(site);
     }
 
     /// Gives one back; `false` when none was owed.
@@ -89,9 +85,7 @@ impl Ledger {
 
     /// The memory is gone, and with it the rundown references in it.
     pub(crate) fn forget_rundowns(&self, memory: std::ops::Range<u64>) {
-        self.entries()
-            .rundowns
-            .retain(|address, _| !memory.contains(address));
+        self.entries().rundowns.retain(|address, _| !memory.contains(address));
     }
 
     /// Everything still owed, without settling it.
@@ -99,42 +93,26 @@ impl Ledger {
         let mut leaks = Vec::new();
         for block in kernel.pool().live() {
             let what = match block.count {
-                1 => format!(
-                    "pool block of {} bytes '{}'",
-                    block.size,
-                    tag_text(block.tag)
-                ),
+                1 => format!("pool block of {} bytes '{}'", block.size, tag_text(block.tag)),
                 count => format!("{count} pool blocks, {} bytes", block.size),
             };
-            leaks.push(Leak {
-                what,
-                frames: kernel.frames(&block.site, false),
-            });
+            leaks.push(Leak { what, frames: kernel.frames(&block.site, false) });
         }
         let entries = self.entries();
         for ((debt, id), sites) in &entries.owed {
             for site in sites {
                 let what = format!("{} {id:#x}", debt.text());
-                leaks.push(Leak {
-                    what,
-                    frames: kernel.frames(site, false),
-                });
+                leaks.push(Leak { what, frames: kernel.frames(site, false) });
             }
         }
         for (address, site) in &entries.rundowns {
             let count = guest::read::<u64>(*address).unwrap_or(0) >> 1;
             if count != 0 {
                 let what = format!("{count} rundown references at {address:#x}, initialised");
-                leaks.push(Leak {
-                    what,
-                    frames: kernel.frames(site, false),
-                });
+                leaks.push(Leak { what, frames: kernel.frames(site, false) });
             }
         }
-        LeakReport {
-            leaks,
-            refused: None,
-        }
+        LeakReport { leaks, refused: None }
     }
 }
 

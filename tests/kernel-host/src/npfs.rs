@@ -87,10 +87,7 @@ impl Npfs {
                         share: request.share,
                         kind: request.kind & 1,
                         maximum: request.maximum_instances,
-                        instances: vec![Instance {
-                            id,
-                            connected: false,
-                        }],
+                        instances: vec![Instance { id, connected: false }],
                     };
                     state.pipes.insert(key.clone(), pipe);
                     Ok((CREATED, PipeEnd::new(kernel, key, id, true)))
@@ -107,10 +104,7 @@ impl Npfs {
         if pipe.instances.len() as u64 >= u64::from(pipe.maximum) {
             return Err(NtStatus::INSTANCE_NOT_AVAILABLE);
         }
-        pipe.instances.push(Instance {
-            id,
-            connected: false,
-        });
+        pipe.instances.push(Instance { id, connected: false });
         Ok((OPENED, PipeEnd::new(kernel, key, id, true)))
     }
 
@@ -125,14 +119,8 @@ impl Npfs {
         }
         let key = key(name)?;
         let mut state = self.state();
-        let pipe = state
-            .pipes
-            .get_mut(&key)
-            .ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
-        let free = pipe
-            .instances
-            .iter_mut()
-            .find(|instance| !instance.connected);
+        let pipe = state.pipes.get_mut(&key).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        let free = pipe.instances.iter_mut().find(|instance| !instance.connected);
         let instance = free.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
         instance.connected = true;
         Ok((OPENED, Some(PipeEnd::new(kernel, key, instance.id, false))))
@@ -179,15 +167,8 @@ pub struct PipeEnd {
 
 impl PipeEnd {
     fn new(kernel: &Kernel, key: String, id: u64, server: bool) -> PipeEnd {
-        let kernel = kernel
-            .shared()
-            .map_or(Weak::new(), |kernel| Arc::downgrade(&kernel));
-        PipeEnd {
-            kernel,
-            key,
-            id,
-            server,
-        }
+        let kernel = kernel.shared().map_or(Weak::new(), |kernel| Arc::downgrade(&kernel));
+        PipeEnd { kernel, key, id, server }
     }
 }
 
@@ -235,10 +216,7 @@ mod tests {
         assert_eq!(information, OPENED);
         let full = npfs.create(&kernel, &name(r"\a"), USUAL).unwrap_err();
         assert_eq!(full, NtStatus::INSTANCE_NOT_AVAILABLE);
-        let only_first = CreateRequest {
-            disposition: FILE_CREATE,
-            ..USUAL
-        };
+        let only_first = CreateRequest { disposition: FILE_CREATE, ..USUAL };
         let refused = npfs.create(&kernel, &name(r"\a"), only_first).unwrap_err();
         assert_eq!(refused, NtStatus::ACCESS_DENIED);
         let client = npfs.connect(&kernel, &name("a")).unwrap().1;
@@ -256,37 +234,19 @@ mod tests {
         for bad in [
             CreateRequest { share: 0, ..USUAL },
             CreateRequest { share: 4, ..USUAL },
-            CreateRequest {
-                read_mode: 1,
-                ..USUAL
-            },
-            CreateRequest {
-                maximum_instances: 0,
-                ..USUAL
-            },
-            CreateRequest {
-                default_timeout: 1,
-                ..USUAL
-            },
-            CreateRequest {
-                timeout_specified: false,
-                ..USUAL
-            },
+            CreateRequest { read_mode: 1, ..USUAL },
+            CreateRequest { maximum_instances: 0, ..USUAL },
+            CreateRequest { default_timeout: 1, ..USUAL },
+            CreateRequest { timeout_specified: false, ..USUAL },
         ] {
             let status = npfs.create(&kernel, &name("x"), bad).unwrap_err();
             assert_eq!(status, NtStatus::INVALID_PARAMETER);
         }
-        let existing = CreateRequest {
-            disposition: FILE_OPEN,
-            ..USUAL
-        };
+        let existing = CreateRequest { disposition: FILE_OPEN, ..USUAL };
         let status = npfs.create(&kernel, &name("x"), existing).unwrap_err();
         assert_eq!(status, NtStatus::OBJECT_NAME_NOT_FOUND);
         assert!(npfs.create(&kernel, &[], USUAL).is_ok(), "anonymous");
-        assert!(
-            npfs.connect(&kernel, &name(r"\")).unwrap().1.is_none(),
-            "root directory"
-        );
+        assert!(npfs.connect(&kernel, &name(r"\")).unwrap().1.is_none(), "root directory");
         let _lone = npfs.create(&kernel, &[0xD800], USUAL).unwrap();
         assert!(npfs.connect(&kernel, &[0xD801]).is_err());
     }

@@ -45,10 +45,7 @@ impl Process {
     /// Runs something with this as the current process of the thread.
     pub(crate) fn attached<T>(&self, run: impl FnOnce() -> T) -> T {
         let kpcr = Kpcr::current();
-        let _back = Back {
-            kpcr,
-            process: kpcr.process.replace(self.address()),
-        };
+        let _back = Back { kpcr, process: kpcr.process.replace(self.address()) };
         run()
     }
 }
@@ -74,16 +71,8 @@ pub(crate) struct Processes {
 
 impl Processes {
     pub(crate) fn new() -> Processes {
-        let spec = ProcessSpec {
-            pid: 4,
-            image: None,
-            protected: true,
-        };
-        let system = Arc::new(Process {
-            spec,
-            start_key: 1,
-            object: body(),
-        });
+        let spec = ProcessSpec { pid: 4, image: None, protected: true };
+        let system = Arc::new(Process { spec, start_key: 1, object: body() });
         Processes {
             by_object: Mutex::new(HashMap::from([(system.address(), system.clone())])),
             system,
@@ -96,29 +85,16 @@ impl Processes {
     }
 
     pub(crate) fn create(&self, spec: ProcessSpec) -> Arc<Process> {
-        let start_key = self
-            .next_key
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let process = Arc::new(Process {
-            spec,
-            start_key,
-            object: body(),
-        });
-        let mut processes = self
-            .by_object
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let start_key = self.next_key.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let process = Arc::new(Process { spec, start_key, object: body() });
+        let mut processes = self.by_object.lock().unwrap_or_else(PoisonError::into_inner);
         processes.insert(process.address(), process.clone());
         process
     }
 
     /// The process with that EPROCESS.
     pub(crate) fn find(&self, object: u64) -> Option<Arc<Process>> {
-        self.by_object
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&object)
-            .cloned()
+        self.by_object.lock().unwrap_or_else(PoisonError::into_inner).get(&object).cloned()
     }
 }
 

@@ -23,13 +23,7 @@ pub struct Module {
 
 impl Module {
     pub(crate) fn new(name: &str, base: u64, size: u64, pdb: Option<PathBuf>) -> Module {
-        Module {
-            name: name.to_owned(),
-            base,
-            size,
-            pdb,
-            symbols: OnceLock::new(),
-        }
+        Module { name: name.to_owned(), base, size, pdb, symbols: OnceLock::new() }
     }
 
     pub(crate) fn contains(&self, address: u64) -> bool {
@@ -92,11 +86,7 @@ impl fmt::Display for Function {
         if let Some(file) = &self.file {
             // The last components say which file it is; the rest is the builder's machine.
             let parts: Vec<&str> = file.rsplit('/').take(3).collect();
-            write!(
-                f,
-                " at {}",
-                parts.into_iter().rev().collect::<Vec<_>>().join("/")
-            )?;
+            write!(f, " at {}", parts.into_iter().rev().collect::<Vec<_>>().join("/"))?;
         }
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
@@ -117,11 +107,7 @@ pub struct Frame {
 
 impl Frame {
     pub(crate) fn new(address: u64, module: Option<Arc<Module>>, is_return: bool) -> Frame {
-        Frame {
-            address,
-            module,
-            is_return,
-        }
+        Frame { address, module, is_return }
     }
 
     /// The offset in the module, moved into the call for a return address.
@@ -146,11 +132,7 @@ impl fmt::Display for Frame {
         };
         write!(f, "{}+{:#x}", module.name, self.rva().unwrap_or(0))?;
         for (index, function) in self.functions().iter().enumerate() {
-            write!(
-                f,
-                "{}{function}",
-                if index == 0 { " " } else { ", inlined in " }
-            )?;
+            write!(f, "{}{function}", if index == 0 { " " } else { ", inlined in " })?;
         }
         Ok(())
     }

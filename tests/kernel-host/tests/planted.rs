@@ -62,45 +62,24 @@ fn run(name: &str) -> Option<Run> {
 }
 
 fn run_with(path: &Path, name: &str, pool: Pool) -> Run {
-    let number = NAMES
-        .iter()
-        .position(|known| *known == name)
-        .expect("a known bug");
-    let kernel = Kernel::builder()
-        .pool(pool)
-        .hang_limit(Duration::from_millis(500))
-        .build();
+    let number = NAMES.iter().position(|known| *known == name).expect("a known bug");
+    let kernel = Kernel::builder().pool(pool).hang_limit(Duration::from_millis(500)).build();
     kernel.machine().install_minifilter("planted", "385291");
-    kernel
-        .machine()
-        .registry()
-        .set_dword(PARAMETERS, "Bug", number as u32);
+    kernel.machine().registry().set_dword(PARAMETERS, "Bug", number as u32);
     let driver = kernel.load(path).expect("the image is a driver");
     let status = driver.start().unwrap_or_else(|bug| panic!("{name}: {bug}"));
     assert!(status.is_success(), "{name}: {status}");
-    let process = kernel.create_process(ProcessSpec {
-        pid: 77,
-        ..Default::default()
-    });
+    let process = kernel.create_process(ProcessSpec { pid: 77, ..Default::default() });
     let outcome = kernel.create_named_pipe(&process, r"\planted", PipeOptions::default());
-    Run {
-        kernel,
-        driver,
-        outcome,
-    }
+    Run { kernel, driver, outcome }
 }
 
 /// The report of a bug that ends the callback.
 fn bug(name: &str) -> Option<Bug> {
     let run = run(name)?;
-    let Err(bug) = run.outcome else {
-        panic!("{name} was not caught")
-    };
+    let Err(bug) = run.outcome else { panic!("{name} was not caught") };
     let text = bug.to_string();
-    assert!(
-        bug.blames(&format!("bugs::{name}")),
-        "{name} is not blamed:\n{text}"
-    );
+    assert!(bug.blames(&format!("bugs::{name}")), "{name} is not blamed:\n{text}");
     assert!(text.contains("bugs.rs:"), "no source line:\n{text}");
     Some(*bug)
 }
@@ -109,28 +88,13 @@ fn bug(name: &str) -> Option<Bug> {
 fn leak(name: &str) -> Option<Leak> {
     let run = run(name)?;
     run.outcome.unwrap_or_else(|bug| panic!("{name}: {bug}"));
-    let report = run
-        .driver
-        .unload()
-        .unwrap_or_else(|bug| panic!("{name}: {bug}"));
-    let LeakReport {
-        leaks,
-        refused: None,
-    } = report
-    else {
-        panic!("{name}: refused")
-    };
+    let report = run.driver.unload().unwrap_or_else(|bug| panic!("{name}: {bug}"));
+    let LeakReport { leaks, refused: None } = report else { panic!("{name}: refused") };
     assert_eq!(leaks.len(), 1, "{leaks:?}");
     let leak = leaks.into_iter().next()?;
     if name != "rundown_leak" {
-        assert!(
-            leak.blames(&format!("bugs::{name}")),
-            "{name} is not blamed:\n{leak}"
-        );
-        assert!(
-            leak.to_string().contains("bugs.rs:"),
-            "no source line:\n{leak}"
-        );
+        assert!(leak.blames(&format!("bugs::{name}")), "{name} is not blamed:\n{leak}");
+        assert!(leak.to_string().contains("bugs.rs:"), "no source line:\n{leak}");
     }
     Some(leak)
 }
@@ -144,10 +108,7 @@ fn control_is_silent() {
         let run = run_with(&path, "control", pool);
         let outcome = run.outcome.unwrap_or_else(|bug| panic!("{bug}"));
         assert!(outcome.status.is_success());
-        run.driver
-            .unload()
-            .unwrap_or_else(|bug| panic!("{bug}"))
-            .assert_clean();
+        run.driver.unload().unwrap_or_else(|bug| panic!("{bug}")).assert_clean();
         let log = run.kernel.debug_log();
         assert_eq!(log.last().unwrap(), "planted: control ran, 42 text\n");
         assert!(log[0].ends_with("Services\\planted\n"), "{log:?}");
@@ -159,49 +120,21 @@ fn pool_bugs_are_caught() {
     let Some(overrun) = bug("overrun") else {
         return;
     };
-    assert!(matches!(
-        overrun.kind,
-        BugKind::Fault {
-            access: Access::Write,
-            ..
-        }
-    ));
-    assert!(
-        overrun
-            .to_string()
-            .contains("offset +64 of a live block of 64 bytes 'PlnT'")
-    );
+    assert!(matches!(overrun.kind, BugKind::Fault { access: Access::Write, .. }));
+    assert!(overrun.to_string().contains("offset +64 of a live block of 64 bytes 'PlnT'"));
     let text = bug("overrun_slack").unwrap().to_string();
     assert!(text.contains("offset +61"), "{text}");
     let underrun = bug("underrun").unwrap();
-    assert!(
-        underrun.to_string().contains("offset -1 of a live block"),
-        "{underrun}"
-    );
+    assert!(underrun.to_string().contains("offset -1 of a live block"), "{underrun}");
     let freed = bug("use_after_free").unwrap();
-    assert!(matches!(
-        freed.kind,
-        BugKind::Fault {
-            access: Access::Read,
-            ..
-        }
-    ));
+    assert!(matches!(freed.kind, BugKind::Fault { access: Access::Read, .. }));
     let text = freed.to_string();
     assert!(text.contains("offset +3 of a freed block"), "{text}");
-    assert!(
-        text.contains("\n  allocated\n") && text.contains("\n  freed\n"),
-        "{text}"
-    );
+    assert!(text.contains("\n  allocated\n") && text.contains("\n  freed\n"), "{text}");
     let twice = bug("double_free").unwrap();
-    assert!(
-        matches!(&twice.kind, BugKind::Pool(why) if why.contains("double free")),
-        "{twice}"
-    );
+    assert!(matches!(&twice.kind, BugKind::Pool(why) if why.contains("double free")), "{twice}");
     let tag = bug("wrong_tag").unwrap();
-    assert!(
-        matches!(&tag.kind, BugKind::Pool(why) if why.contains("'Othr'")),
-        "{tag}"
-    );
+    assert!(matches!(&tag.kind, BugKind::Pool(why) if why.contains("'Othr'")), "{tag}");
     let zero = bug("zero_size").unwrap();
     assert!(matches!(&zero.kind, BugKind::Misuse { why, .. } if why.contains("zero bytes")));
 }
@@ -211,78 +144,32 @@ fn irql_bugs_are_caught() {
     let Some(paged) = bug("paged_at_dispatch") else {
         return;
     };
-    assert!(
-        matches!(
-            paged.kind,
-            BugKind::Irql {
-                current: 2,
-                maximum: 1,
-                ..
-            }
-        ),
-        "{paged}"
-    );
+    assert!(matches!(paged.kind, BugKind::Irql { current: 2, maximum: 1, .. }), "{paged}");
     let zw = bug("zw_at_dispatch").unwrap();
-    let expected = BugKind::Irql {
-        api: "ZwOpenKey",
-        current: 2,
-        maximum: 0,
-    };
+    let expected = BugKind::Irql { api: "ZwOpenKey", current: 2, maximum: 0 };
     assert_eq!(zw.kind, expected);
     let wait = bug("wait_at_dispatch").unwrap();
-    assert!(
-        matches!(
-            wait.kind,
-            BugKind::Irql {
-                current: 2,
-                maximum: 1,
-                ..
-            }
-        ),
-        "{wait}"
-    );
+    assert!(matches!(wait.kind, BugKind::Irql { current: 2, maximum: 1, .. }), "{wait}");
 }
 
 /// Found after the callback has returned, so the callback is blamed.
 #[test]
 fn what_a_callback_leaves_behind_is_caught() {
-    for name in [
-        "irql_not_restored",
-        "push_lock_leak",
-        "critical_region",
-        "completion_context",
-    ] {
+    for name in ["irql_not_restored", "push_lock_leak", "critical_region", "completion_context"] {
         let Some(run) = run(name) else { return };
-        let Err(bug) = run.outcome else {
-            panic!("{name} was not caught")
-        };
+        let Err(bug) = run.outcome else { panic!("{name} was not caught") };
         assert!(bug.blames("pre_create_named_pipe"), "{name}: {bug}");
         let expected = match name {
             "irql_not_restored" => {
-                matches!(
-                    bug.kind,
-                    BugKind::IrqlNotRestored {
-                        before: 0,
-                        after: 2
-                    }
-                )
+                matches!(bug.kind, BugKind::IrqlNotRestored { before: 0, after: 2 })
             }
             "push_lock_leak" => {
                 let site = bug.notes.iter().flat_map(|note| &note.frames);
                 let mut functions = site.flat_map(|frame| frame.functions());
-                assert!(
-                    functions.any(|function| function.name.contains(name)),
-                    "{bug}"
-                );
+                assert!(functions.any(|function| function.name.contains(name)), "{bug}");
                 bug.kind == BugKind::LockHeld { what: "push lock" }
             }
-            "critical_region" => {
-                bug.kind
-                    == BugKind::ApcCount {
-                        before: 0,
-                        after: -1,
-                    }
-            }
+            "critical_region" => bug.kind == BugKind::ApcCount { before: 0, after: -1 },
             _ => matches!(&bug.kind, BugKind::Filter(why) if why.contains("context")),
         };
         assert!(expected, "{name}: {bug}");
@@ -296,24 +183,9 @@ fn leaks_are_caught_at_unload() {
     };
     assert_eq!(pool.what, "pool block of 333 bytes 'PlnT'");
     assert!(leak("handle_leak").unwrap().what.starts_with("handle"));
-    assert!(
-        leak("object_leak")
-            .unwrap()
-            .what
-            .starts_with("object reference")
-    );
-    assert!(
-        leak("rundown_leak")
-            .unwrap()
-            .what
-            .starts_with("1 rundown references")
-    );
-    assert!(
-        leak("thread_not_joined")
-            .unwrap()
-            .what
-            .contains("thread still running")
-    );
+    assert!(leak("object_leak").unwrap().what.starts_with("object reference"));
+    assert!(leak("rundown_leak").unwrap().what.starts_with("1 rundown references"));
+    assert!(leak("thread_not_joined").unwrap().what.contains("thread still running"));
 }
 
 #[test]
@@ -321,34 +193,13 @@ fn faults_are_caught() {
     let Some(null) = bug("null_write") else {
         return;
     };
-    assert_eq!(
-        null.kind,
-        BugKind::Fault {
-            access: Access::Write,
-            address: 0x10
-        }
-    );
+    assert_eq!(null.kind, BugKind::Fault { access: Access::Write, address: 0x10 });
     let constant = bug("read_only_write").unwrap();
-    assert!(matches!(
-        constant.kind,
-        BugKind::Fault {
-            access: Access::Write,
-            ..
-        }
-    ));
+    assert!(matches!(constant.kind, BugKind::Fault { access: Access::Write, .. }));
     assert_eq!(bug("privileged").unwrap().kind, BugKind::GeneralProtection);
-    assert_eq!(
-        bug("bad_pointer").unwrap().kind,
-        BugKind::BadPointer { address: 0x5000 }
-    );
+    assert_eq!(bug("bad_pointer").unwrap().kind, BugKind::BadPointer { address: 0x5000 });
     let panic = bug("panics").unwrap();
-    assert_eq!(
-        panic.kind,
-        BugKind::BugCheck {
-            code: 0xE0,
-            parameters: [1, 2, 3, 4]
-        }
-    );
+    assert_eq!(panic.kind, BugKind::BugCheck { code: 0xE0, parameters: [1, 2, 3, 4] });
     let nonsense = bug("not_modelled").unwrap();
     let name = "ntoskrnl.exe!KePlantedNonsense".to_owned();
     assert_eq!(nonsense.kind, BugKind::Unresolved { name });
@@ -359,9 +210,7 @@ fn stack_overflow_and_endless_loops_are_caught() {
     let Some(run) = run("stack_overflow") else {
         return;
     };
-    let Err(overflow) = run.outcome else {
-        panic!("not caught")
-    };
+    let Err(overflow) = run.outcome else { panic!("not caught") };
     assert_eq!(overflow.kind, BugKind::StackOverflow);
     assert!(overflow.blames("bugs::deeper"), "{overflow}");
     assert_eq!(bug("endless_loop").unwrap().kind, BugKind::Hang);
@@ -369,12 +218,7 @@ fn stack_overflow_and_endless_loops_are_caught() {
 
 #[test]
 fn api_misuse_is_caught() {
-    for name in [
-        "push_lock_recursion",
-        "over_dereference",
-        "user_handle",
-        "uninitialised_event",
-    ] {
+    for name in ["push_lock_recursion", "over_dereference", "user_handle", "uninitialised_event"] {
         let Some(bug) = bug(name) else { return };
         assert!(matches!(bug.kind, BugKind::Misuse { .. }), "{name}: {bug}");
     }
@@ -387,21 +231,9 @@ fn a_bug_in_a_driver_thread_stops_the_kernel() {
     };
     assert!(run.outcome.is_err());
     let bug = run.kernel.crash_report().expect("the thread's bug is kept");
-    assert_eq!(
-        bug.kind,
-        BugKind::Fault {
-            access: Access::Write,
-            address: 0x10
-        }
-    );
-    assert!(
-        bug.blames("bugs::null_write") && bug.thread == "planted thread",
-        "{bug}"
-    );
-    assert!(
-        run.driver.unload().is_err(),
-        "a crashed kernel runs nothing more"
-    );
+    assert_eq!(bug.kind, BugKind::Fault { access: Access::Write, address: 0x10 });
+    assert!(bug.blames("bugs::null_write") && bug.thread == "planted thread", "{bug}");
+    assert!(run.driver.unload().is_err(), "a crashed kernel runs nothing more");
 }
 
 /// Several kernels in one process, each with its own bug, at once.

@@ -21,9 +21,7 @@ fn start() -> Option<(Arc<Kernel>, Driver)> {
 }
 
 fn call(driver: &Driver, name: &str, arguments: &[u64]) -> u64 {
-    driver
-        .call_export(name, arguments)
-        .unwrap_or_else(|bug| panic!("{name}: {bug}"))
+    driver.call_export(name, arguments).unwrap_or_else(|bug| panic!("{name}: {bug}"))
 }
 
 fn status(driver: &Driver, name: &str, arguments: &[u64]) -> NtStatus {
@@ -35,46 +33,26 @@ fn connecting_and_talking() {
     let Some((kernel, driver)) = start() else {
         return;
     };
-    let absent = kernel
-        .try_connect_port(PORT, b"hello")
-        .unwrap()
-        .unwrap_err();
+    let absent = kernel.try_connect_port(PORT, b"hello").unwrap().unwrap_err();
     assert_eq!(absent, NtStatus::OBJECT_NAME_NOT_FOUND);
     assert_eq!(status(&driver, "PlantedOpenPort", &[]), NtStatus::SUCCESS);
-    assert_eq!(
-        status(&driver, "PlantedOpenPort", &[]),
-        NtStatus::OBJECT_NAME_COLLISION
-    );
-    let refused = kernel
-        .try_connect_port(PORT, b"wrong")
-        .unwrap()
-        .unwrap_err();
+    assert_eq!(status(&driver, "PlantedOpenPort", &[]), NtStatus::OBJECT_NAME_COLLISION);
+    let refused = kernel.try_connect_port(PORT, b"wrong").unwrap().unwrap_err();
     assert_eq!(refused, NtStatus::ACCESS_DENIED);
     assert!(kernel.connect_port(PORT, b"").is_err());
 
     let client = kernel.connect_port(r"\plantedport", b"hello").unwrap();
-    let full = kernel
-        .try_connect_port(PORT, b"hello")
-        .unwrap()
-        .unwrap_err();
+    let full = kernel.try_connect_port(PORT, b"hello").unwrap().unwrap_err();
     assert_eq!(full, NtStatus::CONNECTION_COUNT_LIMIT);
-    assert_eq!(
-        client.send(b"abc", 8).unwrap(),
-        (NtStatus::SUCCESS, b"cba".to_vec())
-    );
+    assert_eq!(client.send(b"abc", 8).unwrap(), (NtStatus::SUCCESS, b"cba".to_vec()));
     assert_eq!(client.receive(Duration::from_millis(1)), None);
 
     // Delivered, answered, and not listened to in time.
     let sender = |reply: u64| {
         std::thread::scope(|scope| {
             let sent = scope.spawn(|| call(&driver, "PlantedSend", &[SECOND as u64, reply]));
-            let message = client
-                .receive_message(Duration::from_secs(5))
-                .expect("a message");
-            assert_eq!(
-                (message.body.as_slice(), message.wants_reply),
-                (&b"ping"[..], reply != 0)
-            );
+            let message = client.receive_message(Duration::from_secs(5)).expect("a message");
+            assert_eq!((message.body.as_slice(), message.wants_reply), (&b"ping"[..], reply != 0));
             if message.wants_reply {
                 client.reply(&message, b"pong");
             }
@@ -84,21 +62,11 @@ fn connecting_and_talking() {
     assert_eq!(sender(0), 0);
     assert_eq!(sender(1), u64::from(b'p') << 32);
     let soon = (SECOND / 100) as u64;
-    assert_eq!(
-        status(&driver, "PlantedSend", &[soon, 0]),
-        NtStatus::TIMEOUT
-    );
-    assert_eq!(
-        client.receive(Duration::from_millis(1)),
-        None,
-        "it was taken back"
-    );
+    assert_eq!(status(&driver, "PlantedSend", &[soon, 0]), NtStatus::TIMEOUT);
+    assert_eq!(client.receive(Duration::from_millis(1)), None, "it was taken back");
 
     drop(client);
-    assert_eq!(
-        status(&driver, "PlantedSend", &[soon, 0]),
-        NtStatus::PORT_DISCONNECTED
-    );
+    assert_eq!(status(&driver, "PlantedSend", &[soon, 0]), NtStatus::PORT_DISCONNECTED);
     let again = kernel.connect_port(PORT, b"hello").unwrap();
     call(&driver, "PlantedClosePort", &[]);
     driver.unload().unwrap().assert_clean();
@@ -112,13 +80,7 @@ fn unregistering_before_closing_the_port_would_hang() {
     };
     call(&driver, "PlantedOpenPort", &[]);
     let bug: Box<Bug> = driver.unload().unwrap_err();
-    let BugKind::Misuse {
-        api: "FltUnregisterFilter",
-        ..
-    } = bug.kind
-    else {
-        panic!("{bug}")
-    };
+    let BugKind::Misuse { api: "FltUnregisterFilter", .. } = bug.kind else { panic!("{bug}") };
 }
 
 #[test]
@@ -162,10 +124,7 @@ fn loads_and_boots_many_times() {
     };
     let machine = kernel_host::Machine::new();
     for _ in 0..20 {
-        let kernel = Kernel::builder()
-            .machine(machine.clone())
-            .demand_start()
-            .build();
+        let kernel = Kernel::builder().machine(machine.clone()).demand_start().build();
         for _ in 0..20 {
             let driver = kernel.load(&path).expect("the image is a driver");
             assert!(driver.start().expect("no bug").is_success());

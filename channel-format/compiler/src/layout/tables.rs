@@ -56,23 +56,13 @@ impl Writer {
         self.rules.extend(length.to_le_bytes());
         self.rules.extend(list.to_le_bytes());
         self.rules.extend((rule.tags.len() as u16).to_le_bytes());
-        self.rules
-            .extend((rule.references.len() as u16).to_le_bytes());
-        self.rules.extend([
-            rule.level.number(),
-            rule.action.number(),
-            rule.judges,
-            rule.blocks,
-        ]);
+        self.rules.extend((rule.references.len() as u16).to_le_bytes());
+        self.rules.extend([rule.level.number(), rule.action.number(), rule.judges, rule.blocks]);
         self.rules.extend([0; 4]);
         for example in &rule.examples {
             self.steps_per_load += cost + EXAMPLE_COST;
             self.examples.extend(index.to_le_bytes());
-            self.examples.push(if example.matches {
-                EXPECT_TRUE
-            } else {
-                EXPECT_FALSE
-            });
+            self.examples.push(if example.matches { EXPECT_TRUE } else { EXPECT_FALSE });
             self.examples.push(example.values.len() as u8);
             self.examples.extend([0; 2]);
             for (field, value) in &example.values {
@@ -83,9 +73,7 @@ impl Writer {
 
     /// The fields that the rules use.
     pub(super) fn fields(&self) -> FieldSet {
-        self.used
-            .iter()
-            .fold(FieldSet::EMPTY, |set, field| set.with(*field))
+        self.used.iter().fold(FieldSet::EMPTY, |set, field| set.with(*field))
     }
 
     /// The sections, in their order.
@@ -148,11 +136,9 @@ impl Writer {
                 flags = if *cased { FLAG_CASED } else { 0 };
                 length = units.len() as u32;
                 value = (self.units.len() / 2) as u64;
-                self.units
-                    .extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+                self.units.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
                 if criterion.operator == Operator::Contains.number() {
-                    self.units
-                        .extend(search_table(units).into_iter().flat_map(u16::to_le_bytes));
+                    self.units.extend(search_table(units).into_iter().flat_map(u16::to_le_bytes));
                 }
             }
         }
@@ -161,8 +147,7 @@ impl Writer {
         record[4..8].copy_from_slice(&u32::to_le_bytes(length));
         record[8..].copy_from_slice(&u64::to_le_bytes(value));
         let index = self.costs.len() as u32;
-        self.costs
-            .push(Record::read(&record).map_or(0, |record| record.cost()));
+        self.costs.push(Record::read(&record).map_or(0, |record| record.cost()));
         self.criteria.extend(record);
         self.used.insert(criterion.field);
         self.known_criteria.insert(criterion.clone(), index);
@@ -186,14 +171,7 @@ impl Writer {
         let mut section = (self.automata.len() as u32).to_le_bytes().to_vec();
         let mut offset = section.len() + self.automata.len() * DESCRIPTOR_LEN;
         for automaton in &self.automata {
-            let Automaton {
-                flags,
-                states,
-                classes,
-                ranges,
-                start,
-                tables,
-            } = automaton;
+            let Automaton { flags, states, classes, ranges, start, tables } = automaton;
             for number in [flags, states, classes, ranges, start, &0] {
                 section.extend(number.to_le_bytes());
             }
@@ -223,8 +201,7 @@ impl Writer {
             ExampleValue::Text(units) => {
                 self.examples.push(VALUE_TEXT);
                 self.examples.extend((units.len() as u16).to_le_bytes());
-                self.examples
-                    .extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+                self.examples.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
             }
             ExampleValue::Number(number) => {
                 self.examples.push(VALUE_NUMBER);
@@ -243,11 +220,7 @@ fn search_table(units: &[u16]) -> Vec<u16> {
         while border > 0 && units[border] != units[end] {
             border = usize::from(table[border - 1]);
         }
-        table[end] = if units[border] == units[end] {
-            border as u16 + 1
-        } else {
-            0
-        };
+        table[end] = if units[border] == units[end] { border as u16 + 1 } else { 0 };
     }
     table
 }

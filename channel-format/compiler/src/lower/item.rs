@@ -42,12 +42,8 @@ pub(crate) struct Modifiers {
 impl Modifiers {
     /// Reads modifiers; says why they do not go together.
     pub(crate) fn read(modifiers: &[Modifier]) -> Result<Self, (String, String)> {
-        let mut read = Self {
-            comparison: Comparison::Is,
-            all: false,
-            cased: false,
-            flags: Flags::default(),
-        };
+        let mut read =
+            Self { comparison: Comparison::Is, all: false, cased: false, flags: Flags::default() };
         for modifier in modifiers {
             let comparison = match modifier {
                 Modifier::Contains => Comparison::Contains,
@@ -89,17 +85,11 @@ impl Modifiers {
         use Comparison::{Contains, EndsWith, Is, Regex, StartsWith};
         if self.flags != Flags::default() && self.comparison != Regex {
             let help = "write them behind `re`: `PipeName|re|i`";
-            return Err((
-                "the modifiers i, m and s belong to `re`".into(),
-                help.into(),
-            ));
+            return Err(("the modifiers i, m and s belong to `re`".into(), help.into()));
         }
         if self.cased && !matches!(self.comparison, Is | Contains | StartsWith | EndsWith) {
             let help = "take `cased` out: regular expressions are case-sensitive anyway";
-            return Err((
-                "`cased` does not go with this comparison".into(),
-                help.into(),
-            ));
+            return Err(("`cased` does not go with this comparison".into(), help.into()));
         }
         Ok(self)
     }
@@ -110,11 +100,7 @@ pub(super) fn lower(item: &DetectionItem) -> Result<Expr, Fault> {
     let name = item.field.name.clone().unwrap_or_default();
     // Keys are told apart by their modifiers; the first spelling that the text holds is shown.
     let fault = |words: Vec<String>, (reason, help): (String, String)| {
-        (
-            words.into_iter().chain([name.clone()]).collect(),
-            reason,
-            help,
-        )
+        (words.into_iter().chain([name.clone()]).collect(), reason, help)
     };
     let Some(field) = SigmaField::named(&name) else {
         let help = "use fields of the rule's category".to_owned();
@@ -126,11 +112,7 @@ pub(super) fn lower(item: &DetectionItem) -> Result<Expr, Fault> {
         let part = lower_value(field, &modifiers, value);
         parts.push(part.map_err(|why| fault(vec![value.to_string()], why))?);
     }
-    Ok(if modifiers.all {
-        Expr::all(parts)
-    } else {
-        Expr::any(parts)
-    })
+    Ok(if modifiers.all { Expr::all(parts) } else { Expr::any(parts) })
 }
 
 fn lower_value(
@@ -143,10 +125,7 @@ fn lower_value(
         return match value {
             SigmaValue::Bool(true) => Ok(exists),
             SigmaValue::Bool(false) => Ok(exists.opposite()),
-            _ => Err((
-                "`exists` has a value that is not true or false".into(),
-                String::new(),
-            )),
+            _ => Err(("`exists` has a value that is not true or false".into(), String::new())),
         };
     }
     if *value == SigmaValue::Null {
@@ -164,10 +143,7 @@ fn lower_value(
             Kind::Number => lower_number(field, modifiers, value),
             Kind::Sid => {
                 let help = "match on the pipe and the image; users are not supplied yet";
-                Err((
-                    format!("values of {} are not supported", field.name()),
-                    help.into(),
-                ))
+                Err((format!("values of {} are not supported", field.name()), help.into()))
             }
         },
     }
@@ -180,18 +156,11 @@ fn lower_text(
 ) -> Result<Expr, (String, String)> {
     let SigmaValue::String(text) = value else {
         let help = "put the value in quotes, spelled as it occurs";
-        return Err((
-            format!("the value of {} is not text", field.name()),
-            help.into(),
-        ));
+        return Err((format!("the value of {} is not text", field.name()), help.into()));
     };
     let expr = if modifiers.comparison == Comparison::Regex {
         let automaton = regex::compile(&text.original, modifiers.flags)?;
-        criterion(
-            field,
-            Operator::Regex,
-            Operand::Automaton(Box::new(automaton)),
-        )
+        criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)))
     } else {
         lower_pattern(field, modifiers, text)?
     };
@@ -201,10 +170,8 @@ fn lower_text(
     // Sysmon writes a text where the kernel has an empty name. A pattern that tells the two apart
     // is given what the kernel has.
     let anonymous: Vec<u16> = ANONYMOUS_PIPE.encode_utf16().collect();
-    let (wanted, plain) = (
-        naive::text_fits(modifiers, text, &anonymous),
-        naive::text_fits(modifiers, text, &[]),
-    );
+    let (wanted, plain) =
+        (naive::text_fits(modifiers, text, &anonymous), naive::text_fits(modifiers, text, &[]));
     let empty = literal(field, Operator::Equals, "", true)?;
     Ok(match (wanted, plain) {
         (true, false) if text.as_plain().as_deref() == Some(ANONYMOUS_PIPE) => empty,
@@ -236,11 +203,7 @@ fn lower_pattern(
         }
         parts => {
             let automaton = regex::compile_wildcards(parts, cased)?;
-            Ok(criterion(
-                field,
-                Operator::Regex,
-                Operand::Automaton(Box::new(automaton)),
-            ))
+            Ok(criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton))))
         }
     }
 }
@@ -281,10 +244,7 @@ fn lower_number(
     };
     let Some(number) = number else {
         let help = "write a whole number, not negative, without wildcards";
-        return Err((
-            format!("the value of {} is not a number", field.name()),
-            help.into(),
-        ));
+        return Err((format!("the value of {} is not a number", field.name()), help.into()));
     };
     let operator = match modifiers.comparison {
         Comparison::Is if !modifiers.cased => Operator::NumberEqual,
@@ -309,11 +269,9 @@ fn lower_event_id(modifiers: &Modifiers, value: &SigmaValue) -> Result<Expr, (St
     };
     let operation = OPERATIONS.iter().find(|entry| Some(entry.0) == number);
     match operation {
-        Some(entry) if modifiers.comparison == Comparison::Is && !modifiers.cased => Ok(criterion(
-            Field::Operation,
-            Operator::NumberEqual,
-            Operand::Number(entry.2),
-        )),
+        Some(entry) if modifiers.comparison == Comparison::Is && !modifiers.cased => {
+            Ok(criterion(Field::Operation, Operator::NumberEqual, Operand::Number(entry.2)))
+        }
         _ => {
             let help = "write `EventID: 17` (created), `EventID: 18` (connected), or leave it out";
             Err(("this category's events are 17 and 18".into(), help.into()))
@@ -338,13 +296,7 @@ fn lower_event_type(modifiers: &Modifiers, value: &SigmaValue) -> Result<Expr, (
             let name: Vec<u16> = entry.1.encode_utf16().collect();
             naive::text_fits(modifiers, text, &name)
         })
-        .map(|entry| {
-            criterion(
-                Field::Operation,
-                Operator::NumberEqual,
-                Operand::Number(entry.2),
-            )
-        })
+        .map(|entry| criterion(Field::Operation, Operator::NumberEqual, Operand::Number(entry.2)))
         .collect();
     if fitting.is_empty() {
         let help = "event types are CreatePipe and ConnectPipe";
@@ -367,11 +319,7 @@ fn literal(
     }
     // Units that have no case need no folding: the two spellings are then one criterion.
     let cased = cased && !units.is_empty();
-    Ok(criterion(
-        field,
-        operator,
-        Operand::Literal { units, cased },
-    ))
+    Ok(criterion(field, operator, Operand::Literal { units, cased }))
 }
 
 fn criterion(field: Field, operator: Operator, operand: Operand) -> Expr {

@@ -25,10 +25,7 @@ pub(crate) struct Automaton {
 /// Makes the automaton deterministic and lays out its tables.
 pub(super) fn build(nfa: &Nfa, folded: bool) -> Result<Automaton, (String, String)> {
     let classes = Classes::of(nfa)?;
-    let table = Subsets::new(nfa, &classes)
-        .explore()?
-        .minimised()
-        .without_twin_classes();
+    let table = Subsets::new(nfa, &classes).explore()?.minimised().without_twin_classes();
     table.encode(&classes, folded)
 }
 
@@ -79,14 +76,8 @@ impl Classes {
             firsts.extend([u32::from(*first), u32::from(*last) + 1]);
         }
         let mut known: HashMap<Vec<bool>, usize> = HashMap::new();
-        let mut classes = Self {
-            ranges: Vec::new(),
-            samples: Vec::new(),
-        };
-        for first in firsts
-            .into_iter()
-            .filter_map(|first| u16::try_from(first).ok())
-        {
+        let mut classes = Self { ranges: Vec::new(), samples: Vec::new() };
+        for first in firsts.into_iter().filter_map(|first| u16::try_from(first).ok()) {
             let signature: Vec<bool> = sets.iter().map(|set| contains(set, first)).collect();
             let fresh = known.len();
             // Numbers rise with the first unit of a class, so those of ASCII fit a byte.
@@ -97,10 +88,7 @@ impl Classes {
             classes.ranges.push((first, class));
         }
         if classes.samples.len() > MAX_CLASSES as usize {
-            return Err(explodes(&format!(
-                "tells {} kinds of units apart",
-                classes.samples.len()
-            )));
+            return Err(explodes(&format!("tells {} kinds of units apart", classes.samples.len())));
         }
         Ok(classes)
     }
@@ -113,10 +101,7 @@ fn contains(set: &UnitSet, unit: u16) -> bool {
 
 fn explodes(what: &str) -> (String, String) {
     let help = "use narrower classes and lower counts, anchor it with ^, or split the rule";
-    (
-        format!("the pattern explodes: its automaton {what}"),
-        help.to_owned(),
-    )
+    (format!("the pattern explodes: its automaton {what}"), help.to_owned())
 }
 
 /// A deterministic automaton.
@@ -147,13 +132,8 @@ impl<'a> Subsets<'a> {
                 .iter()
                 .any(|state| matches!(state, State::Beside(b, _) if wanted.contains(b)))
         };
-        let member = |set: &UnitSet| {
-            classes
-                .samples
-                .iter()
-                .map(|unit| contains(set, *unit))
-                .collect()
-        };
+        let member =
+            |set: &UnitSet| classes.samples.iter().map(|unit| contains(set, *unit)).collect();
         Self {
             nfa,
             classes,
@@ -179,11 +159,7 @@ impl<'a> Subsets<'a> {
                 continue;
             }
             let at_end = self.closure(&set, before, Behind::End);
-            flags.push(if at_end.contains(&0) {
-                ACCEPT_AT_END
-            } else {
-                0
-            });
+            flags.push(if at_end.contains(&0) { ACCEPT_AT_END } else { 0 });
             let closures = [Behind::LineFeed, Behind::Low, Behind::Other]
                 .map(|behind| self.closure(&set, before, behind));
             for class in 0..classes {
@@ -204,13 +180,7 @@ impl<'a> Subsets<'a> {
                 return Err(explodes(&format!("has more than {MAX_SUBSETS} states")));
             }
         }
-        Ok(Table {
-            classes,
-            columns: (0..classes).collect(),
-            next,
-            flags,
-            start,
-        })
+        Ok(Table { classes, columns: (0..classes).collect(), next, flags, start })
     }
 
     /// The state after taking a unit of a class.
@@ -234,11 +204,7 @@ impl<'a> Subsets<'a> {
     fn state(&mut self, set: Vec<usize>, before: Before) -> usize {
         // What holds whatever follows has been accepted for good.
         let accepted = self.closure(&set, before, Behind::Anything).contains(&0);
-        let key = if accepted {
-            (vec![0], Before::Other)
-        } else {
-            (set, before)
-        };
+        let key = if accepted { (vec![0], Before::Other) } else { (set, before) };
         let fresh = self.queue.len();
         let state = *self.known.entry(key.clone()).or_insert(fresh);
         if state == fresh {
@@ -307,12 +273,7 @@ impl Table {
                 next[blocks[state] * self.classes + class] = blocks[*to];
             }
         }
-        Self {
-            start: blocks[self.start],
-            next,
-            flags,
-            ..self
-        }
+        Self { start: blocks[self.start], next, flags, ..self }
     }
 
     /// Brings together classes that no state tells apart.
@@ -322,9 +283,8 @@ impl Table {
         let mut kept = Vec::new();
         let mut columns = Vec::new();
         for class in 0..self.classes {
-            let column: Vec<usize> = (0..states)
-                .map(|state| self.next[state * self.classes + class])
-                .collect();
+            let column: Vec<usize> =
+                (0..states).map(|state| self.next[state * self.classes + class]).collect();
             let fresh = kept.len();
             let place = *known.entry(column).or_insert(fresh);
             if place == fresh {
@@ -334,26 +294,15 @@ impl Table {
         }
         let mut next = Vec::new();
         for state in 0..states {
-            next.extend(
-                kept.iter()
-                    .map(|class| self.next[state * self.classes + class]),
-            );
+            next.extend(kept.iter().map(|class| self.next[state * self.classes + class]));
         }
-        Self {
-            classes: kept.len(),
-            columns,
-            next,
-            ..self
-        }
+        Self { classes: kept.len(), columns, next, ..self }
     }
 
     fn encode(&self, classes: &Classes, folded: bool) -> Result<Automaton, (String, String)> {
         let states = self.flags.len();
         if states > MAX_STATES as usize || states * self.classes > MAX_TRANSITIONS as usize {
-            return Err(explodes(&format!(
-                "has {states} states for {} classes",
-                self.classes
-            )));
+            return Err(explodes(&format!("has {states} states for {} classes", self.classes)));
         }
         let class_of = |unit: u16| {
             let above = classes.ranges.partition_point(|(first, _)| *first <= unit);
@@ -362,12 +311,7 @@ impl Table {
         let mut tables: Vec<u8> = (0..0x80).map(|unit| class_of(unit) as u8).collect();
         let mut ranges = 0;
         let mut last = None;
-        for first in classes
-            .ranges
-            .iter()
-            .map(|range| range.0)
-            .filter(|first| *first >= 0x80)
-        {
+        for first in classes.ranges.iter().map(|range| range.0).filter(|first| *first >= 0x80) {
             let class = class_of(first);
             if last != Some(class) {
                 tables.extend(first.to_le_bytes());

@@ -86,11 +86,7 @@ pub(super) fn from_wildcards(parts: &[StringPart], cased: bool) -> Built<Nfa> {
 
 impl Nfa {
     fn new() -> Self {
-        Self {
-            states: vec![State::Accept],
-            sets: Vec::new(),
-            start: 0,
-        }
+        Self { states: vec![State::Accept], sets: Vec::new(), start: 0 }
     }
 
     fn add(&mut self, state: State) -> Built<usize> {
@@ -109,10 +105,7 @@ impl Nfa {
             HirKind::Literal(literal) => {
                 let text = std::str::from_utf8(&literal.0).map_err(|_| {
                     let help = "write characters instead of bytes";
-                    (
-                        "the pattern matches bytes that are no text".to_owned(),
-                        help.to_owned(),
-                    )
+                    ("the pattern matches bytes that are no text".to_owned(), help.to_owned())
                 })?;
                 let units: Vec<u16> = text.encode_utf16().collect();
                 units
@@ -122,28 +115,23 @@ impl Nfa {
             }
             HirKind::Class(class) => {
                 let ranges: Vec<(u32, u32)> = match class {
-                    Class::Unicode(class) => class
-                        .iter()
-                        .map(|r| (r.start().into(), r.end().into()))
-                        .collect(),
-                    Class::Bytes(class) => class
-                        .iter()
-                        .map(|r| (r.start().into(), r.end().into()))
-                        .collect(),
+                    Class::Unicode(class) => {
+                        class.iter().map(|r| (r.start().into(), r.end().into())).collect()
+                    }
+                    Class::Bytes(class) => {
+                        class.iter().map(|r| (r.start().into(), r.end().into())).collect()
+                    }
                 };
                 self.class(&ranges, next)
             }
             HirKind::Look(look) => self.look(*look, next),
             HirKind::Capture(capture) => self.hir(&capture.sub, next),
-            HirKind::Concat(parts) => parts
-                .iter()
-                .rev()
-                .try_fold(next, |next, part| self.hir(part, next)),
+            HirKind::Concat(parts) => {
+                parts.iter().rev().try_fold(next, |next, part| self.hir(part, next))
+            }
             HirKind::Alternation(ways) => {
-                let ways: Vec<usize> = ways
-                    .iter()
-                    .map(|way| self.hir(way, next))
-                    .collect::<Built<_>>()?;
+                let ways: Vec<usize> =
+                    ways.iter().map(|way| self.hir(way, next)).collect::<Built<_>>()?;
                 self.add(State::Split(ways))
             }
             HirKind::Repetition(repetition) => {
@@ -198,10 +186,8 @@ impl Nfa {
         let mut lone = false;
         for &(first, last) in ranges {
             lone |= first <= 0xd7ff && last >= 0xe000;
-            for (first, last) in [
-                (first, last.min(0xd7ff)),
-                (first.max(0xe000), last.min(0xffff)),
-            ] {
+            for (first, last) in [(first, last.min(0xd7ff)), (first.max(0xe000), last.min(0xffff))]
+            {
                 if first <= last {
                     single.push((first as u16, last as u16));
                 }
@@ -235,16 +221,8 @@ impl Nfa {
 /// Splits a range of supplementary code points, counted from U+10000, by high surrogate.
 fn split_pairs(first: u32, last: u32, pairs: &mut Vec<(u16, UnitSet)>) {
     for high in first >> 10..=last >> 10 {
-        let low = if high == first >> 10 {
-            first & 0x3ff
-        } else {
-            0
-        };
-        let top = if high == last >> 10 {
-            last & 0x3ff
-        } else {
-            0x3ff
-        };
+        let low = if high == first >> 10 { first & 0x3ff } else { 0 };
+        let top = if high == last >> 10 { last & 0x3ff } else { 0x3ff };
         let range = (0xdc00 | low as u16, 0xdc00 | top as u16);
         let high = 0xd800 | high as u16;
         match pairs.last_mut() {

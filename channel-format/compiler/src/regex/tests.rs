@@ -11,14 +11,7 @@ use crate::naive;
 
 /// A section with one automaton.
 fn section(automaton: &Automaton) -> Vec<u8> {
-    let Automaton {
-        flags,
-        states,
-        classes,
-        ranges,
-        start,
-        tables,
-    } = automaton;
+    let Automaton { flags, states, classes, ranges, start, tables } = automaton;
     let mut section = 1_u32.to_le_bytes().to_vec();
     for number in [flags, states, classes, ranges, start, &0] {
         section.extend(number.to_le_bytes());
@@ -29,10 +22,7 @@ fn section(automaton: &Automaton) -> Vec<u8> {
 }
 
 fn accepts(automaton: &Automaton, text: &[u16]) -> bool {
-    Reader::read(&section(automaton), 0)
-        .unwrap()
-        .accepts(text)
-        .unwrap()
+    Reader::read(&section(automaton), 0).unwrap().accepts(text).unwrap()
 }
 
 fn oracle(pattern: &str, flags: Flags) -> regex_automata::meta::Regex {
@@ -40,21 +30,14 @@ fn oracle(pattern: &str, flags: Flags) -> regex_automata::meta::Regex {
         .case_insensitive(flags.ignore_case)
         .multi_line(flags.multi_line)
         .dot_matches_new_line(flags.dot_all);
-    regex_automata::meta::Regex::builder()
-        .syntax(syntax)
-        .build(pattern)
-        .unwrap()
+    regex_automata::meta::Regex::builder().syntax(syntax).build(pattern).unwrap()
 }
 
 /// Compares for one text; a lone surrogate stands as U+FFFD before the oracle.
 fn compare(pattern: &str, flags: Flags, text: &[u16]) {
     let automaton = compile(pattern, flags).unwrap_or_else(|why| panic!("{pattern}: {why:?}"));
     let expected = oracle(pattern, flags).is_match(&String::from_utf16_lossy(text));
-    assert_eq!(
-        accepts(&automaton, text),
-        expected,
-        "{pattern:?} {flags:?} on {text:04x?}"
-    );
+    assert_eq!(accepts(&automaton, text), expected, "{pattern:?} {flags:?} on {text:04x?}");
 }
 
 /// Code units that patterns below tell apart, lone surrogates among them.
@@ -99,17 +82,16 @@ fn pattern() -> impl Strategy<Value = String> {
         Just("(?s:.)"),
         Just(""),
     ];
-    leaf.prop_map(str::to_owned)
-        .prop_recursive(4, 24, 4, |inner| {
-            prop_oneof![
-                proptest::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
-                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
-                inner.clone().prop_map(|a| format!("(?:{a})*")),
-                inner.clone().prop_map(|a| format!("(?:{a})+")),
-                inner.clone().prop_map(|a| format!("({a})?")),
-                inner.prop_map(|a| format!("(?:{a}){{1,3}}")),
-            ]
-        })
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(?:{a}|{b})")),
+            inner.clone().prop_map(|a| format!("(?:{a})*")),
+            inner.clone().prop_map(|a| format!("(?:{a})+")),
+            inner.clone().prop_map(|a| format!("({a})?")),
+            inner.prop_map(|a| format!("(?:{a}){{1,3}}")),
+        ]
+    })
 }
 
 fn flags() -> impl Strategy<Value = Flags> {
@@ -158,22 +140,8 @@ proptest! {
 fn surrogates_pair_before_they_are_lone() {
     let flags = Flags::default();
     let (high, low) = (0xd83d, 0xde00);
-    for text in [
-        vec![high, low],
-        vec![high],
-        vec![low],
-        vec![low, high],
-        vec![high, high, low],
-    ] {
-        for pattern in [
-            "^.$",
-            "^..$",
-            "^.{3}$",
-            "^[^a]$",
-            "^😀$",
-            "^.😀$",
-            "^[^😀]$",
-        ] {
+    for text in [vec![high, low], vec![high], vec![low], vec![low, high], vec![high, high, low]] {
+        for pattern in ["^.$", "^..$", "^.{3}$", "^[^a]$", "^😀$", "^.😀$", "^[^😀]$"] {
             compare(pattern, flags, &text);
         }
     }
@@ -188,11 +156,7 @@ fn what_published_rules_use_stays_small() {
         r"(?i)\\postex_(ssh_)?[0-9a-f]{4}",
     ] {
         let automaton = compile(pattern, Flags::default()).unwrap();
-        assert!(
-            automaton.states < 128,
-            "{pattern}: {} states",
-            automaton.states
-        );
+        assert!(automaton.states < 128, "{pattern}: {} states", automaton.states);
     }
 }
 

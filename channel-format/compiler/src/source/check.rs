@@ -52,11 +52,7 @@ const UNSUPPORTED: [&str; 18] = [
 
 /// Every fault of the file's documents.
 pub(super) fn documents(file: &Path, text: &str) -> Vec<RuleError> {
-    let mut checker = Checker {
-        file,
-        text,
-        errors: Vec::new(),
-    };
+    let mut checker = Checker { file, text, errors: Vec::new() };
     for document in Deserializer::from_str(text) {
         match <Value as serde::Deserialize>::deserialize(document) {
             Ok(Value::Null) => {}
@@ -88,11 +84,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn document(&mut self, document: &Value) {
         let Some(document) = document.as_mapping() else {
-            self.fail(
-                &[],
-                "the document is not a mapping",
-                "a rule is a mapping of keys",
-            );
+            self.fail(&[], "the document is not a mapping", "a rule is a mapping of keys");
             return;
         };
         for (key, value) in document {
@@ -113,11 +105,7 @@ impl Checker<'_> {
             match name.as_str() {
                 Some("condition" | "timeframe") => {}
                 Some(name) => self.selection(name, value),
-                None => self.fail(
-                    &["detection"],
-                    "a selection's name is not a text",
-                    "quote it",
-                ),
+                None => self.fail(&["detection"], "a selection's name is not a text", "quote it"),
             }
         }
     }
@@ -126,11 +114,7 @@ impl Checker<'_> {
         match value {
             Value::Mapping(items) => {
                 if items.is_empty() {
-                    self.fail(
-                        &[name],
-                        format!("the selection `{name}` is empty"),
-                        "add a field",
-                    );
+                    self.fail(&[name], format!("the selection `{name}` is empty"), "add a field");
                 }
                 for (key, value) in items {
                     match key.as_str() {
@@ -177,22 +161,11 @@ impl Checker<'_> {
             one => std::slice::from_ref(one),
         };
         if values.is_empty() {
-            self.fail(
-                &[key],
-                "the list of values is empty",
-                "add a value, or take the field out",
-            );
+            self.fail(&[key], "the list of values is empty", "add a value, or take the field out");
         }
         for value in values {
-            if matches!(
-                value,
-                Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_)
-            ) {
-                self.fail(
-                    &[key],
-                    "a value is not a text, number, boolean or null",
-                    "flatten it",
-                );
+            if matches!(value, Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_)) {
+                self.fail(&[key], "a value is not a text, number, boolean or null", "flatten it");
             }
         }
     }
@@ -207,11 +180,7 @@ impl Checker<'_> {
                 "windash" | "cidr" => "it has no meaning for named pipes; take it out",
                 _ => "write out the values that it would produce",
             };
-            self.fail(
-                &[key],
-                format!("the modifier `{modifier}` is not supported"),
-                help,
-            );
+            self.fail(&[key], format!("the modifier `{modifier}` is not supported"), help);
             return;
         }
         let help = match closest(modifier, MODIFIERS) {
@@ -223,17 +192,13 @@ impl Checker<'_> {
 
     fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
         let span = locate(self.text, &(0..self.text.len()), words);
-        self.errors
-            .push(RuleError::new(self.file, self.text, span, reason, help));
+        self.errors.push(RuleError::new(self.file, self.text, span, reason, help));
     }
 }
 
 /// The line that holds a place.
 fn line_at(text: &str, at: usize) -> Range<usize> {
-    let at = (0..=at)
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0);
+    let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let start = text[..at].rfind('\n').map_or(0, |line| line + 1);
     let end = text[at..].find('\n').map_or(text.len(), |line| at + line);
     start..end

@@ -50,11 +50,7 @@ pub(super) fn read(value: &Value, fail: Fail<'_>) -> Vec<Example> {
     let help = "write `examples:` with `match:` and `no_match:`, each a list of events";
     let mut examples = Vec::new();
     let Some(entries) = value.as_mapping() else {
-        fail(
-            &["examples"],
-            "`examples` is not a mapping".into(),
-            help.into(),
-        );
+        fail(&["examples"], "`examples` is not a mapping".into(), help.into());
         return examples;
     };
     for (key, value) in entries {
@@ -63,20 +59,12 @@ pub(super) fn read(value: &Value, fail: Fail<'_>) -> Vec<Example> {
             Some("no_match") => false,
             other => {
                 let name = other.unwrap_or("examples");
-                fail(
-                    &[name],
-                    format!("unknown key `{name}` in `examples`"),
-                    help.into(),
-                );
+                fail(&[name], format!("unknown key `{name}` in `examples`"), help.into());
                 continue;
             }
         };
         let Some(events) = value.as_sequence() else {
-            fail(
-                &["examples"],
-                "examples are not in a list".into(),
-                help.into(),
-            );
+            fail(&["examples"], "examples are not in a list".into(), help.into());
             continue;
         };
         for event in events {
@@ -87,11 +75,7 @@ pub(super) fn read(value: &Value, fail: Fail<'_>) -> Vec<Example> {
     }
     if examples.len() > MAX_RULE_EXAMPLES as usize {
         let reason = format!("{} examples are too many", examples.len());
-        fail(
-            &["examples"],
-            reason,
-            format!("keep at most {MAX_RULE_EXAMPLES}"),
-        );
+        fail(&["examples"], reason, format!("keep at most {MAX_RULE_EXAMPLES}"));
     }
     examples
 }
@@ -99,19 +83,12 @@ pub(super) fn read(value: &Value, fail: Fail<'_>) -> Vec<Example> {
 fn read_event(event: &Value, fail: Fail<'_>) -> Option<BTreeMap<Field, ExampleValue>> {
     let Some(entries) = event.as_mapping() else {
         let help = r"write an event as `{PipeName: '\name', Image: 'C:\path.exe'}`";
-        fail(
-            &["examples"],
-            "an example is not a mapping".into(),
-            help.into(),
-        );
+        fail(&["examples"], "an example is not a mapping".into(), help.into());
         return None;
     };
     let mut values = BTreeMap::new();
     // Unless an event says otherwise it is a creation, as most are.
-    values.insert(
-        Field::Operation,
-        ExampleValue::Number(Operation::Created.number()),
-    );
+    values.insert(Field::Operation, ExampleValue::Number(Operation::Created.number()));
     for (key, value) in entries {
         let name = key.as_str().unwrap_or("(not a text)");
         let Some(field) = SigmaField::named(name) else {
@@ -119,11 +96,7 @@ fn read_event(event: &Value, fail: Fail<'_>) -> Option<BTreeMap<Field, ExampleVa
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "use fields of the rule's category".to_owned(),
             };
-            fail(
-                &[name],
-                format!("unknown field `{name}` in an example"),
-                help,
-            );
+            fail(&[name], format!("unknown field `{name}` in an example"), help);
             return None;
         };
         if value.is_null() {
@@ -139,21 +112,12 @@ fn read_event(event: &Value, fail: Fail<'_>) -> Option<BTreeMap<Field, ExampleVa
                     kind_name(field.kind())
                 ),
             };
-            fail(
-                &[name],
-                format!("the value of `{name}` in an example does not fit"),
-                help,
-            );
+            fail(&[name], format!("the value of `{name}` in an example does not fit"), help);
             return None;
         };
         if let (SigmaField::Plain(Field::ImagePath), ExampleValue::Text(path)) = (field, &value) {
-            let name = path
-                .rsplit(|unit| *unit == u16::from(b'\\'))
-                .next()
-                .unwrap_or(path);
-            values
-                .entry(Field::ImageName)
-                .or_insert(ExampleValue::Text(name.to_vec()));
+            let name = path.rsplit(|unit| *unit == u16::from(b'\\')).next().unwrap_or(path);
+            values.entry(Field::ImageName).or_insert(ExampleValue::Text(name.to_vec()));
         }
         values.insert(field.field(), value);
     }
@@ -170,21 +134,14 @@ fn read_value(field: SigmaField, value: &Value) -> Option<ExampleValue> {
         }
         SigmaField::EventType => {
             let name = value.as_str()?;
-            operation(
-                OPERATIONS
-                    .iter()
-                    .find(|entry| entry.1.eq_ignore_ascii_case(name)),
-            )
+            operation(OPERATIONS.iter().find(|entry| entry.1.eq_ignore_ascii_case(name)))
         }
         SigmaField::Plain(field) => match field.kind() {
             Kind::Text => {
                 let text = value.as_str()?;
                 let anonymous = field == Field::PipeName && text == ANONYMOUS_PIPE;
-                let units: Vec<u16> = if anonymous {
-                    vec![]
-                } else {
-                    text.encode_utf16().collect()
-                };
+                let units: Vec<u16> =
+                    if anonymous { vec![] } else { text.encode_utf16().collect() };
                 (units.len() <= MAX_TEXT_UNITS as usize).then_some(ExampleValue::Text(units))
             }
             Kind::Number => Some(ExampleValue::Number(number(value)?)),

@@ -41,20 +41,12 @@ pub fn load_rules(paths: &[PathBuf]) -> Result<Vec<SourceRule>, Vec<RuleError>> 
             },
             Err(error) => {
                 let help = "rules are text files in UTF-8";
-                errors.push(RuleError::of_file(
-                    file,
-                    format!("cannot be read: {error}"),
-                    help,
-                ));
+                errors.push(RuleError::of_file(file, format!("cannot be read: {error}"), help));
             }
         }
     }
     errors.extend(duplicates(&rules));
-    if errors.is_empty() {
-        Ok(rules)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(rules) } else { Err(errors) }
 }
 
 /// Reads the rules of one file's text.
@@ -69,41 +61,20 @@ pub fn parse_rules(file: &Path, text: &str) -> Result<Vec<SourceRule>, Vec<RuleE
     let collection = match parse_sigma_yaml(text) {
         Ok(collection) => collection,
         Err(error) => {
-            return Err(vec![RuleError::new(
-                file,
-                text,
-                None,
-                error.to_string(),
-                "",
-            )]);
+            return Err(vec![RuleError::new(file, text, None, error.to_string(), "")]);
         }
     };
     let mut errors = Vec::new();
     // A document that is no mapping has been reported above, unless it is empty: a file may end in
     // a separator.
-    let errors_left = collection
-        .errors
-        .iter()
-        .filter(|error| *error != NOT_A_MAPPING);
+    let errors_left = collection.errors.iter().filter(|error| *error != NOT_A_MAPPING);
     for error in errors_left {
-        let words: &[&str] = if error.starts_with("Condition") {
-            &["condition"]
-        } else {
-            &[]
-        };
+        let words: &[&str] = if error.starts_with("Condition") { &["condition"] } else { &[] };
         let span = locate(text, &whole, words);
         errors.push(RuleError::new(file, text, span, error.clone(), ""));
     }
-    let others = collection
-        .correlations
-        .iter()
-        .map(|rule| (&rule.title, "correlation rules"));
-    let others = others.chain(
-        collection
-            .filters
-            .iter()
-            .map(|rule| (&rule.title, "filter rules")),
-    );
+    let others = collection.correlations.iter().map(|rule| (&rule.title, "correlation rules"));
+    let others = others.chain(collection.filters.iter().map(|rule| (&rule.title, "filter rules")));
     for (title, what) in others {
         let span = locate(text, &whole, &[title]);
         let help = "build from detection rules only; correlate and filter in user mode";
@@ -126,11 +97,7 @@ pub fn parse_rules(file: &Path, text: &str) -> Result<Vec<SourceRule>, Vec<RuleE
             Err(found) => errors.extend(found),
         }
     }
-    if errors.is_empty() {
-        Ok(rules)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(rules) } else { Err(errors) }
 }
 
 fn collect(path: &Path, named: bool, files: &mut Vec<PathBuf>, errors: &mut Vec<RuleError>) {
@@ -142,25 +109,13 @@ fn collect(path: &Path, named: bool, files: &mut Vec<PathBuf>, errors: &mut Vec<
                 }
             }
             Err(error) => {
-                errors.push(RuleError::of_file(
-                    path,
-                    format!("cannot be listed: {error}"),
-                    "",
-                ));
+                errors.push(RuleError::of_file(path, format!("cannot be listed: {error}"), ""));
             }
         }
     } else if !path.exists() {
         let help = "give a rule file, or a folder with rule files";
-        errors.push(RuleError::of_file(
-            path,
-            "there is no such file or folder",
-            help,
-        ));
-    } else if named
-        || path
-            .extension()
-            .is_some_and(|ending| ending == "yml" || ending == "yaml")
-    {
+        errors.push(RuleError::of_file(path, "there is no such file or folder", help));
+    } else if named || path.extension().is_some_and(|ending| ending == "yml" || ending == "yaml") {
         files.push(path.to_owned());
     }
 }
@@ -171,11 +126,7 @@ pub(crate) fn duplicates(rules: &[SourceRule]) -> Vec<RuleError> {
     let mut errors = Vec::new();
     for rule in rules {
         if let Some(first) = seen.get(rule.id.as_str()) {
-            let reason = format!(
-                "the id {} is also that of {}",
-                rule.id,
-                first.file.display()
-            );
+            let reason = format!("the id {} is also that of {}", rule.id, first.file.display());
             errors.push(rule.error(&[&rule.id], reason, "give each rule an id of its own"));
         } else {
             seen.insert(&rule.id, rule);
@@ -198,33 +149,18 @@ fn source_rule(
     let id = rule.id.clone().unwrap_or_default();
     if id.is_empty() {
         let help = "add `id:` with a new UUID; it names the rule in every report";
-        fail(
-            &["title"],
-            format!("the rule `{}` has no id", rule.title),
-            help.into(),
-        );
+        fail(&["title"], format!("the rule `{}` has no id", rule.title), help.into());
     }
     check_source(&rule, &mut fail);
     if rule.detection.timeframe.is_some() {
         let help = "a channel file judges single events; take `timeframe` out";
-        fail(
-            &["timeframe"],
-            "`timeframe` is not supported".into(),
-            help.into(),
-        );
+        fail(&["timeframe"], "`timeframe` is not supported".into(), help.into());
     }
-    let texts = [&id, &rule.title]
-        .into_iter()
-        .chain(&rule.tags)
-        .chain(&rule.references);
+    let texts = [&id, &rule.title].into_iter().chain(&rule.tags).chain(&rule.references);
     for long in texts.filter(|text| text.len() > MAX_META_TEXT as usize) {
         let start: String = long.chars().take(40).collect();
         let reason = format!("a text of {} bytes is too long", long.len());
-        fail(
-            &[&start],
-            reason,
-            format!("shorten it to {MAX_META_TEXT} bytes"),
-        );
+        fail(&[&start], reason, format!("shorten it to {MAX_META_TEXT} bytes"));
     }
     let saker = SakerBlock::read(&rule, &mut fail);
     if !errors.is_empty() {
@@ -255,25 +191,13 @@ fn check_source(rule: &SigmaRule, fail: &mut dyn FnMut(&[&str], String, String))
         let reason = format!("the log source's category is {found}");
         fail(&["category", "logsource", "title"], reason, help.into());
     }
-    if source
-        .product
-        .as_deref()
-        .is_some_and(|product| product != "windows")
-    {
+    if source.product.as_deref().is_some_and(|product| product != "windows") {
         let help = "write `product: windows`, or leave it out";
-        fail(
-            &["product"],
-            "the log source's product is not windows".into(),
-            help.into(),
-        );
+        fail(&["product"], "the log source's product is not windows".into(), help.into());
     }
     if source.service.is_some() {
         let help = "leave `service` out: the category says enough";
-        fail(
-            &["service"],
-            "the log source names a service".into(),
-            help.into(),
-        );
+        fail(&["service"], "the log source names a service".into(), help.into());
     }
 }
 
@@ -296,8 +220,6 @@ fn document_of(text: &str, word: &str, from: usize) -> Range<usize> {
         None => text.find(word).unwrap_or(0),
     };
     let start = text[..at].rfind("\n---").map_or(0, |line| line + 1);
-    let end = text[at..]
-        .find("\n---")
-        .map_or(text.len(), |line| at + line);
+    let end = text[at..].find("\n---").map_or(text.len(), |line| at + line);
     start..end
 }

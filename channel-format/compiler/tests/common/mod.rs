@@ -56,9 +56,7 @@ pub fn open(
 /// One rule with that detection section, indented as under `detection:`.
 pub fn rule(detection: &str) -> SourceRule {
     let text = rule_text(detection);
-    parse_rules(Path::new("rule.yml"), &text)
-        .unwrap_or_else(|e| panic!("{e:?}\n{text}"))
-        .remove(0)
+    parse_rules(Path::new("rule.yml"), &text).unwrap_or_else(|e| panic!("{e:?}\n{text}")).remove(0)
 }
 
 /// The text of such a rule.

@@ -22,11 +22,7 @@ pub fn log(records: &[(&str, &[(&str, &str)])]) -> Vec<u8> {
     for number in [1, count, 1, count] {
         header.extend(number.to_le_bytes());
     }
-    header.extend(
-        [128_u32, last as u32, free as u32]
-            .map(u32::to_le_bytes)
-            .concat(),
-    );
+    header.extend([128_u32, last as u32, free as u32].map(u32::to_le_bytes).concat());
     chunk[..header.len()].copy_from_slice(&header);
     // Chunk flag "no CRC32".
     chunk[120] = 4;
@@ -95,9 +91,9 @@ fn inline_name(chunk: &mut Vec<u8>, name: &str) {
     let offset = (chunk.len() + 4) as u32;
     chunk.extend(offset.to_le_bytes());
     chunk.extend(0_u32.to_le_bytes());
-    let hash = name.encode_utf16().fold(0_u32, |hash, unit| {
-        hash.wrapping_mul(65_599).wrapping_add(unit.into())
-    });
+    let hash = name
+        .encode_utf16()
+        .fold(0_u32, |hash, unit| hash.wrapping_mul(65_599).wrapping_add(unit.into()));
     chunk.extend((hash as u16).to_le_bytes());
     utf16(chunk, name);
     chunk.extend([0; 2]);

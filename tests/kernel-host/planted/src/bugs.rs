@@ -17,13 +17,8 @@ pub struct State {
 }
 
 impl State {
-    pub const NEW: State = State {
-        filter: null_mut(),
-        context: null_mut(),
-        spin_lock: 0,
-        push_lock: 0,
-        rundown: 0,
-    };
+    pub const NEW: State =
+        State { filter: null_mut(), context: null_mut(), spin_lock: 0, push_lock: 0, rundown: 0 };
 }
 
 pub unsafe fn prepare(state: &mut State) {
@@ -104,11 +99,7 @@ unsafe fn control(state: &mut State) {
         }
         let mut large = [0u8; 9000];
         black_box(&mut large);
-        DbgPrint(
-            c"planted: control ran, %d %s\n".as_ptr(),
-            42i32,
-            c"text".as_ptr(),
-        );
+        DbgPrint(c"planted: control ran, %d %s\n".as_ptr(), 42i32, c"text".as_ptr());
     }
 }
 
@@ -270,11 +261,7 @@ unsafe fn stack_overflow(_: &mut State) {
 unsafe fn deeper(depth: u32) -> u32 {
     let mut frame = [depth as u8; 512];
     black_box(&mut frame);
-    let below = if depth == 0 {
-        0
-    } else {
-        unsafe { deeper(depth - 1) }
-    };
+    let below = if depth == 0 { 0 } else { unsafe { deeper(depth - 1) } };
     below + u32::from(black_box(&frame)[7])
 }
 
@@ -330,11 +317,7 @@ unsafe fn panics(_: &mut State) {
 
 #[inline(never)]
 unsafe fn bad_pointer(_: &mut State) {
-    let mut string = UNICODE_STRING {
-        Length: 0,
-        MaximumLength: 0,
-        Buffer: null(),
-    };
+    let mut string = UNICODE_STRING { Length: 0, MaximumLength: 0, Buffer: null() };
     unsafe { RtlInitUnicodeString(&mut string, 0x5000 as *const u16) };
     black_box(string.Length);
 }

@@ -15,11 +15,7 @@
     clippy::multiple_unsafe_ops_per_block,
     reason = "a test driver made of planted bugs"
 )]
-#![allow(
-    non_snake_case,
-    non_camel_case_types,
-    reason = "names as the kernel has them"
-)]
+#![allow(non_snake_case, non_camel_case_types, reason = "names as the kernel has them")]
 
 mod bugs;
 mod nt;
@@ -134,14 +130,8 @@ unsafe fn read_bug_number(registry_path: *const UNICODE_STRING) -> u32 {
         let value_name = string(&value_name);
         let mut buffer = [0u32; 4];
         let mut length = 0;
-        let status = ZwQueryValueKey(
-            key,
-            &value_name,
-            2,
-            buffer.as_mut_ptr().cast(),
-            16,
-            &mut length,
-        );
+        let status =
+            ZwQueryValueKey(key, &value_name, 2, buffer.as_mut_ptr().cast(), 16, &mut length);
         ZwClose(key);
         if status < 0 { 0 } else { buffer[3] }
     }

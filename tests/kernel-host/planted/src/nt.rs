@@ -178,11 +178,7 @@ unsafe extern "system" {
 /// A counted string over some units.
 pub fn string(units: &[u16]) -> UNICODE_STRING {
     let length = (units.len() * 2) as u16;
-    UNICODE_STRING {
-        Length: length,
-        MaximumLength: length,
-        Buffer: units.as_ptr(),
-    }
+    UNICODE_STRING { Length: length, MaximumLength: length, Buffer: units.as_ptr() }
 }
 
 /// Attributes that name an object.

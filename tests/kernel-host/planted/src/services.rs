@@ -52,11 +52,7 @@ pub unsafe extern "system" fn PlantedSend(timeout: i64, reply: u32) -> u64 {
     let mut answer = [0u8; 8];
     let mut length = 16 + answer.len() as u32;
     unsafe {
-        let wanted = if reply != 0 {
-            answer.as_mut_ptr().cast()
-        } else {
-            null_mut()
-        };
+        let wanted = if reply != 0 { answer.as_mut_ptr().cast() } else { null_mut() };
         let status = FltSendMessage(
             crate::FILTER,
             addr_of_mut!(CLIENT),

@@ -9,6 +9,7 @@
 
 pub mod error;
 pub mod incident;
+pub mod print;
 pub mod replay;
 pub mod rig;
 pub mod volumes;

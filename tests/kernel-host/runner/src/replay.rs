@@ -19,6 +19,7 @@ use loader::report::{Line, Verdict};
 use pipe_log::{Operation, PipeEvent, Record};
 
 use crate::error::Error;
+use crate::print::{self, Summary};
 use crate::rig::{Boot, Judged, Rig};
 use crate::volumes::{VolumeArg, Volumes};
 
@@ -64,31 +65,32 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let mode = if arguments.observe { Mode::Observe } else { Mode::Enforce };
     let boot = Boot::new(&arguments.driver, &anchor).mode(mode).volumes(&volumes);
     let mut rig = boot.boot()?;
+    eprintln!("{}", print::booted(&rig, &arguments.driver, mode));
     let mut status = rig.drop_files(files.iter().map(|(name, bytes)| (name.as_str(), bytes)))?;
     let refused = status.refusal.code != 0 || status.refusal.host_status != 0;
     if refused {
-        eprintln!("{}", describe_refusal(&status));
+        eprintln!("{}", print::refused(&status));
     }
     if status.stage == Stage::Trial && !arguments.trial {
         status = rig.mature()?;
     }
-    eprintln!("{}", describe(&status, files.len()));
-    let ids = rule_ids(&status, &files, &anchor)?;
+    eprintln!("{}", print::in_force(&status, files.len()));
+    let rules = rules(&status, &files, &anchor)?;
     rig.listen(Interest::Everything)?;
 
     let mut replay =
-        Replay { rig, volumes, ids, processes: HashMap::new(), summary: Summary::default() };
+        Replay { rig, volumes, rules, processes: HashMap::new(), summary: Summary::default() };
     let mut out = BufWriter::new(io::stdout().lock());
     for record in &records {
         let line = replay.judge(record)?;
         if arguments.json {
             line.write(&mut out).map_err(Error::Output)?;
         } else {
-            write_plain(&mut out, record, &line).map_err(Error::Output)?;
+            print::record(&mut out, record, &line, &replay.rules).map_err(Error::Output)?;
         }
     }
     if !arguments.json {
-        replay.summary.write(&mut out).map_err(Error::Output)?;
+        replay.summary.write(&mut out, &replay.rules).map_err(Error::Output)?;
     }
     out.flush().map_err(Error::Output)?;
     replay.rig.unload()?;
@@ -116,37 +118,52 @@ fn events(records: &[Record]) -> impl Iterator<Item = &PipeEvent> {
     records.iter().filter_map(|record| record.body.as_ref().ok())
 }
 
-/// The ids of the rules in force, by index, read from the file that the driver says is in force.
-fn rule_ids(
+/// A rule as people know it.
+#[derive(Clone, Debug)]
+pub struct RuleName {
+    /// Its Sigma id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+}
+
+/// The rules in force, by index, read from the file that the driver says is in force.
+fn rules(
     status: &Status,
     files: &BTreeMap<String, Vec<u8>>,
     anchor: &[u8],
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<RuleName>, Error> {
     if status.stage == Stage::None {
         return Ok(Vec::new());
     }
     let anchor = channel_format::anchor::Anchor::parse(anchor);
-    let rules = |bytes: &Vec<u8>| -> Result<Ruleset<Vec<u8>>, Refusal> {
+    let ruleset = |bytes: &Vec<u8>| -> Result<Ruleset<Vec<u8>>, Refusal> {
         let signed = frame::verify(bytes, anchor.as_ref().map_err(|refusal| *refusal)?)?;
         Ruleset::parse(signed.body(bytes.clone())?, &SensorProfile::CURRENT)
     };
-    let in_force = files.values().filter_map(|bytes| rules(bytes).ok()).find(|rules| {
-        let header = rules.header();
+    let in_force = files.values().filter_map(|bytes| ruleset(bytes).ok()).find(|ruleset| {
+        let header = ruleset.header();
         (header.epoch, header.sequence) == (status.epoch, status.sequence)
     });
-    let Some(rules) = in_force else {
+    let Some(ruleset) = in_force else {
         return Err(Error::ForeignContent { epoch: status.epoch, sequence: status.sequence });
     };
-    Ok((0..rules.rule_count())
-        .map(|index| rules.rule(index).map_or_else(String::new, |rule| rule.id.to_owned()))
-        .collect())
+    let name = |index| {
+        let rule = ruleset.rule(index);
+        let text = |text: &str| text.to_owned();
+        RuleName {
+            id: rule.as_ref().map_or_else(String::new, |rule| text(rule.id)),
+            title: rule.as_ref().map_or_else(String::new, |rule| text(rule.title)),
+        }
+    };
+    Ok((0..ruleset.rule_count()).map(name).collect())
 }
 
 /// A replay under way.
 struct Replay {
     rig: Rig,
     volumes: Volumes,
-    ids: Vec<String>,
+    rules: Vec<RuleName>,
     /// One process for each pair of number and image that the log knows.
     processes: HashMap<(Option<u64>, Option<Vec<u16>>), Arc<Process>>,
     summary: Summary,
@@ -197,8 +214,8 @@ impl Replay {
     }
 
     fn id(&self, hit: &Hit) -> String {
-        let id = usize::try_from(hit.rule).ok().and_then(|index| self.ids.get(index));
-        id.cloned().unwrap_or_else(|| format!("#{}", hit.rule))
+        let id = usize::try_from(hit.rule).ok().and_then(|index| self.rules.get(index));
+        id.map_or_else(|| format!("#{}", hit.rule), |rule| rule.id.clone())
     }
 }
 
@@ -214,90 +231,5 @@ const fn verdict(verdict: driver_abi::Verdict) -> Verdict {
         driver_abi::Verdict::Exempt => Verdict::Exempt,
         driver_abi::Verdict::Unknown => Verdict::Unknown,
         driver_abi::Verdict::NotReady => Verdict::NotReady,
-    }
-}
-
-/// What a replay came to.
-#[derive(Debug, Default)]
-struct Summary {
-    events: u64,
-    unreadable: u64,
-    verdicts: BTreeMap<&'static str, u64>,
-    rules: BTreeMap<String, u64>,
-    deepest_stack: usize,
-}
-
-impl Summary {
-    fn count(&mut self, line: &Line, judged: &Judged) {
-        self.events += 1;
-        *self.verdicts.entry(judged.verdict.name()).or_default() += 1;
-        for rule in &line.rules {
-            *self.rules.entry(rule.clone()).or_default() += 1;
-        }
-        self.deepest_stack = self.deepest_stack.max(judged.stack_used);
-    }
-
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        write!(out, "\n{} events", self.events)?;
-        for (verdict, count) in &self.verdicts {
-            write!(out, ", {count} {verdict}")?;
-        }
-        if self.unreadable > 0 {
-            write!(out, ", {} records gave no event", self.unreadable)?;
-        }
-        writeln!(out, "; deepest stack of the callback {} bytes", self.deepest_stack)?;
-        for (rule, count) in &self.rules {
-            writeln!(out, "{count:>8}  {rule}")?;
-        }
-        Ok(())
-    }
-}
-
-/// One line a record that somebody may want to read: all but what was allowed.
-fn write_plain(out: &mut impl Write, record: &Record, line: &Line) -> io::Result<()> {
-    match &record.body {
-        Err(error) => writeln!(out, "{:>8}  no event   {error}", record.index),
-        Ok(_) if line.verdict == Some(Verdict::Allow) => Ok(()),
-        Ok(event) => {
-            let verdict = line.verdict.map_or("", Verdict::name);
-            let image = event.image.as_ref().map_or_else(|| "?".to_owned(), ToString::to_string);
-            write!(out, "{:>8}  {verdict:<9}  {}  by {image}", record.index, event.pipe_name)?;
-            for rule in &line.rules {
-                write!(out, "  {rule}")?;
-            }
-            for rule in &line.unknown {
-                write!(out, "  {rule}?")?;
-            }
-            writeln!(out)
-        }
-    }
-}
-
-fn describe(status: &Status, files: usize) -> String {
-    let stage = match status.stage {
-        Stage::None => return format!("nothing in force; {files} files were offered"),
-        Stage::Trial => "on trial",
-        Stage::Good => "good",
-    };
-    format!(
-        "in force: channel {} epoch {} sequence {}, {} rules, {stage}; {}",
-        status.channel,
-        status.epoch,
-        status.sequence,
-        status.rules,
-        if status.may_block { "its key may block" } else { "its key may not block" },
-    )
-}
-
-fn describe_refusal(status: &Status) -> String {
-    let note = &status.refusal;
-    let name = ChannelName { channel: 291, epoch: note.epoch, sequence: note.sequence };
-    let code = channel_format::refusal::Code::ALL.iter().find(|code| code.number() == note.code);
-    match code {
-        Some(code) => {
-            let refusal = Refusal::new(*code, note.offset, note.expected, note.found);
-            format!("{name} was refused by the driver: {refusal}\n  remedy: {}", code.remedy())
-        }
-        None => format!("{name} could not be used: status {:#010x}", note.host_status),
     }
 }

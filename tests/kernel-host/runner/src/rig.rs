@@ -178,6 +178,11 @@ impl Rig {
         self.kernel.machine()
     }
 
+    /// Size of the driver's image in memory, in bytes.
+    pub fn image_size(&self) -> usize {
+        self.driver.image_size()
+    }
+
     /// The kernel.
     pub fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel

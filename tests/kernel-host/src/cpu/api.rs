@@ -46,14 +46,7 @@ impl Rec {
         cost: u32,
         failure: Option<u64>,
     ) -> Rec {
-        Rec {
-            entry,
-            name,
-            dll,
-            max_irql,
-            cost,
-            failure,
-        }
+        Rec { entry, name, dll, max_irql, cost, failure }
     }
 }
 
@@ -111,10 +104,7 @@ impl From<Box<Bug>> for Trap {
 
 impl From<Fault> for Trap {
     fn from(fault: Fault) -> Trap {
-        BugKind::BadPointer {
-            address: fault.address,
-        }
-        .into()
+        BugKind::BadPointer { address: fault.address }.into()
     }
 }
 
@@ -180,23 +170,14 @@ impl<'a> Cx<'a> {
     /// A limit that depends on the arguments.
     pub(crate) fn require_irql(&self, what: &'static str, maximum: u8) -> Result<(), Trap> {
         if self.irql() > maximum {
-            return Err(BugKind::Irql {
-                api: what,
-                current: self.irql(),
-                maximum,
-            }
-            .into());
+            return Err(BugKind::Irql { api: what, current: self.irql(), maximum }.into());
         }
         Ok(())
     }
 
     /// Misuse of this API.
     pub(crate) fn misuse(&self, why: impl Into<String>) -> Trap {
-        BugKind::Misuse {
-            api: self.record.name,
-            why: why.into(),
-        }
-        .into()
+        BugKind::Misuse { api: self.record.name, why: why.into() }.into()
     }
 
     /// A report of this call with what the pool knows about a block.
@@ -204,9 +185,7 @@ impl<'a> Cx<'a> {
         let kernel = self.kernel();
         let stack = self.kpcr.stack_low..self.kpcr.stack_high;
         let frames = kernel.walk(self.registers(), &stack, false, 48);
-        let bug = bug
-            .with_frames(kernel, &frames, false)
-            .with_pool_history(kernel, block);
+        let bug = bug.with_frames(kernel, &frames, false).with_pool_history(kernel, block);
         Trap::Bug(Box::new(bug))
     }
 
@@ -232,19 +211,13 @@ impl<'a> Cx<'a> {
 
     /// As [`Cx::site`], but nothing in fast mode: for what happens very often.
     pub(crate) fn cheap_site(&self) -> Site {
-        if self.kernel().is_checked() {
-            self.site()
-        } else {
-            self.kernel().no_site()
-        }
+        if self.kernel().is_checked() { self.site() } else { self.kernel().no_site() }
     }
 
     /// The caller's registers as far as they are known: enough to unwind.
     fn registers(&self) -> Registers {
-        let mut registers = Registers {
-            rip: guest::read(self.frame + 8).unwrap_or(0),
-            ..Default::default()
-        };
+        let mut registers =
+            Registers { rip: guest::read(self.frame + 8).unwrap_or(0), ..Default::default() };
         registers.general[4] = self.frame + 0x10;
         registers.general[5] = guest::read(self.frame).unwrap_or(0);
         registers
@@ -267,11 +240,7 @@ impl<'a> Cx<'a> {
             return Err(BugKind::Hang.into());
         }
         match self.record.failure {
-            Some(failure)
-                if kernel
-                    .injector()
-                    .should_fail(self.record.name, || self.site()) =>
-            {
+            Some(failure) if kernel.injector().should_fail(self.record.name, || self.site()) => {
                 Ok(Some(failure))
             }
             _ => Ok(None),
@@ -285,19 +254,12 @@ pub(crate) fn enter_api<R: Register>(
     body: impl FnOnce(&Cx<'_>) -> Result<R, Trap>,
 ) -> u64 {
     let kpcr = Kpcr::current();
-    let cx = Cx {
-        kpcr,
-        record,
-        frame: kpcr.api_frame.get(),
-    };
+    let cx = Cx { kpcr, record, frame: kpcr.api_frame.get() };
     let trap = match cx.admit() {
         Ok(None) => match catch_unwind(AssertUnwindSafe(|| body(&cx))) {
             Ok(Ok(value)) => return value.to_rax(),
             Ok(Err(trap)) => trap,
-            Err(payload) => BugKind::HostPanic {
-                message: panic_text(&*payload),
-            }
-            .into(),
+            Err(payload) => BugKind::HostPanic { message: panic_text(&*payload) }.into(),
         },
         Ok(Some(failure)) => return failure,
         Err(trap) => trap,
@@ -311,7 +273,5 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<String>() {
         return text.clone();
     }
-    payload
-        .downcast_ref::<&str>()
-        .map_or_else(|| "panic".to_owned(), |text| (*text).to_owned())
+    payload.downcast_ref::<&str>().map_or_else(|| "panic".to_owned(), |text| (*text).to_owned())
 }

@@ -42,11 +42,7 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     }
     let mut registers = [0u64; 12];
     registers[..arguments.len()].copy_from_slice(arguments);
-    let stack_top = if depth == 0 {
-        kpcr.stack_high
-    } else {
-        (kpcr.api_frame.get() - 0x20) & !15
-    };
+    let stack_top = if depth == 0 { kpcr.stack_high } else { (kpcr.api_frame.get() - 0x20) & !15 };
     let before = Before::take(kpcr);
     let previous_kernel = kpcr.kernel.replace(kernel);
     kpcr.depth.set(depth + 1);
@@ -98,10 +94,7 @@ impl Before {
     fn judge(&self, kernel: &Kernel, kpcr: &Kpcr, target: u64) -> Result<(), Box<Bug>> {
         let irql = kpcr.irql.get();
         let kind = if irql != self.irql {
-            BugKind::IrqlNotRestored {
-                before: self.irql as u8,
-                after: irql as u8,
-            }
+            BugKind::IrqlNotRestored { before: self.irql as u8, after: irql as u8 }
         } else if kpcr.held.borrow().len() > self.held {
             let held = kpcr.held.borrow();
             let lock = &held[self.held];
@@ -109,10 +102,7 @@ impl Before {
                 .with_site(kernel, "acquired", &lock.site);
             return Err(Box::new(bug));
         } else if kpcr.apc_disabled.get() != self.apc_disabled {
-            BugKind::ApcCount {
-                before: self.apc_disabled,
-                after: kpcr.apc_disabled.get(),
-            }
+            BugKind::ApcCount { before: self.apc_disabled, after: kpcr.apc_disabled.get() }
         } else {
             return Ok(());
         };

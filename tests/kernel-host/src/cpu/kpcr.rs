@@ -104,11 +104,7 @@ impl Kpcr {
     fn create<'a>() -> &'a Kpcr {
         super::install_handlers();
         let stack = map(STACK_SIZE + 2 * PAGE, libc::PROT_NONE);
-        protect(
-            stack + PAGE as u64,
-            STACK_SIZE,
-            libc::PROT_READ | libc::PROT_WRITE,
-        );
+        protect(stack + PAGE as u64, STACK_SIZE, libc::PROT_READ | libc::PROT_WRITE);
         let alternate_stack = map(ALTERNATE_STACK, libc::PROT_READ | libc::PROT_WRITE);
         let thread_object = GuestBlock::new(0x800);
         // A KTHREAD begins with a dispatcher header of type 6.
@@ -169,11 +165,7 @@ impl Kpcr {
 
     /// Makes `gs:[188h]` name a thread object; 0 means this thread's own.
     pub(crate) fn set_thread_object(&self, object: u64) {
-        let object = if object == 0 {
-            self.thread_object.address()
-        } else {
-            object
-        };
+        let object = if object == 0 { self.thread_object.address() } else { object };
         self.nt[0x188 / 8].set(object);
     }
 
@@ -222,11 +214,7 @@ impl Drop for Owner {
         }
         // SAFETY: made by `Box::into_raw` in `create`; no reference outlives the thread.
         let region = unsafe { Box::from_raw(pointer) };
-        let off = libc::stack_t {
-            ss_sp: null_mut(),
-            ss_flags: libc::SS_DISABLE,
-            ss_size: 0,
-        };
+        let off = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
         // SAFETY: only switches the alternate stack off before it is unmapped.
         unsafe { libc::sigaltstack(&off, null_mut()) };
         // SAFETY: gs is not used by any code that runs after this.
@@ -240,14 +228,7 @@ impl Drop for Owner {
 fn map(size: usize, protection: i32) -> u64 {
     // SAFETY: a fresh private mapping, no address asked for.
     let address = unsafe {
-        libc::mmap(
-            null_mut(),
-            size,
-            protection,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
+        libc::mmap(null_mut(), size, protection, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     };
     assert_ne!(address, libc::MAP_FAILED, "out of address space");
     address as u64

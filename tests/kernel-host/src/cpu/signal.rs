@@ -13,14 +13,8 @@ use crate::pe::UnwindImage;
 
 /// Signal by which a thread is called out of driver code.
 pub(super) const CALL_OUT: i32 = libc::SIGURG;
-const SIGNALS: [i32; 6] = [
-    libc::SIGSEGV,
-    libc::SIGBUS,
-    libc::SIGILL,
-    libc::SIGFPE,
-    libc::SIGTRAP,
-    CALL_OUT,
-];
+const SIGNALS: [i32; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, CALL_OUT];
 /// `si_code` of a general protection fault.
 const SI_KERNEL: i32 = 0x80;
 
@@ -65,11 +59,7 @@ static IMAGES: [ImageSlot; SLOTS] = [const {
 /// in the image.
 pub(crate) fn add_image(base: u64, size: u64, unwind: *const UnwindImage) -> Option<usize> {
     for (index, slot) in IMAGES.iter().enumerate() {
-        if slot
-            .base
-            .compare_exchange(0, u64::MAX, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
+        if slot.base.compare_exchange(0, u64::MAX, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             slot.end.store(base + size, Ordering::Release);
             slot.unwind.store(unwind.cast_mut(), Ordering::Release);
             slot.base.store(base, Ordering::Release);
@@ -168,21 +158,13 @@ fn is_wild_call(kpcr: &Kpcr, rip: u64, address: u64, machine: &[i64; 23]) -> boo
 }
 
 fn note(kpcr: &Kpcr, signal: i32, code: i32, address: u64, machine: &[i64; 23]) {
-    let mut registers = Registers {
-        rip: machine[libc::REG_RIP as usize] as u64,
-        ..Default::default()
-    };
+    let mut registers =
+        Registers { rip: machine[libc::REG_RIP as usize] as u64, ..Default::default() };
     for (index, register) in REGISTERS.into_iter().enumerate() {
         registers.general[index] = machine[register as usize] as u64;
     }
     let error = machine[libc::REG_ERR as usize] as u64;
-    kpcr.fault.set(Some(HardwareFault {
-        signal,
-        code,
-        address,
-        error,
-        registers,
-    }));
+    kpcr.fault.set(Some(HardwareFault { signal, code, address, error, registers }));
 }
 
 fn restore(machine: &mut [i64; 23], registers: &Registers) {

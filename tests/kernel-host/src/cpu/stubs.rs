@@ -49,10 +49,7 @@ impl StubPage {
         // SAFETY: the mapping just made; nothing runs in it yet.
         let done = unsafe { libc::mprotect(address, size, libc::PROT_READ | libc::PROT_EXEC) };
         assert_eq!(done, 0, "out of mappings");
-        StubPage {
-            address: address as u64,
-            size,
-        }
+        StubPage { address: address as u64, size }
     }
 
     /// Stubs for names that are not modelled.
@@ -89,10 +86,7 @@ extern "win64" fn unresolved() -> u64 {
 
 extern "win64" fn report_unresolved(record: &'static Rec) -> u64 {
     enter_api(record, |_| -> Result<u64, Trap> {
-        Err(BugKind::Unresolved {
-            name: record.name.to_owned(),
-        }
-        .into())
+        Err(BugKind::Unresolved { name: record.name.to_owned() }.into())
     })
 }
 
@@ -102,11 +96,8 @@ pub(crate) fn api_address(name: &str) -> Option<u64> {
     let (_, addresses) = TABLE.get_or_init(|| {
         let records: Vec<&'static Rec> = crate::nt::all_apis().collect();
         let page = StubPage::new(&records);
-        let addresses = records
-            .iter()
-            .enumerate()
-            .map(|(i, record)| (record.name, page.stub(i)))
-            .collect();
+        let addresses =
+            records.iter().enumerate().map(|(i, record)| (record.name, page.stub(i))).collect();
         (page, addresses)
     });
     addresses.get(name).copied()

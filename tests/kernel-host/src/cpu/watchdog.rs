@@ -19,10 +19,7 @@ impl Watched {
     /// Adds a thread; cheap when it is known.
     pub(crate) fn add(&self, thread: &Arc<ThreadShared>) {
         let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !threads
-            .iter()
-            .any(|known| known.as_ptr() == Arc::as_ptr(thread))
-        {
+        if !threads.iter().any(|known| known.as_ptr() == Arc::as_ptr(thread)) {
             threads.retain(|known| known.strong_count() > 0);
             threads.push(Arc::downgrade(thread));
         }
@@ -46,9 +43,8 @@ impl Watched {
 /// Watches a kernel until it is dropped.
 pub(crate) fn start(kernel: &Arc<Kernel>, limit: Duration) {
     let kernel = Arc::downgrade(kernel);
-    let spawned = std::thread::Builder::new()
-        .name("kernel-host watchdog".into())
-        .spawn(move || {
+    let spawned =
+        std::thread::Builder::new().name("kernel-host watchdog".into()).spawn(move || {
             let mut seen: HashMap<i32, (u64, Instant)> = HashMap::new();
             loop {
                 std::thread::sleep(PERIOD);

@@ -54,22 +54,14 @@ impl Kernel {
                 return Ok(());
             }
         }
-        *filter
-            .instance
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(instance);
+        *filter.instance.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(instance);
         Ok(())
     }
 
     /// FLT_RELATED_OBJECTS of a filter's instance on NPFS, without a file.
     pub(super) fn related_objects(&self, filter: &Filter, instance: u64) -> GuestBlock {
         let related = GuestBlock::new(0x30);
-        let words = [
-            0x30,
-            filter.address(),
-            self.filters().volume.address(),
-            instance,
-        ];
+        let words = [0x30, filter.address(), self.filters().volume.address(), instance];
         for (index, word) in words.into_iter().enumerate() {
             guest::write(related.address() + 8 * index as u64, word).expect("own memory");
         }
@@ -170,10 +162,7 @@ pub(super) fn run(operation: &PreOperation) -> Result<Outcome, Box<Bug>> {
 pub(super) fn run_pre(operation: &PreOperation) -> Result<Option<PreStatus>, Box<Bug>> {
     let kernel = &*operation.kernel;
     let state = kernel.filters().state();
-    let found = state
-        .filters
-        .iter()
-        .find(|filter| filter.operation(operation.major).is_some());
+    let found = state.filters.iter().find(|filter| filter.operation(operation.major).is_some());
     let Some(filter) = found.cloned() else {
         return Ok(None);
     };
@@ -182,16 +171,8 @@ pub(super) fn run_pre(operation: &PreOperation) -> Result<Option<PreStatus>, Box
         return Ok(None);
     };
     let instance = filter.instance().map_or(0, |instance| instance.address());
-    host(operation.arm(
-        filter.address(),
-        kernel.filters().volume.address(),
-        instance,
-    ));
-    let arguments = [
-        operation.data(),
-        operation.related(),
-        operation.context_slot(),
-    ];
+    host(operation.arm(filter.address(), kernel.filters().volume.address(), instance));
+    let arguments = [operation.data(), operation.related(), operation.context_slot()];
     let answer = kernel.call(callbacks.pre, &arguments)?;
     judge(operation, callbacks, answer.value as u32).map(Some)
 }
@@ -201,11 +182,7 @@ fn call_pre(
     callbacks: Operation,
     outcome: &mut Outcome,
 ) -> Result<PreStatus, Box<Bug>> {
-    let arguments = [
-        operation.data(),
-        operation.related(),
-        operation.context_slot(),
-    ];
+    let arguments = [operation.data(), operation.related(), operation.context_slot()];
     let returned = operation.kernel.call(callbacks.pre, &arguments)?;
     note_stack(operation, returned.stack_charged, outcome);
     judge(operation, callbacks, returned.value as u32)
@@ -223,11 +200,7 @@ fn call_post(
     note_stack(operation, returned.stack_charged, outcome);
     match returned.value as u32 {
         FINISHED => Ok(()),
-        other => Err(refuse(
-            operation,
-            post,
-            format!("post-operation callback returned {other}"),
-        )),
+        other => Err(refuse(operation, post, format!("post-operation callback returned {other}"))),
     }
 }
 

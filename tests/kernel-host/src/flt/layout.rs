@@ -47,18 +47,7 @@ pub(super) const PARTS: Parts = {
     let access = security + size_of::<IO_SECURITY_CONTEXT>().next_multiple_of(16);
     let pipe = access + size_of::<ACCESS_STATE>().next_multiple_of(16);
     let context = pipe + size_of::<NAMED_PIPE_CREATE_PARAMETERS>().next_multiple_of(16);
-    Parts {
-        data,
-        iopb,
-        file,
-        root,
-        related,
-        security,
-        access,
-        pipe,
-        context,
-        size: context + 16,
-    }
+    Parts { data, iopb, file, root, related, security, access, pipe, context, size: context + 16 }
 };
 
 #[cfg(test)]

@@ -41,12 +41,7 @@ fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
         }
     }
     let site = cx.cheap_site();
-    kpcr.held.borrow_mut().push(Held {
-        address: lock,
-        what: "push lock",
-        exclusive,
-        site,
-    });
+    kpcr.held.borrow_mut().push(Held { address: lock, what: "push lock", exclusive, site });
     Ok(())
 }
 

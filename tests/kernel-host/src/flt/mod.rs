@@ -60,17 +60,11 @@ impl Filter {
     }
 
     fn operation(&self, major: u8) -> Option<Operation> {
-        self.operations
-            .iter()
-            .copied()
-            .find(|operation| operation.major == major)
+        self.operations.iter().copied().find(|operation| operation.major == major)
     }
 
     fn instance(&self) -> Option<Arc<GuestBlock>> {
-        self.instance
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -93,10 +87,7 @@ pub(crate) struct FilterManager {
 
 impl Default for FilterManager {
     fn default() -> FilterManager {
-        FilterManager {
-            state: Mutex::default(),
-            volume: GuestBlock::new(64),
-        }
+        FilterManager { state: Mutex::default(), volume: GuestBlock::new(64) }
     }
 }
 
@@ -106,11 +97,7 @@ impl FilterManager {
     }
 
     fn filter(&self, address: u64) -> Option<Arc<Filter>> {
-        self.state()
-            .filters
-            .iter()
-            .find(|filter| filter.address() == address)
-            .cloned()
+        self.state().filters.iter().find(|filter| filter.address() == address).cloned()
     }
 
     /// Attached filters, the highest altitude first.
@@ -129,10 +116,7 @@ impl FilterManager {
     /// The unload routine of a driver's filter: 0 when it registered none, `None` without filter.
     pub(crate) fn unload_routine(&self, driver_object: u64) -> Option<u64> {
         let state = self.state();
-        let own = state
-            .filters
-            .iter()
-            .find(|filter| filter.driver_object == driver_object);
+        let own = state.filters.iter().find(|filter| filter.driver_object == driver_object);
         own.map(|filter| filter.unload)
     }
 }

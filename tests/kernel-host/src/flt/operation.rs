@@ -210,10 +210,7 @@ impl PreOperation {
             desired_access: options.desired_access,
             kernel_mode: options.kernel_mode,
         };
-        operation
-            .fill(&common)
-            .and_then(|()| operation.fill_pipe(options))
-            .expect("own memory");
+        operation.fill(&common).and_then(|()| operation.fill_pipe(options)).expect("own memory");
         operation
     }
 
@@ -278,44 +275,26 @@ impl PreOperation {
     /// Everything but the pipe parameters.
     fn fill(&self, options: &ConnectOptions) -> Result<(), Fault> {
         type Data = FLT_CALLBACK_DATA;
-        guest::write(
-            self.at(PARTS.data, offset_of!(Data, Flags)),
-            FLTFL_IRP_OPERATION,
-        )?;
-        guest::write(
-            self.at(PARTS.data, offset_of!(Data, Iopb)),
-            self.at(PARTS.iopb, 0),
-        )?;
+        guest::write(self.at(PARTS.data, offset_of!(Data, Flags)), FLTFL_IRP_OPERATION)?;
+        guest::write(self.at(PARTS.data, offset_of!(Data, Iopb)), self.at(PARTS.iopb, 0))?;
         let mode = u8::from(!options.kernel_mode);
         guest::write(self.at(PARTS.data, offset_of!(Data, RequestorMode)), mode)?;
 
         type Iopb = FLT_IO_PARAMETER_BLOCK;
-        guest::write(
-            self.at(PARTS.iopb, offset_of!(Iopb, MajorFunction)),
-            self.major,
-        )?;
+        guest::write(self.at(PARTS.iopb, offset_of!(Iopb, MajorFunction)), self.major)?;
         let file = self.at(PARTS.file, 0);
-        guest::write(
-            self.at(PARTS.iopb, offset_of!(Iopb, TargetFileObject)),
-            file,
-        )?;
+        guest::write(self.at(PARTS.iopb, offset_of!(Iopb, TargetFileObject)), file)?;
         let parameters = PARTS.iopb + offset_of!(Iopb, Parameters);
         let security = self.at(PARTS.security, 0);
         guest::write(self.at(parameters, create::SECURITY_CONTEXT), security)?;
         guest::write(self.at(parameters, create::OPTIONS), options.create_options)?;
-        guest::write(
-            self.at(parameters, create::SHARE_ACCESS),
-            options.share_access,
-        )?;
+        guest::write(self.at(parameters, create::SHARE_ACCESS), options.share_access)?;
 
         for (part, size) in [(PARTS.file, size_of::<FILE_OBJECT>()), (PARTS.root, 0xD8)] {
             guest::write(self.at(part, offset_of!(FILE_OBJECT, Type)), 5u16)?;
             guest::write(self.at(part, offset_of!(FILE_OBJECT, Size)), size as u16)?;
         }
-        guest::write(
-            self.at(PARTS.file, offset_of!(FILE_OBJECT, Flags)),
-            FO_NAMED_PIPE,
-        )?;
+        guest::write(self.at(PARTS.file, offset_of!(FILE_OBJECT, Flags)), FO_NAMED_PIPE)?;
         if self.name.first() != Some(&u16::from(b'\\')) {
             let related = offset_of!(FILE_OBJECT, RelatedFileObject);
             guest::write(self.at(PARTS.file, related), self.at(PARTS.root, 0))?;
@@ -325,32 +304,19 @@ impl PreOperation {
             Text::Plain(text) => text.address(),
         };
         let length = (self.name.len() * 2).min(0xFFFE) as u16;
-        UnicodeString {
-            length,
-            maximum: length,
-            buffer,
-        }
-        .write(self.at(PARTS.file, offset_of!(FILE_OBJECT, FileName)))?;
+        UnicodeString { length, maximum: length, buffer }
+            .write(self.at(PARTS.file, offset_of!(FILE_OBJECT, FileName)))?;
 
         type Related = FLT_RELATED_OBJECTS;
         let size = size_of::<Related>() as u16;
         guest::write(self.at(PARTS.related, offset_of!(Related, Size)), size)?;
-        guest::write(
-            self.at(PARTS.related, offset_of!(Related, FileObject)),
-            file,
-        )?;
+        guest::write(self.at(PARTS.related, offset_of!(Related, FileObject)), file)?;
 
         type Security = IO_SECURITY_CONTEXT;
         let access = self.at(PARTS.access, 0);
-        guest::write(
-            self.at(PARTS.security, offset_of!(Security, AccessState)),
-            access,
-        )?;
+        guest::write(self.at(PARTS.security, offset_of!(Security, AccessState)), access)?;
         let desired = options.desired_access;
-        guest::write(
-            self.at(PARTS.security, offset_of!(Security, DesiredAccess)),
-            desired,
-        )?;
+        guest::write(self.at(PARTS.security, offset_of!(Security, DesiredAccess)), desired)?;
         type State = ACCESS_STATE;
         let remaining = offset_of!(State, RemainingDesiredAccess);
         guest::write(self.at(PARTS.access, remaining), desired)?;
@@ -367,10 +333,7 @@ impl PreOperation {
             (offset_of!(Pipe, NamedPipeType), options.pipe_type),
             (offset_of!(Pipe, ReadMode), options.read_mode),
             (offset_of!(Pipe, CompletionMode), options.completion_mode),
-            (
-                offset_of!(Pipe, MaximumInstances),
-                options.maximum_instances,
-            ),
+            (offset_of!(Pipe, MaximumInstances), options.maximum_instances),
             (offset_of!(Pipe, InboundQuota), options.inbound_quota),
             (offset_of!(Pipe, OutboundQuota), options.outbound_quota),
         ];
@@ -380,26 +343,17 @@ impl PreOperation {
         let timeout = offset_of!(Pipe, DefaultTimeout);
         guest::write(self.at(PARTS.pipe, timeout), options.default_timeout)?;
         let specified = offset_of!(Pipe, TimeoutSpecified);
-        guest::write(
-            self.at(PARTS.pipe, specified),
-            u8::from(options.timeout_specified),
-        )
+        guest::write(self.at(PARTS.pipe, specified), u8::from(options.timeout_specified))
     }
 
     /// Prepares the structures for one run: status, thread, and whose turn it is.
     pub(super) fn arm(&self, filter: u64, volume: u64, instance: u64) -> Result<(), Fault> {
         type Data = FLT_CALLBACK_DATA;
-        guest::write(
-            self.at(PARTS.data, offset_of!(Data, Thread)),
-            thread_object(),
-        )?;
+        guest::write(self.at(PARTS.data, offset_of!(Data, Thread)), thread_object())?;
         type Related = FLT_RELATED_OBJECTS;
         guest::write(self.at(PARTS.related, offset_of!(Related, Filter)), filter)?;
         guest::write(self.at(PARTS.related, offset_of!(Related, Volume)), volume)?;
-        guest::write(
-            self.at(PARTS.related, offset_of!(Related, Instance)),
-            instance,
-        )?;
+        guest::write(self.at(PARTS.related, offset_of!(Related, Instance)), instance)?;
         let target = offset_of!(FLT_IO_PARAMETER_BLOCK, TargetInstance);
         guest::write(self.at(PARTS.iopb, target), instance)?;
         guest::write(self.context_slot(), 0u64)

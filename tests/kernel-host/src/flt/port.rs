@@ -71,10 +71,7 @@ impl ClientPort {
     /// Calls the disconnect callback, once.
     fn disconnect(&self, kernel: &Kernel) -> Result<(), Box<Bug>> {
         kernel.sched().change(|| self.queue().closed = true);
-        let mut done = self
-            .disconnected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut done = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *done, true) {
             return Ok(());
         }
@@ -116,18 +113,10 @@ impl Kernel {
     ) -> Result<Result<PortClient, NtStatus>, Box<Bug>> {
         let folded = fold(name);
         let mut state = self.filters().state();
-        let Some(server) = state
-            .server_ports
-            .values()
-            .find(|p| p.name == folded)
-            .cloned()
-        else {
+        let Some(server) = state.server_ports.values().find(|p| p.name == folded).cloned() else {
             return Ok(Err(NtStatus::OBJECT_NAME_NOT_FOUND));
         };
-        let connected = state
-            .client_ports
-            .values()
-            .filter(|p| Arc::ptr_eq(&p.server, &server));
+        let connected = state.client_ports.values().filter(|p| Arc::ptr_eq(&p.server, &server));
         if connected.count() >= server.maximum as usize {
             return Ok(Err(NtStatus::CONNECTION_COUNT_LIMIT));
         }
@@ -142,11 +131,7 @@ impl Kernel {
         drop(state);
         let buffer = GuestBuffer::new(context);
         let cookie = GuestBlock::new(8);
-        let start = if context.is_empty() {
-            0
-        } else {
-            buffer.address()
-        };
+        let start = if context.is_empty() { 0 } else { buffer.address() };
         let arguments = [
             port.body.address(),
             port.server.cookie,
@@ -157,14 +142,10 @@ impl Kernel {
         let answer = self.call(port.server.connect, &arguments)?;
         let status = NtStatus::from_register(answer.value);
         if !status.is_success() {
-            self.filters()
-                .state()
-                .client_ports
-                .remove(&port.body.address());
+            self.filters().state().client_ports.remove(&port.body.address());
             return Ok(Err(status));
         }
-        self.ledger()
-            .owe(Debt::ClientPort, port.body.address(), [].into());
+        self.ledger().owe(Debt::ClientPort, port.body.address(), [].into());
         *port.cookie.lock().unwrap_or_else(PoisonError::into_inner) =
             guest::read(cookie.address()).unwrap_or(0);
         let kernel = self.shared().expect("the caller holds the kernel");
@@ -208,9 +189,7 @@ impl PortClient {
 
     /// `FilterReplyMessage`.
     pub fn reply(&self, message: &Message, body: &[u8]) {
-        self.kernel
-            .sched()
-            .change(|| self.port.queue().replies.push((message.id, body.to_vec())));
+        self.kernel.sched().change(|| self.port.queue().replies.push((message.id, body.to_vec())));
     }
 
     /// `FilterSendMessage`: the driver's answer and the output it wrote.
@@ -269,14 +248,8 @@ pub(super) fn disconnect_all(cx: &Cx<'_>, filter: u64) -> Result<(), Trap> {
         .collect();
     for client in clients {
         client.disconnect(kernel)?;
-        kernel
-            .filters()
-            .state()
-            .client_ports
-            .remove(&client.body.address());
-        kernel
-            .ledger()
-            .settle(Debt::ClientPort, client.body.address());
+        kernel.filters().state().client_ports.remove(&client.body.address());
+        kernel.ledger().settle(Debt::ClientPort, client.body.address());
     }
     Ok(())
 }

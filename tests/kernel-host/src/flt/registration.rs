@@ -26,9 +26,7 @@ fn service(driver_object: u64) -> Result<String, Trap> {
     let at = offset_of!(DRIVER_OBJECT, DriverExtension) as u64;
     let extension: u64 = guest::read(driver_object + at)?;
     let name = extension + offset_of!(DRIVER_EXTENSION, ServiceKeyName) as u64;
-    Ok(String::from_utf16_lossy(
-        &UnicodeString::read(name)?.units()?,
-    ))
+    Ok(String::from_utf16_lossy(&UnicodeString::read(name)?.units()?))
 }
 
 /// The altitude that the INF wrote; `None` when the instance data are missing.
@@ -36,28 +34,14 @@ fn altitude(cx: &Cx<'_>, service: &str) -> Option<f64> {
     let machine = cx.kernel().machine();
     let text = |key: &str, name: &str| {
         let value = machine.registry().get(key, name)?;
-        let units: Vec<u16> = value
-            .data
-            .chunks_exact(2)
-            .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
-        Some(
-            String::from_utf16_lossy(&units)
-                .trim_end_matches('\0')
-                .to_owned(),
-        )
+        let units: Vec<u16> =
+            value.data.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        Some(String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned())
     };
     let key = service_key(service);
-    [
-        format!(r"{key}\Parameters\Instances"),
-        format!(r"{key}\Instances"),
-    ]
-    .iter()
-    .find_map(|key| {
+    [format!(r"{key}\Parameters\Instances"), format!(r"{key}\Instances")].iter().find_map(|key| {
         let instance = text(key, "DefaultInstance")?;
-        text(&format!(r"{key}\{instance}"), "Altitude")?
-            .parse()
-            .ok()
+        text(&format!(r"{key}\{instance}"), "Altitude")?.parse().ok()
     })
 }
 
@@ -89,12 +73,8 @@ fn find(cx: &Cx<'_>, filter: u64) -> Result<Arc<Filter>, Trap> {
 
 fn unregister(cx: &Cx<'_>, filter: &Arc<Filter>) -> Result<(), Trap> {
     let kernel = cx.kernel();
-    let open = kernel
-        .filters()
-        .state()
-        .server_ports
-        .values()
-        .any(|port| port.filter == filter.address());
+    let open =
+        kernel.filters().state().server_ports.values().any(|port| port.filter == filter.address());
     if open {
         return Err(cx.misuse("the server port must be closed first, or this waits for ever"));
     }
@@ -116,16 +96,9 @@ fn unregister(cx: &Cx<'_>, filter: &Arc<Filter>) -> Result<(), Trap> {
         if filter.teardown_complete != 0 {
             kernel.call(filter.teardown_complete, &[related.address(), 2])?;
         }
-        *filter
-            .instance
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        *filter.instance.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-    kernel
-        .filters()
-        .state()
-        .filters
-        .retain(|other| other.address() != filter.address());
+    kernel.filters().state().filters.retain(|other| other.address() != filter.address());
     kernel.ledger().settle(Debt::Filter, filter.address());
     Ok(())
 }

@@ -12,11 +12,7 @@ pub struct GuestBlock {
 impl GuestBlock {
     /// At least `size` bytes, 8-aligned, all zero.
     pub fn new(size: usize) -> GuestBlock {
-        GuestBlock {
-            words: (0..size.div_ceil(8).max(1))
-                .map(|_| AtomicU64::new(0))
-                .collect(),
-        }
+        GuestBlock { words: (0..size.div_ceil(8).max(1)).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// The first byte.
@@ -58,12 +54,7 @@ impl GuestBuffer {
         let guarded = unsafe { libc::mprotect(guard as *mut libc::c_void, PAGE, libc::PROT_NONE) };
         assert_eq!(guarded, 0, "out of mappings");
         let address = guard - data.len() as u64;
-        let buffer = GuestBuffer {
-            mapping,
-            mapped: room + PAGE,
-            address,
-            length: data.len(),
-        };
+        let buffer = GuestBuffer { mapping, mapped: room + PAGE, address, length: data.len() };
         super::write_bytes(address, data).expect("the mapping was just made writable");
         buffer
     }

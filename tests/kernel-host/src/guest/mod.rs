@@ -78,10 +78,7 @@ pub fn copy(to: u64, from: u64, count: usize) -> Result<(), Fault> {
 /// Reads `count` UTF-16 units.
 pub fn units(address: u64, count: usize) -> Result<Vec<u16>, Fault> {
     let raw = bytes(address, count * 2)?;
-    Ok(raw
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
-        .collect())
+    Ok(raw.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
 }
 
 /// Reads a NUL-terminated byte string of at most 64 KiB.
@@ -171,17 +168,10 @@ mod tests {
         assert_eq!(compare_exchange(block.address() + 8, 0, 7), Ok(0));
         assert_eq!(fetch_add(block.address() + 8, 2), Ok(7));
         let text = GuestBuffer::utf16(&[0x41, 0xD800]);
-        let string = UnicodeString {
-            length: 4,
-            maximum: 4,
-            buffer: text.address(),
-        };
+        let string = UnicodeString { length: 4, maximum: 4, buffer: text.address() };
         string.write(block.address() + 16).unwrap();
         let back = UnicodeString::read(block.address() + 16).unwrap();
         assert_eq!(back.units().unwrap(), [0x41, 0xD800]);
-        assert!(
-            read::<u8>(text.address() + 4).is_err(),
-            "one past the end must fault"
-        );
+        assert!(read::<u8>(text.address() + 4).is_err(), "one past the end must fault");
     }
 }

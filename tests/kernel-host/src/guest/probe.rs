@@ -89,13 +89,7 @@ struct Probe {
 
 impl Probe {
     fn result(self) -> Result<u64, Fault> {
-        if self.faulted == 0 {
-            Ok(self.value)
-        } else {
-            Err(Fault {
-                address: self.value,
-            })
-        }
+        if self.faulted == 0 { Ok(self.value) } else { Err(Fault { address: self.value }) }
     }
 }
 
@@ -131,9 +125,7 @@ pub(crate) fn probe_fault_address() -> u64 {
 pub(super) fn copy(to: u64, from: u64, count: usize) -> Result<(), Fault> {
     // SAFETY: a fault becomes an error; what the bytes mean is the caller's business (see the
     // module page of `guest` on what a driver can do to its host).
-    unsafe { kernel_host_probe_copy(to, from, count as u64) }
-        .result()
-        .map(|_| ())
+    unsafe { kernel_host_probe_copy(to, from, count as u64) }.result().map(|_| ())
 }
 
 pub(super) fn read(address: u64, width: usize) -> Result<u64, Fault> {

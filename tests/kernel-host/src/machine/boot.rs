@@ -39,11 +39,7 @@ pub(super) fn link_target(name: &str, volumes: &[Volume], phase: Phase) -> Optio
     }
     volumes
         .iter()
-        .find(|volume| {
-            volume
-                .letter
-                .is_some_and(|own| own.eq_ignore_ascii_case(&letter))
-        })
+        .find(|volume| volume.letter.is_some_and(|own| own.eq_ignore_ascii_case(&letter)))
         .map(|volume| volume.device.clone())
 }
 
@@ -55,23 +51,15 @@ pub(super) fn resolve(path: &str, volumes: &[Volume], phase: Phase) -> Option<St
     if let Some(rest) = strip_prefix(path, r"\??\GLOBALROOT") {
         return resolve(rest, volumes, phase);
     }
-    let start = if strip_prefix(path, r"\SystemRoot").is_some() {
-        1
-    } else {
-        2
-    };
-    let end = path
-        .match_indices('\\')
-        .nth(start)
-        .map_or(path.len(), |(index, _)| index);
+    let start = if strip_prefix(path, r"\SystemRoot").is_some() { 1 } else { 2 };
+    let end = path.match_indices('\\').nth(start).map_or(path.len(), |(index, _)| index);
     let (link, rest) = path.split_at(end);
     Some(link_target(link, volumes, phase)? + rest)
 }
 
 fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix)
-        .then(|| &text[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 #[cfg(test)]
@@ -81,14 +69,8 @@ mod tests {
     #[test]
     fn names_appear_as_the_boot_goes_on() {
         let volumes = [
-            Volume {
-                device: r"\Device\HarddiskVolume3".into(),
-                letter: Some('C'),
-            },
-            Volume {
-                device: r"\Device\HarddiskVolume7".into(),
-                letter: None,
-            },
+            Volume { device: r"\Device\HarddiskVolume3".into(), letter: Some('C') },
+            Volume { device: r"\Device\HarddiskVolume7".into(), letter: None },
         ];
         let at = |path, phase| resolve(path, &volumes, phase);
         assert_eq!(at(r"\SystemRoot\x", Phase::DriverEntry), None);

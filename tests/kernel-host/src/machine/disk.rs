@@ -27,14 +27,9 @@ pub struct Disk {
 
 impl Disk {
     pub(super) fn new(volumes: Arc<Mutex<Vec<Volume>>>) -> Disk {
-        let disk = Disk {
-            files: Arc::default(),
-            volumes,
-        };
-        let devices: Vec<String> = lock(&disk.volumes)
-            .iter()
-            .map(|volume| volume.device.clone())
-            .collect();
+        let disk = Disk { files: Arc::default(), volumes };
+        let devices: Vec<String> =
+            lock(&disk.volumes).iter().map(|volume| volume.device.clone()).collect();
         for device in devices {
             disk.place(&device, true, Vec::new());
         }
@@ -57,8 +52,7 @@ impl Disk {
     }
 
     fn locate(&self, path: &str) -> String {
-        self.resolve(path, Phase::Running)
-            .unwrap_or_else(|| path.to_owned())
+        self.resolve(path, Phase::Running).unwrap_or_else(|| path.to_owned())
     }
 
     /// Writes a whole file and the directories above it, whoever has it open.
@@ -97,9 +91,7 @@ impl Disk {
 
     /// Whether a file or directory is there.
     pub fn exists(&self, path: &str) -> bool {
-        lock(&self.files)
-            .nodes
-            .contains_key(&fold(&self.locate(path)))
+        lock(&self.files).nodes.contains_key(&fold(&self.locate(path)))
     }
 
     /// Removes a file or a whole directory; whether it was there.
@@ -126,10 +118,7 @@ impl Disk {
     /// The names in a directory, sorted.
     pub fn list(&self, path: &str) -> Vec<String> {
         let files = lock(&self.files);
-        files
-            .children(&fold(&self.locate(path)))
-            .map(|node| node.name.clone())
-            .collect()
+        files.children(&fold(&self.locate(path))).map(|node| node.name.clone()).collect()
     }
 
     /// Sets a file's `FILE_ATTRIBUTE_*` bits, such as 0x400 for a reparse point.
@@ -137,10 +126,7 @@ impl Disk {
         let key = fold(&self.locate(path));
         let mut files = lock(&self.files);
         let Files { nodes, durable, .. } = &mut *files;
-        for node in [nodes.get_mut(&key), durable.get_mut(&key)]
-            .into_iter()
-            .flatten()
-        {
+        for node in [nodes.get_mut(&key), durable.get_mut(&key)].into_iter().flatten() {
             node.attributes = attributes;
         }
     }
@@ -150,10 +136,7 @@ impl Disk {
     pub fn hold(&self, path: &str, share: u32) -> Held {
         let key = fold(&self.locate(path));
         let open = lock(&self.files).hold(key, share);
-        Held {
-            files: self.files.clone(),
-            open,
-        }
+        Held { files: self.files.clone(), open }
     }
 
     /// The power goes when drivers have made `changes` more changes to the disk (creations,

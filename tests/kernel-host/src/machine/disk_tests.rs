@@ -14,10 +14,7 @@ fn machine() -> Machine {
 }
 
 fn path(machine: &Machine, name: &str) -> String {
-    machine
-        .disk()
-        .resolve(&format!(r"{FOLDER}\{name}"), Phase::Running)
-        .unwrap()
+    machine.disk().resolve(&format!(r"{FOLDER}\{name}"), Phase::Running).unwrap()
 }
 
 fn open(
@@ -28,13 +25,7 @@ fn open(
     disposition: u32,
     options: u32,
 ) -> Result<(u64, u64), DiskError> {
-    let request = OpenRequest {
-        access,
-        share,
-        disposition,
-        options,
-        attributes: 0,
-    };
+    let request = OpenRequest { access, share, disposition, options, attributes: 0 };
     machine.disk().files().open(&path(machine, name), request)
 }
 
@@ -99,15 +90,8 @@ fn rename_replaces_only_when_asked_and_only_what_is_closed() {
     machine.disk().files().close(busy);
     assert_eq!(rename(true), Ok(()));
     assert_eq!(machine.disk().list(FOLDER), ["old"]);
-    assert_eq!(
-        machine.disk().read(&format!(r"{FOLDER}\OLD")).unwrap(),
-        b"new"
-    );
-    assert_eq!(
-        machine.disk().files().read(file, 1, 9).unwrap(),
-        b"ew",
-        "the open follows"
-    );
+    assert_eq!(machine.disk().read(&format!(r"{FOLDER}\OLD")).unwrap(), b"new");
+    assert_eq!(machine.disk().files().read(file, 1, 9).unwrap(), b"ew", "the open follows");
 }
 
 #[test]
@@ -132,22 +116,14 @@ fn a_power_cut_leaves_what_was_flushed() {
     create(&machine, "torn", 0, b"torn");
     machine.disk().files().flush(flushed).unwrap();
     let through = create(&machine, "through", WRITE_THROUGH, b"through");
-    machine
-        .disk()
-        .files()
-        .rename(through, &path(&machine, "renamed"), false)
-        .unwrap();
+    machine.disk().files().rename(through, &path(&machine, "renamed"), false).unwrap();
     create(&machine, "late", 0, b"late");
     machine.disk().lose_unflushed();
     let contents = |name: &str| machine.disk().read(&format!(r"{FOLDER}\{name}"));
     assert_eq!(machine.disk().list(FOLDER), ["flushed", "renamed", "torn"]);
     assert_eq!(contents("flushed").unwrap(), b"flushed");
     assert_eq!(contents("renamed").unwrap(), b"through");
-    assert_eq!(
-        contents("torn").unwrap(),
-        [0; 4],
-        "its name is there, its data are not"
-    );
+    assert_eq!(contents("torn").unwrap(), [0; 4], "its name is there, its data are not");
 }
 
 #[test]
@@ -166,10 +142,7 @@ fn volumes_and_their_letters() {
     let machine = machine();
     machine.set_volume(r"\Device\HarddiskVolume9", Some('e'));
     machine.disk().write(r"\??\E:\x\y", b"1");
-    assert_eq!(
-        machine.disk().read(r"\Device\HarddiskVolume9\X\Y").unwrap(),
-        b"1"
-    );
+    assert_eq!(machine.disk().read(r"\Device\HarddiskVolume9\X\Y").unwrap(), b"1");
     machine.set_volume(r"\Device\HarddiskVolume9", None);
     assert_eq!(machine.disk().link_target(r"\??\E:", Phase::Running), None);
 }

@@ -139,11 +139,7 @@ impl Files {
             self.next_id += 1;
             0x0001_0000_0000_0000 + self.next_id
         });
-        let kind = if directory {
-            ATTRIBUTE_DIRECTORY
-        } else {
-            ATTRIBUTE_ARCHIVE
-        };
+        let kind = if directory { ATTRIBUTE_DIRECTORY } else { ATTRIBUTE_ARCHIVE };
         let node = Node {
             name: path.rsplit('\\').next().unwrap_or(path).to_owned(),
             directory,
@@ -165,10 +161,7 @@ impl Files {
     ) -> Result<(u64, u64), DiskError> {
         let key = fold(path);
         let access = map_generic(request.access);
-        let exists = self
-            .nodes
-            .get(&key)
-            .map(|node| (node.directory, node.attributes));
+        let exists = self.nodes.get(&key).map(|node| (node.directory, node.attributes));
         if self.delete_pending.contains(&key) {
             return Err(NtStatus::DELETE_PENDING.into());
         }
@@ -223,13 +216,7 @@ impl Files {
     /// An open of the host's: another program that has the file open.
     pub(super) fn hold(&mut self, key: String, share: u32) -> u64 {
         let access = FILE_READ_DATA | FILE_WRITE_DATA;
-        let open = Open {
-            key,
-            access,
-            share,
-            write_through: true,
-            delete_on_close: false,
-        };
+        let open = Open { key, access, share, write_through: true, delete_on_close: false };
         self.add_open(open)
     }
 
@@ -237,9 +224,7 @@ impl Files {
         let Some((parent, _)) = path.rsplit_once('\\') else {
             return false;
         };
-        self.nodes
-            .get(&fold(parent))
-            .is_some_and(|node| node.directory)
+        self.nodes.get(&fold(parent)).is_some_and(|node| node.directory)
     }
 
     fn absent(&self, path: &str) -> NtStatus {
@@ -252,16 +237,13 @@ impl Files {
 
     fn sharing_allows(&self, key: &str, access: u32, share: u32) -> bool {
         let wants = rights(access);
-        self.opens
-            .values()
-            .filter(|open| open.key == key)
-            .all(|open| {
-                let has = rights(open.access);
-                let shares = |rights: [bool; 3], share: u32| {
-                    (0..3).all(|index| !rights[index] || share & (1 << index) != 0)
-                };
-                shares(wants, open.share) && shares(has, share)
-            })
+        self.opens.values().filter(|open| open.key == key).all(|open| {
+            let has = rights(open.access);
+            let shares = |rights: [bool; 3], share: u32| {
+                (0..3).all(|index| !rights[index] || share & (1 << index) != 0)
+            };
+            shares(wants, open.share) && shares(has, share)
+        })
     }
 
     fn at(&self, open: u64) -> Result<(&Open, &Node), DiskError> {
@@ -273,10 +255,7 @@ impl Files {
     pub(super) fn info(&self, open: u64) -> Result<FileInfo, DiskError> {
         let (open, node) = self.at(open)?;
         let delete_pending = self.delete_pending.contains(&open.key);
-        Ok(FileInfo {
-            delete_pending,
-            ..node.info()
-        })
+        Ok(FileInfo { delete_pending, ..node.info() })
     }
 
     pub(super) fn read(&self, open: u64, offset: u64, count: usize) -> Result<Vec<u8>, DiskError> {
@@ -305,9 +284,7 @@ impl Files {
         }
         let (key, through) = (opened.key.clone(), opened.write_through);
         let start = usize::try_from(offset).map_err(|_| NtStatus::INVALID_PARAMETER)?;
-        let end = start
-            .checked_add(data.len())
-            .ok_or(NtStatus::INVALID_PARAMETER)?;
+        let end = start.checked_add(data.len()).ok_or(NtStatus::INVALID_PARAMETER)?;
         self.change()?;
         let now = self.now;
         let node = self.nodes.get_mut(&key).ok_or(NtStatus::INVALID_HANDLE)?;
@@ -450,10 +427,7 @@ impl Files {
         }
         let mut entries = Vec::new();
         for dot in [".", ".."] {
-            entries.push(FileInfo {
-                name: dot.to_owned(),
-                ..node.info()
-            });
+            entries.push(FileInfo { name: dot.to_owned(), ..node.info() });
         }
         entries.extend(self.children(&open.key).map(Node::info));
         Ok(entries)
@@ -462,11 +436,8 @@ impl Files {
     /// One file's data and all metadata so far reach the disk, as with a journaled file system:
     /// data of other files does not, they have the right length and zeros.
     pub(super) fn make_durable(&mut self, key: &str) {
-        let old: HashMap<u64, Arc<Vec<u8>>> = self
-            .durable
-            .values()
-            .map(|node| (node.id, node.data.clone()))
-            .collect();
+        let old: HashMap<u64, Arc<Vec<u8>>> =
+            self.durable.values().map(|node| (node.id, node.data.clone())).collect();
         let mut next = self.nodes.clone();
         for (path, node) in &mut next {
             if path != key && !node.directory {
@@ -491,11 +462,7 @@ impl Files {
 /// Read, write and delete, as sharing sees them.
 fn rights(access: u32) -> [bool; 3] {
     // Execute counts as reading.
-    [
-        access & 0x21 != 0,
-        access & (FILE_WRITE_DATA | FILE_APPEND_DATA) != 0,
-        access & DELETE != 0,
-    ]
+    [access & 0x21 != 0, access & (FILE_WRITE_DATA | FILE_APPEND_DATA) != 0, access & DELETE != 0]
 }
 
 fn map_generic(access: u32) -> u32 {

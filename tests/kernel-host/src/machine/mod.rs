@@ -36,14 +36,8 @@ impl Default for Machine {
     /// `\Device\HarddiskVolume3` as `C:`.
     fn default() -> Machine {
         let volumes = Arc::new(Mutex::new(vec![
-            Volume {
-                device: r"\Device\HarddiskVolume3".into(),
-                letter: Some('C'),
-            },
-            Volume {
-                device: r"\Device\HarddiskVolume1".into(),
-                letter: None,
-            },
+            Volume { device: r"\Device\HarddiskVolume3".into(), letter: Some('C') },
+            Volume { device: r"\Device\HarddiskVolume1".into(), letter: None },
         ]));
         let machine = Machine(Arc::new(Parts {
             disk: Disk::new(volumes.clone()),
@@ -52,12 +46,8 @@ impl Default for Machine {
             phase: AtomicU8::new(Phase::Running as u8),
             volumes,
         }));
-        machine
-            .disk()
-            .create_directory(r"\SystemRoot\System32\drivers");
-        machine
-            .registry()
-            .create_key(r"\Registry\Machine\System\CurrentControlSet\Services");
+        machine.disk().create_directory(r"\SystemRoot\System32\drivers");
+        machine.registry().create_key(r"\Registry\Machine\System\CurrentControlSet\Services");
         machine
     }
 }
@@ -80,29 +70,15 @@ impl Machine {
 
     /// The volumes; the first is the system volume.
     pub fn volumes(&self) -> Vec<Volume> {
-        self.0
-            .volumes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.volumes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Adds a volume, or changes the letter of one that is there.
     pub fn set_volume(&self, device: &str, letter: Option<char>) {
-        let mut volumes = self
-            .0
-            .volumes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match volumes
-            .iter_mut()
-            .find(|volume| volume.device.eq_ignore_ascii_case(device))
-        {
+        let mut volumes = self.0.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        match volumes.iter_mut().find(|volume| volume.device.eq_ignore_ascii_case(device)) {
             Some(volume) => volume.letter = letter,
-            None => volumes.push(Volume {
-                device: device.to_owned(),
-                letter,
-            }),
+            None => volumes.push(Volume { device: device.to_owned(), letter }),
         }
         drop(volumes);
         self.0.disk.create_directory(device);
@@ -123,16 +99,9 @@ impl Machine {
         registry.set_dword(&key, "Type", 2);
         registry.set_dword(&key, "Start", 0);
         registry.set_dword(&key, "ErrorControl", 1);
-        registry.set_string(
-            &key,
-            "ImagePath",
-            &format!(r"System32\drivers\{service}.sys"),
-        );
+        registry.set_string(&key, "ImagePath", &format!(r"System32\drivers\{service}.sys"));
         let instance = format!("{service} Instance");
-        for instances in [
-            format!(r"{key}\Instances"),
-            format!(r"{key}\Parameters\Instances"),
-        ] {
+        for instances in [format!(r"{key}\Instances"), format!(r"{key}\Parameters\Instances")] {
             registry.set_string(&instances, "DefaultInstance", &instance);
             registry.set_string(&format!(r"{instances}\{instance}"), "Altitude", altitude);
             registry.set_dword(&format!(r"{instances}\{instance}"), "Flags", 0);

@@ -48,8 +48,7 @@ impl Registry {
     pub fn delete_key(&self, key: &str) {
         let key = fold(key);
         let prefix = format!(r"{key}\");
-        self.keys()
-            .retain(|path, _| *path != key && !path.starts_with(&prefix));
+        self.keys().retain(|path, _| *path != key && !path.starts_with(&prefix));
     }
 
     /// Sets a value of any kind, making the key.
@@ -62,14 +61,7 @@ impl Registry {
 
     /// Sets a `REG_DWORD`.
     pub fn set_dword(&self, key: &str, name: &str, value: u32) {
-        self.set(
-            key,
-            name,
-            Value {
-                kind: 4,
-                data: value.to_le_bytes().to_vec(),
-            },
-        );
+        self.set(key, name, Value { kind: 4, data: value.to_le_bytes().to_vec() });
     }
 
     /// Sets a `REG_SZ`, terminated as usual.
@@ -81,10 +73,7 @@ impl Registry {
 
     /// A value.
     pub fn get(&self, key: &str, name: &str) -> Option<Value> {
-        self.keys()
-            .get(&fold(key.trim_end_matches('\\')))?
-            .get(&fold(name))
-            .cloned()
+        self.keys().get(&fold(key.trim_end_matches('\\')))?.get(&fold(name)).cloned()
     }
 
     /// A `REG_DWORD`.
@@ -96,8 +85,7 @@ impl Registry {
     /// Removes a value; whether it was there.
     pub fn delete_value(&self, key: &str, name: &str) -> bool {
         let mut keys = self.keys();
-        keys.get_mut(&fold(key))
-            .is_some_and(|values| values.remove(&fold(name)).is_some())
+        keys.get_mut(&fold(key)).is_some_and(|values| values.remove(&fold(name)).is_some())
     }
 }
 
@@ -111,10 +99,7 @@ mod tests {
         let key = r"\Registry\Machine\System\X";
         registry.set_dword(key, "Limit", 7);
         registry.set_string(key, "Text", "ab");
-        assert_eq!(
-            registry.dword(r"\REGISTRY\machine\SYSTEM\x", "LIMIT"),
-            Some(7)
-        );
+        assert_eq!(registry.dword(r"\REGISTRY\machine\SYSTEM\x", "LIMIT"), Some(7));
         assert_eq!(registry.get(key, "text").unwrap().data, b"a\0b\0\0\0");
         assert!(registry.has_key(r"\Registry\Machine"));
         assert!(registry.delete_value(key, "limit"));

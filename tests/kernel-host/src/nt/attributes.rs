@@ -44,11 +44,7 @@ impl ObjectAttributes {
         let name: u64 = guest::read(at(offset_of!(OBJECT_ATTRIBUTES, ObjectName)))?;
         let read = ObjectAttributes {
             root: guest::read(at(offset_of!(OBJECT_ATTRIBUTES, RootDirectory)))?,
-            name: if name == 0 {
-                String::new()
-            } else {
-                text_of(cx, name)?
-            },
+            name: if name == 0 { String::new() } else { text_of(cx, name)? },
             attributes: guest::read(at(offset_of!(OBJECT_ATTRIBUTES, Attributes)))?,
         };
         let in_system = cx.kpcr().process.get() == cx.kernel().system_process().address();

@@ -7,16 +7,15 @@ use crate::guest;
 
 fn print(cx: &Cx<'_>, text: u64, fixed: u64) -> Result<u32, Trap> {
     let text = guest::c_string(text)?;
-    let line = format(
-        &String::from_utf8_lossy(&text),
-        cx.variable_arguments(fixed),
-    )
-    .map_err(|error| match error {
-        super::format::FormatError::Fault(fault) => Trap::from(fault),
-        super::format::FormatError::Conversion(c) => {
-            cx.misuse(format!("conversion %{c} is not known"))
-        }
-    })?;
+    let line =
+        format(&String::from_utf8_lossy(&text), cx.variable_arguments(fixed)).map_err(|error| {
+            match error {
+                super::format::FormatError::Fault(fault) => Trap::from(fault),
+                super::format::FormatError::Conversion(c) => {
+                    cx.misuse(format!("conversion %{c} is not known"))
+                }
+            }
+        })?;
     cx.kernel().print(line);
     Ok(0)
 }

@@ -24,13 +24,7 @@ fn allocate(cx: &Cx<'_>, size: u64, tag: u32, paged: bool, zeroed: bool) -> Resu
         return Ok(0);
     }
     let site = cx.cheap_site();
-    let request = Request {
-        size: size as usize,
-        tag,
-        paged,
-        zeroed,
-        site,
-    };
+    let request = Request { size: size as usize, tag, paged, zeroed, site };
     Ok(cx.kernel().pool().allocate(request))
 }
 
@@ -44,9 +38,7 @@ pub(super) fn free(cx: &Cx<'_>, block: u64, tag: Option<u32>) -> Result<(), Trap
         cx.trap_with_history(bug, block)
     })?;
     if cx.kernel().is_checked() {
-        cx.kernel()
-            .ledger()
-            .forget_rundowns(block..block + size as u64);
+        cx.kernel().ledger().forget_rundowns(block..block + size as u64);
     }
     Ok(())
 }

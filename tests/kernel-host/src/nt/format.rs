@@ -101,9 +101,7 @@ fn number<'t>(
     if let Some(rest) = text.strip_prefix('*') {
         return Ok((Some(arguments.next()? as u32 as usize & 0xFFFF), rest));
     }
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     Ok((digits.parse::<usize>().ok().map(|n| n.min(0xFFFF)), rest))
 }
@@ -126,11 +124,7 @@ fn convert(
         'u' => narrow(arguments.next()?, spec).to_string(),
         'x' => {
             let value = narrow(arguments.next()?, spec);
-            if spec.alternate {
-                format!("{value:#x}")
-            } else {
-                format!("{value:x}")
-            }
+            if spec.alternate { format!("{value:#x}") } else { format!("{value:x}") }
         }
         'X' => format!("{:X}", narrow(arguments.next()?, spec)),
         'p' => format!("{:016X}", arguments.next()?),
@@ -221,13 +215,9 @@ mod tests {
         let narrow = GuestBuffer::new(b"str\0");
         let wide = GuestBuffer::utf16(&"wide\0".encode_utf16().collect::<Vec<_>>());
         let string = GuestBlock::new(16);
-        UnicodeString {
-            length: 4,
-            maximum: 4,
-            buffer: wide.address(),
-        }
-        .write(string.address())
-        .unwrap();
+        UnicodeString { length: 4, maximum: 4, buffer: wide.address() }
+            .write(string.address())
+            .unwrap();
         let values = [
             (-5i64) as u64,
             0xC000_0022,
@@ -244,9 +234,6 @@ mod tests {
         }
         let text = format("%d %08x %-5s| %ws %wZ %I64x %c%% %04u", list.address()).unwrap();
         assert_eq!(text, "-5 c0000022 str  | wide wi 1122334455667788 x% 0007");
-        assert!(matches!(
-            format("%q", list.address()),
-            Err(FormatError::Conversion('q'))
-        ));
+        assert!(matches!(format("%q", list.address()), Err(FormatError::Conversion('q'))));
     }
 }

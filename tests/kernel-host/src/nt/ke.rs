@@ -18,11 +18,7 @@ fn require_event(cx: &Cx<'_>, event: u64) -> Result<(), Trap> {
 
 /// Waiting is allowed up to APC_LEVEL, looking (zero timeout) up to DISPATCH_LEVEL.
 fn timeout(cx: &Cx<'_>, address: u64) -> Result<Option<i64>, Trap> {
-    let timeout = if address == 0 {
-        None
-    } else {
-        Some(guest::read::<i64>(address)?)
-    };
+    let timeout = if address == 0 { None } else { Some(guest::read::<i64>(address)?) };
     if timeout != Some(0) {
         cx.require_irql("a blocking wait", APC)?;
     }
@@ -59,12 +55,7 @@ fn acquire_spin_lock(cx: &Cx<'_>, lock: u64) -> Result<(), Trap> {
         }
     }
     let site = cx.cheap_site();
-    kpcr.held.borrow_mut().push(Held {
-        address: lock,
-        what: "spin lock",
-        exclusive: true,
-        site,
-    });
+    kpcr.held.borrow_mut().push(Held { address: lock, what: "spin lock", exclusive: true, site });
     Ok(())
 }
 

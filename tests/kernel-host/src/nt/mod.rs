@@ -42,11 +42,7 @@ pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
         zw_key::APIS,
         zw_link::APIS,
     ];
-    families
-        .into_iter()
-        .chain(crate::flt::APIS)
-        .flatten()
-        .copied()
+    families.into_iter().chain(crate::flt::APIS).flatten().copied()
 }
 
 #[cfg(test)]

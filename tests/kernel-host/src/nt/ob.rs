@@ -104,9 +104,7 @@ fn body_of(object: &Object) -> Option<(u64, &'static str)> {
 fn dereference(cx: &Cx<'_>, object: u64) -> Result<i64, Trap> {
     let kernel = cx.kernel();
     if !kernel.ledger().settle(Debt::ObjectReference, object) {
-        return Err(cx.misuse(format!(
-            "object {object:#x} is dereferenced but not referenced"
-        )));
+        return Err(cx.misuse(format!("object {object:#x} is dereferenced but not referenced")));
     }
     let left = kernel.ledger().owes(Debt::ObjectReference, object);
     if left == 0 {

@@ -19,38 +19,19 @@ const NAME: usize = offset_of!(Entry, FileName);
 
 /// One entry without its link to the next.
 fn encode(info: &FileInfo) -> Vec<u8> {
-    let name: Vec<u8> = info
-        .name
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let name: Vec<u8> = info.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut out = vec![0u8; NAME + name.len()];
     let mut put = |offset: usize, bytes: &[u8]| {
         out[offset..offset + bytes.len()].copy_from_slice(bytes);
     };
     put(offset_of!(Entry, CreationTime), &info.created.to_le_bytes());
-    put(
-        offset_of!(Entry, LastAccessTime),
-        &info.written.to_le_bytes(),
-    );
-    put(
-        offset_of!(Entry, LastWriteTime),
-        &info.written.to_le_bytes(),
-    );
+    put(offset_of!(Entry, LastAccessTime), &info.written.to_le_bytes());
+    put(offset_of!(Entry, LastWriteTime), &info.written.to_le_bytes());
     put(offset_of!(Entry, ChangeTime), &info.changed.to_le_bytes());
     put(offset_of!(Entry, EndOfFile), &info.size.to_le_bytes());
-    put(
-        offset_of!(Entry, AllocationSize),
-        &info.size.next_multiple_of(4096).to_le_bytes(),
-    );
-    put(
-        offset_of!(Entry, FileAttributes),
-        &info.attributes.to_le_bytes(),
-    );
-    put(
-        offset_of!(Entry, FileNameLength),
-        &(name.len() as u32).to_le_bytes(),
-    );
+    put(offset_of!(Entry, AllocationSize), &info.size.next_multiple_of(4096).to_le_bytes());
+    put(offset_of!(Entry, FileAttributes), &info.attributes.to_le_bytes());
+    put(offset_of!(Entry, FileNameLength), &(name.len() as u32).to_le_bytes());
     put(offset_of!(Entry, FileId), &info.id.to_le_bytes());
     put(NAME, &name);
     out

@@ -92,20 +92,14 @@ fn create(
         body: GuestBlock::new(0xD8),
     };
     let object = Object::File(Arc::new(file));
-    let handle = kernel
-        .objects()
-        .insert(cx, object, attributes.is_kernel_handle());
+    let handle = kernel.objects().insert(cx, object, attributes.is_kernel_handle());
     guest::write(out, handle)?;
     complete(cx, block, 0, NtStatus::SUCCESS, information)
 }
 
 /// The byte offset that a read or write uses, or the status when it may not be left out.
 fn offset(file: &OpenFile, address: u64, size: u64) -> Result<Result<u64, NtStatus>, Trap> {
-    let given = if address == 0 {
-        CURRENT_POSITION
-    } else {
-        guest::read::<i64>(address)?
-    };
+    let given = if address == 0 { CURRENT_POSITION } else { guest::read::<i64>(address)? };
     Ok(match given {
         END_OF_FILE => Ok(size),
         CURRENT_POSITION if file.synchronous => {

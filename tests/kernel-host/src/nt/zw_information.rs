@@ -44,43 +44,24 @@ fn information(class: u32, info: &FileInfo) -> Option<Vec<u8>> {
         FILE_BASIC => {
             type Basic = FILE_BASIC_INFORMATION;
             put(offset_of!(Basic, CreationTime), &info.created.to_le_bytes());
-            put(
-                offset_of!(Basic, LastAccessTime),
-                &info.written.to_le_bytes(),
-            );
-            put(
-                offset_of!(Basic, LastWriteTime),
-                &info.written.to_le_bytes(),
-            );
+            put(offset_of!(Basic, LastAccessTime), &info.written.to_le_bytes());
+            put(offset_of!(Basic, LastWriteTime), &info.written.to_le_bytes());
             put(offset_of!(Basic, ChangeTime), &info.changed.to_le_bytes());
-            put(
-                offset_of!(Basic, FileAttributes),
-                &info.attributes.to_le_bytes(),
-            );
+            put(offset_of!(Basic, FileAttributes), &info.attributes.to_le_bytes());
         }
         FILE_STANDARD => {
             type Standard = FILE_STANDARD_INFORMATION;
             let allocated = info.size.next_multiple_of(4096);
-            put(
-                offset_of!(Standard, AllocationSize),
-                &allocated.to_le_bytes(),
-            );
+            put(offset_of!(Standard, AllocationSize), &allocated.to_le_bytes());
             put(offset_of!(Standard, EndOfFile), &info.size.to_le_bytes());
             put(offset_of!(Standard, NumberOfLinks), &1u32.to_le_bytes());
-            put(
-                offset_of!(Standard, DeletePending),
-                &[u8::from(info.delete_pending)],
-            );
+            put(offset_of!(Standard, DeletePending), &[u8::from(info.delete_pending)]);
             put(offset_of!(Standard, Directory), &[u8::from(info.directory)]);
         }
         FILE_INTERNAL => put(0, &info.id.to_le_bytes()),
         _ => {
             put(0, &info.attributes.to_le_bytes());
-            let tag = if info.attributes & ATTRIBUTE_REPARSE_POINT != 0 {
-                TAG_SYMLINK
-            } else {
-                0
-            };
+            let tag = if info.attributes & ATTRIBUTE_REPARSE_POINT != 0 { TAG_SYMLINK } else { 0 };
             put(4, &tag.to_le_bytes());
         }
     }
@@ -117,9 +98,7 @@ fn rename_target(
             _ => return Ok(Err(NtStatus::OBJECT_TYPE_MISMATCH)),
         }
     };
-    Ok(folder
-        .map(|folder| format!(r"{folder}\{name}"))
-        .ok_or(NtStatus::INVALID_HANDLE))
+    Ok(folder.map(|folder| format!(r"{folder}\{name}")).ok_or(NtStatus::INVALID_HANDLE))
 }
 
 apis! {

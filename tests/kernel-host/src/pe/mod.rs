@@ -63,11 +63,8 @@ impl Image {
         for rva in &plan.relocations {
             patch(&mut image, *rva, |old| old.wrapping_add(delta));
         }
-        let bound: Vec<_> = plan
-            .imports
-            .iter()
-            .map(|slot| resolve(&slot.dll, &slot.name))
-            .collect();
+        let bound: Vec<_> =
+            plan.imports.iter().map(|slot| resolve(&slot.dll, &slot.name)).collect();
         let unresolved: Vec<String> = plan
             .imports
             .iter()
@@ -132,9 +129,7 @@ impl Image {
     }
 
     fn section(&self, name: &str) -> Option<&Section> {
-        self.sections
-            .iter()
-            .find(|section| section.name.trim_end_matches('\0') == name)
+        self.sections.iter().find(|section| section.name.trim_end_matches('\0') == name)
     }
 
     /// The contents of a section as it is now.
@@ -159,11 +154,7 @@ impl Image {
 
     /// Makes DISCARDABLE sections inaccessible, as the kernel frees them after `DriverEntry`.
     pub(crate) fn discard_sections(&self) {
-        for section in self
-            .sections
-            .iter()
-            .filter(|section| section.is_discardable())
-        {
+        for section in self.sections.iter().filter(|section| section.is_discardable()) {
             protect_section(self.base, section, libc::PROT_NONE);
         }
     }

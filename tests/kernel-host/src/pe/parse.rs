@@ -130,10 +130,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Plan, LoadError> {
     }
     let sections = sections(&pe_file, file, size)?;
     let entry = header.address_of_entry_point();
-    if !sections
-        .iter()
-        .any(|section| section.is_executable() && section.contains(entry, 1))
-    {
+    if !sections.iter().any(|section| section.is_executable() && section.contains(entry, 1)) {
         return refuse("the entry point lies in no executable section");
     }
     let function_table = directory(&pe_file, pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION, size)?;
@@ -170,24 +167,14 @@ fn sections(pe_file: &PeFile64<'_>, file: &[u8], size: u32) -> Result<Vec<Sectio
         {
             return refuse("it lies outside the image");
         }
-        if sections
-            .last()
-            .is_some_and(|last| rva < last.rva + last.size)
-        {
+        if sections.last().is_some_and(|last| rva < last.rva + last.size) {
             return refuse("it overlaps the one before it");
         }
-        let section = Section {
-            name,
-            rva,
-            size: extent,
-            flags: header.characteristics.get(LE).0,
-            raw,
-        };
+        let section =
+            Section { name, rva, size: extent, flags: header.characteristics.get(LE).0, raw };
         if section.is_writable() && section.is_executable() {
             let name = &section.name;
-            return Err(LoadError::Refused(format!(
-                "section {name} is writable and executable"
-            )));
+            return Err(LoadError::Refused(format!("section {name} is writable and executable")));
         }
         sections.push(section);
     }
@@ -205,9 +192,7 @@ fn directory(
     let start = entry.virtual_address.get(LE);
     match start.checked_add(entry.size.get(LE)) {
         Some(end) if end <= size => Ok(start..end),
-        _ => Err(LoadError::Refused(
-            "a data directory lies outside the image".into(),
-        )),
+        _ => Err(LoadError::Refused("a data directory lies outside the image".into())),
     }
 }
 
@@ -259,20 +244,12 @@ fn imports(pe_file: &PeFile64<'_>, sections: &[Section]) -> Result<Vec<ImportSlo
                 Import::Ordinal(_) => format!("#{}", thunk.ordinal()),
             };
             let Some(section) = sections.iter().find(|section| section.contains(rva, 8)) else {
-                return Err(LoadError::Refused(format!(
-                    "the import slot of {name} lies nowhere"
-                )));
+                return Err(LoadError::Refused(format!("the import slot of {name} lies nowhere")));
             };
             if section.is_executable() {
-                return Err(LoadError::Refused(
-                    "the import slots lie in executable code".into(),
-                ));
+                return Err(LoadError::Refused("the import slots lie in executable code".into()));
             }
-            slots.push(ImportSlot {
-                dll: dll.clone(),
-                name,
-                rva,
-            });
+            slots.push(ImportSlot { dll: dll.clone(), name, rva });
             rva += 8;
         }
     }
@@ -303,10 +280,7 @@ mod tests {
         let whole = crate::pe::sample::image(0x6000_0020);
         assert!(parse(&whole).is_ok());
         for length in 0..whole.len() {
-            assert!(
-                parse(&whole[..length]).is_err(),
-                "accepted when cut at {length}"
-            );
+            assert!(parse(&whole[..length]).is_err(), "accepted when cut at {length}");
         }
     }
 
@@ -327,10 +301,7 @@ mod tests {
     #[test]
     fn refuses_a_writable_executable_section() {
         let error = parse(&crate::pe::sample::image(0xE000_0020)).unwrap_err();
-        assert!(
-            error.to_string().contains("writable and executable"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("writable and executable"), "{error}");
     }
 
     #[test]

@@ -19,11 +19,7 @@ pub(crate) struct UnwindImage {
 impl UnwindImage {
     pub(super) fn new(base: u64, image: Vec<u8>, function_table: Range<u32>) -> UnwindImage {
         let function_table = function_table.start as usize..function_table.end as usize;
-        UnwindImage {
-            base,
-            image,
-            function_table,
-        }
+        UnwindImage { base, image, function_table }
     }
 
     /// The offset of an address in this image.
@@ -44,9 +40,7 @@ impl UnwindImage {
 
     /// Where the unwind information of the function at `rva` lies.
     pub(crate) fn unwind_info(&self, rva: u32) -> Option<u32> {
-        self.functions()
-            .lookup(rva)
-            .map(|function| function.unwind_info_address.get())
+        self.functions().lookup(rva).map(|function| function.unwind_info_address.get())
     }
 
     /// What an import thunk (`jmp [slot]`) at `rva` jumps to; the slot holds the bound address.
@@ -91,11 +85,7 @@ impl UnwindState for State<'_> {
 
     fn read_stack(&mut self, address: u64) -> Option<u64> {
         let fits = address >= self.stack.start && address.checked_add(8)? <= self.stack.end;
-        if fits {
-            guest::read(address).ok()
-        } else {
-            None
-        }
+        if fits { guest::read(address).ok() } else { None }
     }
 
     fn write_register(&mut self, register: Register, value: u64) {

@@ -20,11 +20,7 @@ pub(crate) struct Fast {
 
 impl Fast {
     pub(super) fn allocate(&self, request: &Request) -> u64 {
-        let (align, room) = if request.size >= PAGE {
-            (PAGE, PAGE)
-        } else {
-            (16, HEADER as usize)
-        };
+        let (align, room) = if request.size >= PAGE { (PAGE, PAGE) } else { (16, HEADER as usize) };
         let mut start = std::ptr::null_mut();
         // SAFETY: plain allocation; the out pointer is valid and the alignment a power of two.
         let failed = unsafe { libc::posix_memalign(&mut start, align, request.size + room) };
@@ -36,12 +32,7 @@ impl Fast {
             // SAFETY: inside the block just allocated.
             unsafe { (address as *mut u8).write_bytes(0, request.size) };
         }
-        let header = [
-            MAGIC,
-            request.size as u64,
-            u64::from(request.tag),
-            start as u64,
-        ];
+        let header = [MAGIC, request.size as u64, u64::from(request.tag), start as u64];
         for (index, word) in header.into_iter().enumerate() {
             let _ = guest::write(address - HEADER + 8 * index as u64, word);
         }
@@ -60,10 +51,7 @@ impl Fast {
         }
         let (size, own_tag, start) = (word(1) as usize, word(2) as u32, word(3));
         if tag.is_some_and(|tag| tag != own_tag) {
-            return Err(format!(
-                "free with the wrong tag, allocated with '{}'",
-                tag_text(own_tag)
-            ));
+            return Err(format!("free with the wrong tag, allocated with '{}'", tag_text(own_tag)));
         }
         let _ = guest::write(address - HEADER, FREED);
         // SAFETY: the header says that this block came from `allocate` and is live.
@@ -78,19 +66,11 @@ impl Fast {
         if count == 0 {
             return Vec::new();
         }
-        vec![Live {
-            size,
-            tag: 0,
-            count,
-            site: Site::from([]),
-        }]
+        vec![Live { size, tag: 0, count, site: Site::from([]) }]
     }
 
     pub(super) fn in_use(&self) -> (usize, usize) {
-        (
-            self.bytes.load(Ordering::Relaxed),
-            self.blocks.load(Ordering::Relaxed),
-        )
+        (self.bytes.load(Ordering::Relaxed), self.blocks.load(Ordering::Relaxed))
     }
 }
 
@@ -101,18 +81,10 @@ mod tests {
     #[test]
     fn counts_and_refuses() {
         let pool = Fast::default();
-        let request = Request {
-            size: 100,
-            tag: 1,
-            paged: false,
-            zeroed: true,
-            site: Site::from([]),
-        };
+        let request =
+            Request { size: 100, tag: 1, paged: false, zeroed: true, site: Site::from([]) };
         let block = pool.allocate(&request);
-        let page = pool.allocate(&Request {
-            size: 5000,
-            ..request
-        });
+        let page = pool.allocate(&Request { size: 5000, ..request });
         assert_eq!(block % 16, 0);
         assert_eq!(page % 4096, 0);
         assert_eq!(pool.in_use(), (5100, 2));

@@ -113,8 +113,5 @@ impl Heap {
 
 /// A tag as its four characters.
 pub(crate) fn tag_text(tag: u32) -> String {
-    tag.to_le_bytes()
-        .iter()
-        .map(|byte| char::from(*byte))
-        .collect()
+    tag.to_le_bytes().iter().map(|byte| char::from(*byte)).collect()
 }

@@ -34,10 +34,7 @@ struct Block {
 impl Block {
     /// Slack before and after the block on its own pages.
     fn slack(&self, address: u64) -> [std::ops::Range<u64>; 2] {
-        [
-            self.pages..address,
-            address + self.size as u64..self.pages + self.room,
-        ]
+        [self.pages..address, address + self.size as u64..self.pages + self.room]
     }
 }
 
@@ -91,11 +88,7 @@ impl Special {
         for range in block.slack(address) {
             fill(range.start, range.end - range.start, SLACK);
         }
-        fill(
-            address,
-            request.size as u64,
-            if request.zeroed { 0 } else { FILL },
-        );
+        fill(address, request.size as u64, if request.zeroed { 0 } else { FILL });
         state.live += 1;
         state.live_bytes += request.size;
         state.blocks.insert(address, block);
@@ -109,23 +102,15 @@ impl Special {
         };
         let (size, own_tag) = (block.size, block.tag);
         if block.freed.is_some() {
-            return Err(format!(
-                "double free of a block of {size} bytes '{}'",
-                tag_text(own_tag)
-            ));
+            return Err(format!("double free of a block of {size} bytes '{}'", tag_text(own_tag)));
         }
         if let Some(tag) = tag.filter(|tag| *tag != own_tag) {
             let (freed, own) = (tag_text(tag), tag_text(own_tag));
-            return Err(format!(
-                "block allocated with tag '{own}' freed with '{freed}'"
-            ));
+            return Err(format!("block allocated with tag '{own}' freed with '{freed}'"));
         }
         for range in block.slack(address) {
             let bytes = guest::bytes(range.start, (range.end - range.start) as usize);
-            let changed = bytes
-                .unwrap_or_default()
-                .iter()
-                .position(|byte| *byte != SLACK);
+            let changed = bytes.unwrap_or_default().iter().position(|byte| *byte != SLACK);
             if let Some(changed) = changed {
                 let offset = range.start as i64 + changed as i64 - address as i64;
                 return Err(format!(
@@ -150,38 +135,24 @@ impl Special {
         let state = self.state();
         let (start, block) = state.near(address)?;
         let offset = address as i64 - start as i64;
-        let life = if block.freed.is_some() {
-            "freed"
-        } else {
-            "live"
-        };
+        let life = if block.freed.is_some() { "freed" } else { "live" };
         let kind = if block.paged { "paged" } else { "nonpaged" };
         let text = format!(
             "offset {offset:+} of a {life} block of {} bytes '{}' of {kind} pool",
             block.size,
             tag_text(block.tag)
         );
-        Some(History {
-            text,
-            allocated: block.allocated.clone(),
-            freed: block.freed.clone(),
-        })
+        Some(History { text, allocated: block.allocated.clone(), freed: block.freed.clone() })
     }
 
     pub(super) fn is_paged(&self, address: u64) -> bool {
         let state = self.state();
-        state
-            .near(address)
-            .is_some_and(|(_, block)| block.paged && block.freed.is_none())
+        state.near(address).is_some_and(|(_, block)| block.paged && block.freed.is_none())
     }
 
     pub(super) fn live(&self) -> Vec<Live> {
         let state = self.state();
-        let mut live: Vec<&Block> = state
-            .blocks
-            .values()
-            .filter(|b| b.freed.is_none())
-            .collect();
+        let mut live: Vec<&Block> = state.blocks.values().filter(|b| b.freed.is_none()).collect();
         live.sort_by_key(|block| block.sequence);
         live.into_iter()
             .map(|block| Live {
@@ -203,10 +174,7 @@ impl State {
     /// Inaccessible pages with a guard page behind them.
     fn pages(&mut self, room: u64) -> u64 {
         if room == PAGE && self.quarantine.len() > QUARANTINE {
-            let oldest = self
-                .quarantine
-                .pop_front()
-                .and_then(|start| self.blocks.remove(&start));
+            let oldest = self.quarantine.pop_front().and_then(|start| self.blocks.remove(&start));
             if let Some(block) = oldest {
                 return block.pages;
             }
@@ -225,16 +193,10 @@ impl State {
 
     /// The block whose pages or guard pages hold an address.
     fn near(&self, address: u64) -> Option<(u64, &Block)> {
-        let candidates = self
-            .blocks
-            .range(..address.saturating_add(2 * PAGE))
-            .rev()
-            .take(3);
-        candidates
-            .map(|(start, block)| (*start, block))
-            .find(|(_, block)| {
-                address + PAGE >= block.pages && address < block.pages + block.room + PAGE
-            })
+        let candidates = self.blocks.range(..address.saturating_add(2 * PAGE)).rev().take(3);
+        candidates.map(|(start, block)| (*start, block)).find(|(_, block)| {
+            address + PAGE >= block.pages && address < block.pages + block.room + PAGE
+        })
     }
 
     fn trim_history(&mut self) {
@@ -271,10 +233,7 @@ fn reserve(size: u64) -> u64 {
 fn protect(address: u64, size: u64, protection: i32) {
     // SAFETY: pages of an arena that belong to one block.
     let done = unsafe { libc::mprotect(address as *mut libc::c_void, size as usize, protection) };
-    assert_eq!(
-        done, 0,
-        "out of mappings: raise vm.max_map_count or use the fast pool"
-    );
+    assert_eq!(done, 0, "out of mappings: raise vm.max_map_count or use the fast pool");
 }
 
 fn fill(address: u64, count: u64, value: u8) {
@@ -286,13 +245,7 @@ fn fill(address: u64, count: u64, value: u8) {
 fn forget(address: u64, size: u64) {
     protect(address, size, libc::PROT_NONE);
     // SAFETY: pages of an arena that belong to a freed block.
-    unsafe {
-        libc::madvise(
-            address as *mut libc::c_void,
-            size as usize,
-            libc::MADV_DONTNEED,
-        )
-    };
+    unsafe { libc::madvise(address as *mut libc::c_void, size as usize, libc::MADV_DONTNEED) };
 }
 
 #[cfg(test)]
@@ -300,13 +253,7 @@ mod tests {
     use super::*;
 
     fn request(size: usize) -> Request {
-        Request {
-            size,
-            tag: 0x3154_5354,
-            paged: false,
-            zeroed: true,
-            site: Site::from([1]),
-        }
+        Request { size, tag: 0x3154_5354, paged: false, zeroed: true, site: Site::from([1]) }
     }
 
     #[test]
@@ -316,21 +263,12 @@ mod tests {
         let block = pool.allocate(request(64));
         assert_eq!(guest::read::<u64>(block + 56), Ok(0));
         assert!(guest::write(block + 64, 1u8).is_err());
-        pool.free(block, Some(0x3154_5354), Site::from([2]))
-            .unwrap();
+        pool.free(block, Some(0x3154_5354), Site::from([2])).unwrap();
         assert!(guest::read::<u8>(block).is_err());
         let history = pool.describe(block + 3).unwrap();
-        assert!(
-            history
-                .text
-                .contains("offset +3 of a freed block of 64 bytes 'TST1'")
-        );
+        assert!(history.text.contains("offset +3 of a freed block of 64 bytes 'TST1'"));
         assert_eq!(history.freed.unwrap()[0], 2);
-        assert!(
-            pool.free(block, None, Site::from([3]))
-                .unwrap_err()
-                .contains("double free")
-        );
+        assert!(pool.free(block, None, Site::from([3])).unwrap_err().contains("double free"));
     }
 
     #[test]
@@ -342,11 +280,7 @@ mod tests {
         assert!(error.contains("offset +61"), "{error}");
         let block = pool.allocate(request(16));
         guest::write(block - 1, 0u8).unwrap();
-        assert!(
-            pool.free(block, None, Site::from([]))
-                .unwrap_err()
-                .contains("offset -1")
-        );
+        assert!(pool.free(block, None, Site::from([])).unwrap_err().contains("offset -1"));
     }
 
     #[test]
@@ -354,11 +288,7 @@ mod tests {
         let pool = Special::new();
         let block = pool.allocate(request(5000));
         assert_eq!(block % 4096, 0);
-        assert!(
-            pool.free(block, Some(7), Site::from([]))
-                .unwrap_err()
-                .contains("TST1")
-        );
+        assert!(pool.free(block, Some(7), Site::from([])).unwrap_err().contains("TST1"));
         assert_eq!(pool.in_use(), (5000, 1));
         assert_eq!(pool.live()[0].size, 5000);
         for _ in 0..2 * QUARANTINE {
@@ -366,10 +296,6 @@ mod tests {
             pool.free(one, None, Site::from([])).unwrap();
         }
         assert_eq!(pool.in_use(), (5000, 1));
-        assert!(
-            pool.free(0x10, None, Site::from([]))
-                .unwrap_err()
-                .contains("no pool block")
-        );
+        assert!(pool.free(0x10, None, Site::from([])).unwrap_err().contains("no pool block"));
     }
 }

@@ -66,9 +66,7 @@ pub(crate) fn wait(
             _ => false,
         };
         if !known {
-            return Err(cx.misuse(format!(
-                "wait on {object:#x}, which is no initialised event"
-            )));
+            return Err(cx.misuse(format!("wait on {object:#x}, which is no initialised event")));
         }
     }
     let kernel = cx.kernel();
@@ -93,8 +91,5 @@ pub(crate) fn wait(
         Ok(None)
     };
     let deadline = Deadline::from_timeout(kernel, timeout);
-    Ok(kernel
-        .sched()
-        .block(kernel, deadline, poll)?
-        .map_or(NtStatus::TIMEOUT, NtStatus))
+    Ok(kernel.sched().block(kernel, deadline, poll)?.map_or(NtStatus::TIMEOUT, NtStatus))
 }

@@ -117,13 +117,9 @@ impl Sched {
             if patience.is_some_and(|end| Instant::now() > end) {
                 return Err(BugKind::Hang.into());
             }
-            let nap = left
-                .unwrap_or(Duration::from_secs(1))
-                .min(Duration::from_secs(1));
-            let (next, _) = self
-                .changed
-                .wait_timeout(guard, nap)
-                .unwrap_or_else(PoisonError::into_inner);
+            let nap = left.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(1));
+            let (next, _) =
+                self.changed.wait_timeout(guard, nap).unwrap_or_else(PoisonError::into_inner);
             guard = next;
             if let Some(value) = poll()? {
                 return Ok(Some(value));

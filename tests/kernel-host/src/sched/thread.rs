@@ -42,11 +42,7 @@ impl ThreadObject {
     }
 
     fn join(&self) {
-        let handle = self
-            .join
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let handle = self.join.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(handle) = handle {
             let _ = handle.join();
         }
@@ -64,11 +60,7 @@ impl Threads {
 
     /// The threads that still run driver code.
     pub(crate) fn running(&self) -> Vec<Arc<ThreadObject>> {
-        self.list()
-            .iter()
-            .filter(|thread| !thread.has_exited())
-            .cloned()
-            .collect()
+        self.list().iter().filter(|thread| !thread.has_exited()).cloned().collect()
     }
 
     /// Waits until every thread is gone, once the kernel is stopping. `false` when one is stuck.
@@ -78,9 +70,7 @@ impl Threads {
         let own = std::thread::current().id();
         for thread in &threads {
             let handle = thread.join.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_self = handle
-                .as_ref()
-                .is_some_and(|handle| handle.thread().id() == own);
+            let is_self = handle.as_ref().is_some_and(|handle| handle.thread().id() == own);
             drop(handle);
             if is_self {
                 continue;
