@@ -3,39 +3,13 @@
 //! Exit codes: 0 done; 1 the driver, a file or the log was at fault, with a message; 2 the command
 //! line is wrong.
 
-use std::process::ExitCode;
-
-use clap::{Parser, Subcommand};
-use kernel_host_runner::{incident, replay};
-
-/// Runs saker.sys in a Linux process, in a model of the NT kernel.
-#[derive(Debug, Parser)]
-#[command(name = "kernel-host", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn main() -> std::process::ExitCode {
+    kernel_host_runner::cli::main()
 }
 
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Sends the events of a log through the driver and prints its verdicts.
-    Replay(replay::Arguments),
-    /// Makes, from a sound signed file, one that has the fault of July 2024: a record of its tables
-    /// names an entry far outside of them. Digest and signature are good. Prints its path.
-    Incident(incident::Arguments),
-}
-
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        Command::Replay(arguments) => replay::run(&arguments),
-        Command::Incident(arguments) => incident::run(&arguments),
-    };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("{:?}", miette::Report::new(error));
-            ExitCode::FAILURE
-        }
-    }
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn main() -> std::process::ExitCode {
+    eprintln!("kernel-host needs x86-64 Linux: it runs the driver in a process of its own");
+    std::process::ExitCode::FAILURE
 }

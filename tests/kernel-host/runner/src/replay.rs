@@ -159,13 +159,15 @@ fn rules(
     Ok((0..ruleset.rule_count()).map(name).collect())
 }
 
+/// The number and the image that the log tells of a process: one process for each such pair.
+type ProcessKey = (Option<u64>, Option<Vec<u16>>);
+
 /// A replay under way.
 struct Replay {
     rig: Rig,
     volumes: Volumes,
     rules: Vec<RuleName>,
-    /// One process for each pair of number and image that the log knows.
-    processes: HashMap<(Option<u64>, Option<Vec<u16>>), Arc<Process>>,
+    processes: HashMap<ProcessKey, Arc<Process>>,
     summary: Summary,
 }
 

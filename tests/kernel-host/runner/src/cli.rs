@@ -1,0 +1,40 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{incident, replay};
+
+/// Runs saker.sys in a Linux process, in a model of the NT kernel.
+#[derive(Debug, Parser)]
+#[command(name = "kernel-host", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends the events of a log through the driver and prints its verdicts.
+    Replay(replay::Arguments),
+    /// Makes, from a sound signed file, one that has the fault of July 2024: a record of its tables
+    /// names an entry far outside of them. Digest and signature are good. Prints its path.
+    Incident(incident::Arguments),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Incident(arguments) => incident::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{:?}", miette::Report::new(error));
+            ExitCode::FAILURE
+        }
+    }
+}
