@@ -132,7 +132,7 @@ fn more_rules_than_a_record_holds_are_all_told() {
             "title: r{n}\nid: 00000000-0000-4000-8000-{n:012}\nlogsource: {{product: windows, \
              category: pipe_created}}\ndetection: {{s: {{PipeName|endswith: 'x', Image|endswith: \
              '{}'}}, condition: s}}\nlevel: low\n",
-            if n % 2 == 0 { "x" } else { "" }
+            if n.is_multiple_of(2) { "x" } else { "" }
         )
     };
     let rules: Vec<String> = (0..200).map(rule).collect();
