@@ -13,7 +13,7 @@ use kernel_host::{
 const PARAMETERS: &str = r"\Registry\Machine\System\CurrentControlSet\Services\planted\Parameters";
 
 /// The order of `bugs::RUN` in the planted driver.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 34] = [
     "control",
     "overrun",
     "overrun_slack",
@@ -47,6 +47,7 @@ const NAMES: [&str; 33] = [
     "uninitialised_event",
     "not_modelled",
     "fault_in_thread",
+    "push_lock_unknown",
 ];
 
 struct Run {
@@ -218,7 +219,13 @@ fn stack_overflow_and_endless_loops_are_caught() {
 
 #[test]
 fn api_misuse_is_caught() {
-    for name in ["push_lock_recursion", "over_dereference", "user_handle", "uninitialised_event"] {
+    for name in [
+        "push_lock_recursion",
+        "push_lock_unknown",
+        "over_dereference",
+        "user_handle",
+        "uninitialised_event",
+    ] {
         let Some(bug) = bug(name) else { return };
         assert!(matches!(bug.kind, BugKind::Misuse { .. }), "{name}: {bug}");
     }

@@ -132,3 +132,13 @@ fn loads_and_boots_many_times() {
         }
     }
 }
+
+/// The way into the host still uses the driver's stack: its end there is the driver's fault.
+#[test]
+fn a_stack_that_ends_in_an_api_call_is_an_overflow() {
+    let Some((_kernel, driver)) = start() else {
+        return;
+    };
+    let bug = driver.call_export("PlantedStackEnd", &[]).unwrap_err();
+    assert_eq!(bug.kind, BugKind::StackOverflow);
+}

@@ -33,7 +33,7 @@ pub unsafe fn give_back(state: &mut State) {
 }
 
 /// By number.
-pub const RUN: [unsafe fn(&mut State); 33] = [
+pub const RUN: [unsafe fn(&mut State); 34] = [
     control,
     overrun,
     overrun_slack,
@@ -67,6 +67,7 @@ pub const RUN: [unsafe fn(&mut State); 33] = [
     uninitialised_event,
     not_modelled,
     fault_in_thread,
+    push_lock_unknown,
 ];
 
 /// Nothing is wrong here: legal but awkward things that the host must let pass.
@@ -413,4 +414,14 @@ global_asm!(
 unsafe extern "system" {
     #[link_name = "planted_guarded_read"]
     fn guarded_read(address: *const u8) -> i32;
+}
+
+#[inline(never)]
+unsafe fn push_lock_unknown(_: &mut State) {
+    let mut lock = 0;
+    unsafe {
+        FltAcquirePushLockShared(&mut lock);
+        FltReleasePushLock(&mut lock);
+    }
+    black_box(lock);
 }

@@ -75,6 +75,7 @@ unsafe extern "system" {
     pub fn ExAcquireRundownProtection(reference: *mut usize) -> u8;
     pub fn ExWaitForRundownProtectionRelease(reference: *mut usize);
     pub fn IoGetCurrentProcess() -> HANDLE;
+    pub fn IoGetStackLimits(low: *mut usize, high: *mut usize);
     pub fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8;
     pub fn KeReleaseSpinLock(lock: *mut usize, irql: u8);
     pub fn KeBugCheckEx(code: u32, a: usize, b: usize, c: usize, d: usize) -> !;

@@ -76,6 +76,25 @@ pub unsafe extern "system" fn PlantedWait(timeout: i64) -> NTSTATUS {
     }
 }
 
+/// Calls an import with eight bytes of stack left.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn PlantedStackEnd() {
+    let (mut low, mut high) = (0, 0);
+    unsafe {
+        IoGetStackLimits(&mut low, &mut high);
+        core::arch::asm!(
+            "mov r12, rsp",
+            "lea rsp, [{low} + 8]",
+            "call {import}",
+            "mov rsp, r12",
+            low = in(reg) low,
+            import = in(reg) KeGetCurrentIrql as unsafe extern "system" fn() -> u8,
+            out("r12") _,
+            clobber_abi("system"),
+        );
+    }
+}
+
 unsafe extern "system" fn connect(
     client: HANDLE,
     _server_cookie: *mut c_void,

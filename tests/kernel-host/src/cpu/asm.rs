@@ -121,6 +121,8 @@ pub(super) unsafe extern "sysv64" fn api_entry() {
         "mov rbp, rsp",
         "mov gs:[0x1008], rsp",
         "mov rsp, gs:[0x1000]",
+        ".globl kernel_host_on_host_stack",
+        "kernel_host_on_host_stack:",
         "sub rsp, 0x60",
         "movups xmm0, [rbp + 0x30]",
         "movups [rsp + 0x20], xmm0",
@@ -258,6 +260,7 @@ global_asm!(
 
 unsafe extern "C" {
     fn kernel_host_recover();
+    fn kernel_host_on_host_stack();
     fn kernel_host_helper_begin();
     fn kernel_host_helper_end();
     fn kernel_host_memcpy();
@@ -278,6 +281,14 @@ pub(super) fn recover_address() -> u64 {
 pub(super) fn in_driver_helper(rip: u64) -> bool {
     let begin = kernel_host_helper_begin as *const () as u64;
     let end = kernel_host_helper_end as *const () as u64;
+    (begin..end).contains(&rip)
+}
+
+/// Whether `rip` lies in the part of [`api_entry`] that still writes to the driver's stack, where
+/// the stack may end.
+pub(super) fn in_api_entry(rip: u64) -> bool {
+    let begin = api_entry as *const () as u64;
+    let end = kernel_host_on_host_stack as *const () as u64;
     (begin..end).contains(&rip)
 }
 

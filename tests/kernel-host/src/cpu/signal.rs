@@ -4,7 +4,7 @@ use std::ptr::null_mut;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use super::asm::{in_chkstk, in_driver_helper, recover_address, specific_handler};
+use super::asm::{in_api_entry, in_chkstk, in_driver_helper, recover_address, specific_handler};
 use super::kpcr::{HardwareFault, Kpcr};
 use super::{Registers, seh};
 use crate::guest;
@@ -90,7 +90,9 @@ pub(crate) fn install_handlers() {
         for (index, signal) in SIGNALS.into_iter().enumerate() {
             let mut action = empty_action();
             action.sa_sigaction = handler as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+            // The handler itself looks at driver memory with probes, whose faults it must get.
+            action.sa_flags =
+                libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART | libc::SA_NODEFER;
             let previous: *mut libc::sigaction = Box::leak(Box::new(empty_action()));
             PREVIOUS[index].store(previous, Ordering::Release);
             // SAFETY: the handler is async-signal-safe; both structures are valid.
@@ -125,7 +127,8 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     let Some(kpcr) = Kpcr::existing() else {
         return pass_on(signal);
     };
-    let in_driver = slot_of(rip).is_some() || (in_driver_helper(rip) && kpcr.depth.get() > 0);
+    let on_its_behalf = in_driver_helper(rip) || in_api_entry(rip);
+    let in_driver = slot_of(rip).is_some() || (on_its_behalf && kpcr.depth.get() > 0);
     if signal == CALL_OUT {
         // The signal may be late: sent on behalf of a kernel that this thread has left since.
         if in_driver && is_called_out(kpcr) {
@@ -144,6 +147,8 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     if (signal == libc::SIGSEGV || signal == libc::SIGBUS)
         && let Some(resumed) = handled_by_scope(kpcr, machine)
     {
+        // Handled: it says nothing about what this thread reports next.
+        kpcr.fault.set(None);
         restore(machine, &resumed);
         return;
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::kpcr::ThreadShared;
 use super::signal::call_out;
@@ -45,7 +45,7 @@ pub(crate) fn start(kernel: &Arc<Kernel>, limit: Duration) {
     let kernel = Arc::downgrade(kernel);
     let spawned =
         std::thread::Builder::new().name("kernel-host watchdog".into()).spawn(move || {
-            let mut seen: HashMap<i32, (u64, Instant)> = HashMap::new();
+            let mut seen: HashMap<i32, (u64, Duration)> = HashMap::new();
             loop {
                 std::thread::sleep(PERIOD);
                 let Some(kernel) = kernel.upgrade() else {
@@ -57,17 +57,49 @@ pub(crate) fn start(kernel: &Arc<Kernel>, limit: Duration) {
     spawned.expect("a thread can be made");
 }
 
-fn inspect(kernel: &Kernel, seen: &mut HashMap<i32, (u64, Instant)>, limit: Duration) {
-    for thread in kernel.watched().live() {
+/// The time that is measured is the thread's own: one that gets no processor is not spinning.
+fn inspect(kernel: &Kernel, seen: &mut HashMap<i32, (u64, Duration)>, limit: Duration) {
+    let live = kernel.watched().live();
+    // The number of a thread that ended may come back with another one.
+    seen.retain(|tid, _| live.iter().any(|thread| thread.tid == *tid));
+    for thread in live {
+        let Some(now) = processor_time(thread.tid) else {
+            continue;
+        };
         let progress = thread.progress.load(Ordering::Relaxed);
         let idle =
             thread.depth.load(Ordering::Relaxed) == 0 || thread.waiting.load(Ordering::Relaxed);
-        let entry = seen.entry(thread.tid).or_insert((progress, Instant::now()));
-        if idle || entry.0 != progress {
-            *entry = (progress, Instant::now());
-        } else if entry.1.elapsed() > limit {
+        let entry = seen.entry(thread.tid).or_insert((progress, now));
+        if idle || entry.0 != progress || now < entry.1 {
+            *entry = (progress, now);
+        } else if now - entry.1 > limit {
             thread.hung.store(true, Ordering::Relaxed);
             call_out(thread.tid);
         }
+    }
+}
+
+/// The processor time that a thread of this process has used; `None` when it is gone.
+fn processor_time(tid: i32) -> Option<Duration> {
+    // Linux's number of the clock of one thread (CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED).
+    let clock = (!tid << 3) | 6;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills the structure; a stale number is an error only.
+    let done = unsafe { libc::clock_gettime(clock, &mut time) };
+    (done == 0).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_sleeps_uses_no_processor_time() {
+        // SAFETY: no arguments; cannot fail.
+        let tid = unsafe { libc::gettid() };
+        let before = processor_time(tid).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(processor_time(tid).unwrap() - before < Duration::from_millis(100));
+        assert_eq!(processor_time(i32::MAX >> 4), None);
     }
 }

@@ -15,6 +15,10 @@ fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
     if kpcr.held.borrow().iter().any(|held| held.address == lock) {
         return Err(cx.misuse("the push lock is already held by this thread"));
     }
+    let kernel = cx.kernel();
+    if kernel.is_checked() && kernel.ledger().owes(Debt::PushLock, lock) == 0 {
+        return Err(cx.misuse("the push lock is not initialised"));
+    }
     kpcr.apc_disabled.set(kpcr.apc_disabled.get() - 1);
     let start = Instant::now();
     let mut turns = 0u32;

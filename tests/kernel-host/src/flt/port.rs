@@ -76,6 +76,10 @@ impl ClientPort {
             return Ok(());
         }
         drop(done);
+        if kernel.filters().filter(self.server.filter).is_none() {
+            // It closed the port itself and was unloaded since.
+            return Ok(());
+        }
         kernel.as_system(|| kernel.call(self.server.disconnect, &[self.cookie()]))?;
         Ok(())
     }
@@ -254,6 +258,13 @@ pub(super) fn disconnect_all(cx: &Cx<'_>, filter: u64) -> Result<(), Trap> {
     Ok(())
 }
 
+fn require_filter(cx: &Cx<'_>, filter: u64) -> Result<(), Trap> {
+    match cx.kernel().filters().filter(filter) {
+        Some(_) => Ok(()),
+        None => Err(cx.misuse(format!("{filter:#x} is no registered filter"))),
+    }
+}
+
 fn timeout(address: u64) -> Result<Option<i64>, Trap> {
     if address == 0 {
         return Ok(None);
@@ -288,9 +299,7 @@ apis! {
     fn FltCreateCommunicationPort(cx, filter: u64, out: u64, attributes: u64, cookie: u64,
         connect: u64, disconnect: u64, message: u64, maximum: i32) -> NtStatus {
         let kernel = cx.kernel();
-        if kernel.filters().filter(filter).is_none() {
-            return Err(cx.misuse(format!("{filter:#x} is no registered filter")));
-        }
+        require_filter(cx, filter)?;
         let descriptor: u64 = guest::read(attributes + 32)?;
         let attributes = match ObjectAttributes::read(cx, attributes)? {
             Ok(attributes) => attributes,
@@ -339,7 +348,8 @@ apis! {
     }
 
     fltmgr [PASSIVE, 1000]
-    fn FltCloseClientPort(cx, _filter: u64, variable: u64) -> () {
+    fn FltCloseClientPort(cx, filter: u64, variable: u64) -> () {
+        require_filter(cx, filter)?;
         let port: u64 = guest::read(variable)?;
         guest::write(variable, 0u64)?;
         if port == 0 {
@@ -356,8 +366,9 @@ apis! {
     }
 
     fltmgr [APC, 2000, fails NtStatus::INSUFFICIENT_RESOURCES.0]
-    fn FltSendMessage(cx, _filter: u64, variable: u64, buffer: u64, length: u32, reply: u64,
+    fn FltSendMessage(cx, filter: u64, variable: u64, buffer: u64, length: u32, reply: u64,
         reply_length: u64, limit: u64) -> NtStatus {
+        require_filter(cx, filter)?;
         let kernel = cx.kernel();
         let port: u64 = guest::read(variable)?;
         let limit = timeout(limit)?;

@@ -18,7 +18,7 @@ pub struct Volume {
 /// Files, by NT path (`\SystemRoot\..`, `\??\C:\..`, `\Device\HarddiskVolume3\..`).
 ///
 /// What a test writes here is on the disk at once. What a driver writes is lost by a power cut
-/// unless it was flushed or written through.
+/// unless it was flushed or written through; see also [`Disk::journal_wins`].
 #[derive(Debug)]
 pub struct Disk {
     files: Arc<Mutex<Files>>,
@@ -144,6 +144,14 @@ impl Disk {
     pub fn cut_power_after(&self, changes: u64) {
         let mut files = lock(&self.files);
         files.cut_after = Some(files.changes + changes);
+    }
+
+    /// Whether a power cut finds all metadata on the disk that nobody flushed (creations, renames,
+    /// truncations), but not the data, as when the file system wrote its journal just before.
+    /// Otherwise it finds none of them. Both happen; code that survives one may not survive the
+    /// other.
+    pub fn journal_wins(&self, wins: bool) {
+        lock(&self.files).journal_wins = wins;
     }
 
     /// Never mind [`Disk::cut_power_after`].

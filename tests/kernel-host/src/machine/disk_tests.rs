@@ -146,3 +146,69 @@ fn volumes_and_their_letters() {
     machine.set_volume(r"\Device\HarddiskVolume9", None);
     assert_eq!(machine.disk().link_target(r"\??\E:", Phase::Running), None);
 }
+
+#[test]
+fn inconsistent_requests() {
+    let plain =
+        OpenRequest { access: 0x10_0001, share: 7, disposition: 1, options: 0, attributes: 0 };
+    let with = |options| OpenRequest { options, ..plain };
+    for good in [plain, with(0x20), with(0x21), with(0x60)] {
+        assert!(good.is_consistent(), "{good:?}");
+    }
+    for bad in [
+        OpenRequest { access: 1, ..with(0x20) },
+        with(0x30),
+        with(0x41),
+        OpenRequest { disposition: 5, ..with(1) },
+        with(0x1000),
+    ] {
+        assert!(!bad.is_consistent(), "{bad:?}");
+    }
+}
+
+#[test]
+fn rights_are_those_of_the_open() {
+    let machine = machine();
+    machine.disk().write(&format!(r"{FOLDER}\a"), b"data");
+    let (file, _) = open(&machine, "a", FILE_READ_DATA | DELETE, 7, 1, 0).unwrap();
+    let denied = Err(NtStatus::ACCESS_DENIED.into());
+    assert_eq!(machine.disk().files().flush(file), denied);
+    let bad = path(&machine, "a:b?");
+    let invalid = Err(NtStatus::OBJECT_NAME_INVALID.into());
+    assert_eq!(machine.disk().files().rename(file, &bad, true), invalid);
+    machine.disk().write(&format!(r"{FOLDER}\b"), b"kept");
+    machine.disk().set_attributes(&format!(r"{FOLDER}\b"), 1);
+    assert_eq!(machine.disk().files().rename(file, &path(&machine, "b"), true), denied);
+    let request =
+        OpenRequest { access: DELETE, share: 7, disposition: 1, options: 0, attributes: 0 };
+    let folder = machine.disk().resolve(FOLDER, Phase::Running).unwrap();
+    let (folder, _) = machine.disk().files().open(&folder, request).unwrap();
+    assert_eq!(machine.disk().files().list(folder).unwrap_err(), NtStatus::ACCESS_DENIED.into());
+}
+
+#[test]
+fn a_rename_that_is_written_through_takes_no_data_along() {
+    let machine = machine();
+    let file = create(&machine, "a", 0, b"data");
+    machine.disk().files().close(file);
+    let (file, _) = open(&machine, "a", DELETE, 7, 1, WRITE_THROUGH).unwrap();
+    machine.disk().files().rename(file, &path(&machine, "b"), false).unwrap();
+    machine.disk().lose_unflushed();
+    assert_eq!(machine.disk().read(&format!(r"{FOLDER}\b")).unwrap(), [0; 4]);
+}
+
+#[test]
+fn the_journal_may_win_over_the_data() {
+    let machine = machine();
+    machine.disk().journal_wins(true);
+    machine.disk().write(&format!(r"{FOLDER}\good"), b"good");
+    machine.disk().write(&format!(r"{FOLDER}\state"), b"state");
+    let file = create(&machine, "new", 0, b"new");
+    machine.disk().files().rename(file, &path(&machine, "good"), true).unwrap();
+    let (state, _) = open(&machine, "state", FILE_WRITE_DATA, 0, 5, 0).unwrap();
+    machine.disk().files().write(state, 0, b"later").unwrap();
+    machine.disk().lose_unflushed();
+    assert_eq!(machine.disk().list(FOLDER), ["good", "state"]);
+    assert_eq!(machine.disk().read(&format!(r"{FOLDER}\good")).unwrap(), [0; 3]);
+    assert_eq!(machine.disk().read(&format!(r"{FOLDER}\state")).unwrap(), [0; 5]);
+}

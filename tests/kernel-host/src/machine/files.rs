@@ -10,12 +10,18 @@ pub(crate) const FILE_READ_DATA: u32 = 1;
 pub(crate) const FILE_WRITE_DATA: u32 = 2;
 pub(crate) const FILE_APPEND_DATA: u32 = 4;
 pub(crate) const DELETE: u32 = 0x1_0000;
+const ATTRIBUTE_READ_ONLY: u32 = 0x1;
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
 const ATTRIBUTE_ARCHIVE: u32 = 0x20;
 const OPTION_DIRECTORY: u32 = 0x1;
 const OPTION_WRITE_THROUGH: u32 = 0x2;
 const OPTION_NON_DIRECTORY: u32 = 0x40;
+const OPTION_SYNCHRONOUS: [u32; 2] = [0x10, 0x20];
 const OPTION_DELETE_ON_CLOSE: u32 = 0x1000;
+const SYNCHRONIZE: u32 = 0x10_0000;
+const FILE_OPEN: u32 = 1;
+const FILE_CREATE: u32 = 2;
+const FILE_OPEN_IF: u32 = 3;
 
 /// Why a file operation did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +48,27 @@ pub(crate) struct OpenRequest {
     pub attributes: u32,
 }
 
+impl OpenRequest {
+    /// Whether the I/O manager and NTFS let this combination pass before they look for the file.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let has = |option: u32| self.options & option != 0;
+        let [alert, no_alert] = OPTION_SYNCHRONOUS.map(has);
+        let directory = has(OPTION_DIRECTORY);
+        !((alert || no_alert) && self.access & SYNCHRONIZE == 0
+            || alert && no_alert
+            || directory && has(OPTION_NON_DIRECTORY)
+            || directory && ![FILE_OPEN, FILE_CREATE, FILE_OPEN_IF].contains(&self.disposition)
+            || has(OPTION_DELETE_ON_CLOSE) && map_generic(self.access) & DELETE == 0)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub name: String,
     pub directory: bool,
     pub id: u64,
+    /// Names what the data lie in: another one since the file was made or overwritten.
+    extent: u64,
     pub data: Arc<Vec<u8>>,
     pub attributes: u32,
     pub created: i64,
@@ -106,6 +128,9 @@ pub(super) struct Files {
     delete_pending: std::collections::HashSet<String>,
     next_open: u64,
     next_id: u64,
+    next_extent: u64,
+    /// What a power cut finds of metadata that nobody flushed: nothing, or all of it.
+    pub journal_wins: bool,
     /// Changes made by drivers so far, and after how many the power goes.
     pub changes: u64,
     pub cut_after: Option<u64>,
@@ -139,11 +164,13 @@ impl Files {
             self.next_id += 1;
             0x0001_0000_0000_0000 + self.next_id
         });
+        self.next_extent += 1;
         let kind = if directory { ATTRIBUTE_DIRECTORY } else { ATTRIBUTE_ARCHIVE };
         let node = Node {
             name: path.rsplit('\\').next().unwrap_or(path).to_owned(),
             directory,
             id,
+            extent: self.next_extent,
             data: Arc::new(data),
             attributes: kind | (attributes & !(ATTRIBUTE_DIRECTORY | 0x80)),
             created,
@@ -320,7 +347,11 @@ impl Files {
     }
 
     pub(super) fn flush(&mut self, open: u64) -> Result<(), DiskError> {
-        let key = self.at(open)?.0.key.clone();
+        let opened = self.at(open)?.0;
+        if opened.access & (FILE_WRITE_DATA | FILE_APPEND_DATA) == 0 {
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
+        let key = opened.key.clone();
         self.change()?;
         self.make_durable(&key);
         Ok(())
@@ -337,6 +368,9 @@ impl Files {
         if !self.has_parent(to) {
             return Err(NtStatus::OBJECT_PATH_NOT_FOUND.into());
         }
+        if !is_name(to.rsplit('\\').next().unwrap_or("")) {
+            return Err(NtStatus::OBJECT_NAME_INVALID.into());
+        }
         if target != key
             && let Some(old) = self.nodes.get(&target)
         {
@@ -344,7 +378,7 @@ impl Files {
                 return Err(NtStatus::OBJECT_NAME_COLLISION.into());
             }
             let busy = self.opens.values().any(|open| open.key == target);
-            if old.directory || busy {
+            if old.directory || old.attributes & ATTRIBUTE_READ_ONLY != 0 || busy {
                 return Err(NtStatus::ACCESS_DENIED.into());
             }
         }
@@ -370,7 +404,7 @@ impl Files {
             }
         }
         if through {
-            self.make_durable(&target);
+            self.make_metadata_durable();
         }
         Ok(())
     }
@@ -384,7 +418,7 @@ impl Files {
         if delete && node.directory && self.children(&key).next().is_some() {
             return Err(NtStatus::DIRECTORY_NOT_EMPTY.into());
         }
-        if delete && node.attributes & 1 != 0 {
+        if delete && node.attributes & ATTRIBUTE_READ_ONLY != 0 {
             return Err(NtStatus::CANNOT_DELETE.into());
         }
         self.change()?;
@@ -425,6 +459,10 @@ impl Files {
         if !node.directory {
             return Err(NtStatus::INVALID_PARAMETER.into());
         }
+        // FILE_LIST_DIRECTORY is the same bit.
+        if open.access & FILE_READ_DATA == 0 {
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
         let mut entries = Vec::new();
         for dot in [".", ".."] {
             entries.push(FileInfo { name: dot.to_owned(), ..node.info() });
@@ -436,22 +474,32 @@ impl Files {
     /// One file's data and all metadata so far reach the disk, as with a journaled file system:
     /// data of other files does not, they have the right length and zeros.
     pub(super) fn make_durable(&mut self, key: &str) {
+        let data = self.nodes.get(key).map(|node| node.data.clone());
+        self.make_metadata_durable();
+        if let (Some(data), Some(node)) = (data, self.durable.get_mut(key)) {
+            node.data = data;
+        }
+    }
+
+    /// All metadata so far reach the disk, and no data: a name may come before what it names.
+    fn make_metadata_durable(&mut self) {
         let old: HashMap<u64, Arc<Vec<u8>>> =
-            self.durable.values().map(|node| (node.id, node.data.clone())).collect();
+            self.durable.values().map(|node| (node.extent, node.data.clone())).collect();
         let mut next = self.nodes.clone();
-        for (path, node) in &mut next {
-            if path != key && !node.directory {
-                node.data = match old.get(&node.id) {
-                    Some(data) => data.clone(),
-                    None => Arc::new(vec![0; node.data.len()]),
-                };
-            }
+        for node in next.values_mut().filter(|node| !node.directory) {
+            node.data = match old.get(&node.extent) {
+                Some(data) => data.clone(),
+                None => Arc::new(vec![0; node.data.len()]),
+            };
         }
         self.durable = next;
     }
 
-    /// The power went: only what was durable is left.
+    /// The power went: only what was durable is left, or what the journal had besides.
     pub(super) fn lose_unflushed(&mut self) {
+        if self.journal_wins {
+            self.make_metadata_durable();
+        }
         self.nodes = self.durable.clone();
         self.opens.clear();
         self.delete_pending.clear();

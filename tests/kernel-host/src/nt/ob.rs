@@ -25,6 +25,8 @@ pub(crate) struct Listing {
 pub(crate) struct OpenFile {
     /// The disk's number of it.
     pub open: u64,
+    /// What it was opened for, as the driver asked.
+    pub access: u32,
     /// Opened for synchronous I/O, so it has a position.
     pub synchronous: bool,
     pub position: Mutex<u64>,

@@ -1,7 +1,7 @@
 //! Strings.
 
 use super::text_of;
-use crate::cpu::{ANY, APC, apis};
+use crate::cpu::{ANY, APC, PASSIVE, apis};
 use crate::guest::{self, UnicodeString};
 use crate::machine::{fold, fold_char};
 
@@ -16,7 +16,7 @@ apis! {
     ntoskrnl [ANY, 50]
     fn RtlInitUnicodeString(_cx, string: u64, source: u64) -> () {
         let length = if source == 0 { 0 } else { guest::wide_string(source)?.len() as u16 * 2 };
-        let maximum = if source == 0 { 0 } else { length + 2 };
+        let maximum = if source == 0 { 0 } else { length.saturating_add(2) };
         UnicodeString { length, maximum, buffer: source }.write(string)?;
         Ok(())
     }
@@ -26,13 +26,13 @@ apis! {
         Ok(upcase(unit))
     }
 
-    ntoskrnl [APC, 100]
+    ntoskrnl [PASSIVE, 100]
     fn RtlEqualUnicodeString(cx, one: u64, other: u64, insensitive: u8) -> bool {
         let (one, other) = (text_of(cx, one)?, text_of(cx, other)?);
         Ok(if insensitive != 0 { fold(&one) == fold(&other) } else { one == other })
     }
 
-    ntoskrnl [APC, 100]
+    ntoskrnl [PASSIVE, 100]
     fn RtlCompareUnicodeString(cx, one: u64, other: u64, insensitive: u8) -> i32 {
         let (mut one, mut other) = (text_of(cx, one)?, text_of(cx, other)?);
         if insensitive != 0 {

@@ -7,7 +7,7 @@ use windows_sys::Wdk::Storage::FileSystem::FILE_ID_BOTH_DIR_INFORMATION;
 
 use super::ob::Listing;
 use super::text_of;
-use super::zw_file::{complete, file, settle};
+use super::zw_file::{complete, settle, waiting_file};
 use crate::cpu::{PASSIVE, apis};
 use crate::guest;
 use crate::machine::{FileInfo, fold};
@@ -54,7 +54,7 @@ apis! {
     ntoskrnl [PASSIVE, 3500, fails NtStatus::INSUFFICIENT_RESOURCES.0]
     fn ZwQueryDirectoryFile(cx, handle: u64, event: u64, _apc: u64, _context: u64, block: u64,
         buffer: u64, length: u32, class: u32, single: u8, pattern: u64, restart: u8) -> NtStatus {
-        let file = match file(cx, handle)? {
+        let file = match waiting_file(cx, handle)? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };

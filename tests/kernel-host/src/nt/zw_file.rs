@@ -9,7 +9,6 @@ use crate::guest::{self, GuestBlock};
 use crate::machine::{DiskError, OpenRequest};
 use crate::status::NtStatus;
 
-const SYNCHRONIZE: u32 = 0x10_0000;
 const DELETE: u32 = 0x1_0000;
 const FILE_OPEN: u32 = 1;
 const SHARE_ALL: u32 = 7;
@@ -69,7 +68,7 @@ fn create(
         Ok(attributes) => attributes,
         Err(status) => return Ok(status),
     };
-    if request.options & OPTION_SYNCHRONOUS != 0 && request.access & SYNCHRONIZE == 0 {
+    if !request.is_consistent() {
         return Ok(NtStatus::INVALID_PARAMETER);
     }
     let path = match attributes.file_path(cx)? {
@@ -86,6 +85,7 @@ fn create(
     };
     let file = OpenFile {
         open,
+        access: request.access,
         synchronous: request.options & OPTION_SYNCHRONOUS != 0,
         position: Mutex::new(0),
         listing: Mutex::new(None),
@@ -95,6 +95,19 @@ fn create(
     let handle = kernel.objects().insert(cx, object, attributes.is_kernel_handle());
     guest::write(out, handle)?;
     complete(cx, block, 0, NtStatus::SUCCESS, information)
+}
+
+/// The file of a request that waits for its end: without `FILE_SYNCHRONOUS_IO_*` Windows may
+/// answer `STATUS_PENDING` and write to buffer and status block later, which is not modelled.
+pub(super) fn waiting_file(
+    cx: &Cx<'_>,
+    handle: u64,
+) -> Result<Result<Arc<OpenFile>, NtStatus>, Trap> {
+    let found = file(cx, handle)?;
+    if found.as_ref().is_ok_and(|file| file.synchronous) || found.is_err() {
+        return Ok(found);
+    }
+    Err(cx.misuse("the file was not opened for synchronous I/O, so this may go on after the call"))
 }
 
 /// The byte offset that a read or write uses, or the status when it may not be left out.
@@ -135,7 +148,7 @@ apis! {
     ntoskrnl [PASSIVE, 3500, fails NtStatus::IO_DEVICE_ERROR.0]
     fn ZwReadFile(cx, handle: u64, event: u64, _apc: u64, _context: u64, block: u64, buffer: u64,
         length: u32, position: u64, _key: u64) -> NtStatus {
-        let file = match file(cx, handle)? {
+        let file = match waiting_file(cx, handle)? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
@@ -158,7 +171,7 @@ apis! {
     ntoskrnl [PASSIVE, 3500, fails NtStatus::IO_DEVICE_ERROR.0]
     fn ZwWriteFile(cx, handle: u64, event: u64, _apc: u64, _context: u64, block: u64, buffer: u64,
         length: u32, position: u64, _key: u64) -> NtStatus {
-        let file = match file(cx, handle)? {
+        let file = match waiting_file(cx, handle)? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };

@@ -22,6 +22,8 @@ const FILE_RENAME: u32 = 10;
 const FILE_DISPOSITION: u32 = 13;
 const FILE_END_OF_FILE: u32 = 20;
 const FILE_ATTRIBUTE_TAG: u32 = 35;
+/// `FILE_READ_ATTRIBUTES`, and the generic and maximum rights that hold it.
+const READS_ATTRIBUTES: u32 = 0xB200_0080;
 const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 const TAG_SYMLINK: u32 = 0xA000_000C;
 
@@ -73,12 +75,14 @@ fn rename_target(
     cx: &Cx<'_>,
     file: &OpenFile,
     buffer: u64,
+    given: u32,
 ) -> Result<Result<String, NtStatus>, Trap> {
     type Rename = FILE_RENAME_INFORMATION;
     let at = |offset: usize| buffer + offset as u64;
     let root: u64 = guest::read(at(offset_of!(Rename, RootDirectory)))?;
     let length: u32 = guest::read(at(offset_of!(Rename, FileNameLength)))?;
-    if length == 0 || length > 0xFFFE || !length.is_multiple_of(2) {
+    let room = given.saturating_sub(offset_of!(Rename, FileName) as u32);
+    if length == 0 || length > 0xFFFE || !length.is_multiple_of(2) || length > room {
         return Ok(Err(NtStatus::INVALID_PARAMETER));
     }
     let units = guest::units(at(offset_of!(Rename, FileName)), length as usize / 2)?;
@@ -115,6 +119,10 @@ apis! {
             Ok(info) => info,
             Err(status) => return complete(cx, block, 0, status, 0),
         };
+        let reads_attributes = matches!(class, FILE_BASIC | FILE_ATTRIBUTE_TAG);
+        if reads_attributes && file.access & READS_ATTRIBUTES == 0 {
+            return complete(cx, block, 0, NtStatus::ACCESS_DENIED, 0);
+        }
         let Some(bytes) = information(class, &info) else {
             return Err(cx.misuse(format!("information class {class} is not modelled")));
         };
@@ -133,7 +141,7 @@ apis! {
             Err(status) => return Ok(status),
         };
         let needed = match class {
-            FILE_RENAME => offset_of!(FILE_RENAME_INFORMATION, FileName) as u32,
+            FILE_RENAME => size_of::<FILE_RENAME_INFORMATION>() as u32,
             FILE_DISPOSITION => 1,
             FILE_END_OF_FILE => 8,
             _ => return Err(cx.misuse(format!("information class {class} is not modelled"))),
@@ -144,7 +152,7 @@ apis! {
         let kernel = cx.kernel();
         let machine = kernel.machine();
         let target = match class {
-            FILE_RENAME => match rename_target(cx, &file, buffer)? {
+            FILE_RENAME => match rename_target(cx, &file, buffer, length)? {
                 Ok(target) => target,
                 Err(status) => return complete(cx, block, 0, status, 0),
             },
