@@ -218,6 +218,10 @@ pub struct Signed {
 impl Signed {
     /// Checks a whole file against its signed header: length, header bytes and digest.
     ///
+    /// The signatures are not compared with those that were checked, which lets a tool look into a
+    /// file under a signature of its own. A caller that keeps the file for later must pass the very
+    /// bytes of the header that it verified, or the copy may not verify again.
+    ///
     /// A file that is too short, or whose digest is wrong and which ends in zeros, is
     /// [`Code::Absent`]: that is how a crash leaves a file that was being written.
     pub fn body<B: AsRef<[u8]>>(self, file: B) -> Result<Verified<B>, Refusal> {

@@ -9,7 +9,7 @@ pub(crate) use item::{Comparison, Modifiers};
 use std::collections::{BTreeMap, BTreeSet};
 
 use channel_format::engine::criterion::Operator;
-use channel_format::limits::MAX_STACK;
+use channel_format::limits::{MAX_PROGRAM, MAX_STACK};
 use channel_format::schema::Field;
 use rsigma_parser::{ConditionExpr, Detection, Quantifier, SelectorPattern};
 
@@ -85,6 +85,18 @@ impl Expr {
         }
     }
 
+    /// How many instructions its program has.
+    fn size(&self) -> usize {
+        match self {
+            Self::Criterion(_) => 1,
+            Self::Not(inner) => inner.size() + 1,
+            Self::And(parts) | Self::Or(parts) => {
+                // Each part but the first is joined to those before it.
+                (parts.iter().map(Expr::size).sum::<usize>() + parts.len()).saturating_sub(1)
+            }
+        }
+    }
+
     fn flat(parts: Vec<Expr>, all: bool) -> Self {
         let mut flat = Vec::new();
         for part in parts {
@@ -104,7 +116,12 @@ impl Expr {
 
 /// Lowers a rule.
 pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
-    let mut lowering = Lowering { rule, selections: BTreeMap::new(), errors: Vec::new() };
+    let mut lowering = Lowering {
+        rule,
+        selections: BTreeMap::new(),
+        left: Some(MAX_PROGRAM as usize),
+        errors: Vec::new(),
+    };
     // In the order of their names, since the parser does not keep that of the file.
     let mut names: Vec<&String> = rule.detections.named.keys().collect();
     names.sort();
@@ -139,6 +156,8 @@ pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
 struct Lowering<'a> {
     rule: &'a SourceRule,
     selections: BTreeMap<&'a str, Expr>,
+    /// How many more instructions the condition may take: it names a selection as often as it likes.
+    left: Option<usize>,
     errors: Vec<RuleError>,
 }
 
@@ -195,7 +214,9 @@ impl<'a> Lowering<'a> {
             ConditionExpr::Identifier(name) => match self.selections.get(name.as_str()) {
                 Some(expr) => {
                     used.insert(name.clone());
-                    Some(expr.clone())
+                    let size = expr.size();
+                    self.take(size)?;
+                    self.selections.get(name.as_str()).cloned()
                 }
                 None => {
                     let help = match closest(name, self.selections.keys().copied()) {
@@ -219,14 +240,14 @@ impl<'a> Lowering<'a> {
         pattern: &SelectorPattern,
         used: &mut BTreeSet<String>,
     ) -> Option<Expr> {
-        let chosen: Vec<(&str, Expr)> = self
+        let chosen: Vec<(&str, usize)> = self
             .selections
             .iter()
             .filter(|(name, _)| match pattern {
                 SelectorPattern::Them => !name.starts_with('_'),
                 SelectorPattern::Pattern(pattern) => name_fits(name, pattern),
             })
-            .map(|(name, expr)| (*name, expr.clone()))
+            .map(|(name, expr)| (*name, expr.size()))
             .collect();
         if chosen.is_empty() {
             let help = match closest(&pattern.to_string(), self.selections.keys().copied()) {
@@ -239,7 +260,9 @@ impl<'a> Lowering<'a> {
         }
         used.extend(chosen.iter().map(|(name, _)| (*name).to_owned()));
         let count = chosen.len() as u64;
-        let parts = chosen.into_iter().map(|(_, expr)| expr).collect();
+        self.take(chosen.iter().map(|(_, size)| size).sum())?;
+        let parts = chosen.iter().filter_map(|(name, _)| self.selections.get(name).cloned());
+        let parts = parts.collect();
         match quantifier {
             Quantifier::Any | Quantifier::Count(1) => Some(Expr::any(parts)),
             Quantifier::All => Some(Expr::all(parts)),
@@ -253,22 +276,44 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Takes instructions from what the condition may have; the first time that it cannot, it says
+    /// so.
+    fn take(&mut self, size: usize) -> Option<()> {
+        match self.left?.checked_sub(size) {
+            Some(left) => self.left = Some(left),
+            None => {
+                self.left = None;
+                let help = "name each selection once, or split the rule";
+                let reason = format!("the condition takes more than {MAX_PROGRAM} instructions");
+                self.fail(&["condition"], reason, help);
+            }
+        }
+        self.left.map(|_| ())
+    }
+
     fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
         self.errors.push(self.rule.error(words, reason, help));
     }
 }
 
-/// True if a selection's name fits a pattern with `*`.
+/// True if a selection's name fits a pattern with `*`. Each part is taken at its first place, which
+/// leaves the most for those behind it: nothing is tried twice.
 pub(crate) fn name_fits(name: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => name == pattern,
-        Some((start, rest)) => match name.strip_prefix(start) {
-            None => false,
-            Some(name) => (0..=name.len())
-                .filter(|at| name.is_char_boundary(*at))
-                .any(|at| name_fits(&name[at..], rest)),
-        },
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return name == pattern;
+    };
+    let Some(mut left) = name.strip_prefix(start) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or("");
+    for part in parts {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
     }
+    left.ends_with(end)
 }
 
 #[cfg(test)]
@@ -282,5 +327,8 @@ mod tests {
         assert!(name_fits("a_b_c", "a*b*c"));
         assert!(!name_fits("filter", "selection*"));
         assert!(!name_fits("selections", "selection"));
+        assert!(name_fits("abab", "a*ab") && name_fits("aXbXb", "a*b") && name_fits("é_x", "*_*"));
+        assert!(!name_fits("ab", "ab*b") && !name_fits("aba", "a*b"));
+        assert!(!name_fits(&"a".repeat(60), &("a*".repeat(30) + "b")), "and soon");
     }
 }

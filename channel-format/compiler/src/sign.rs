@@ -47,10 +47,7 @@ pub enum SignError {
 pub fn sign(file: &mut Vec<u8>, key: &SecretKey) -> Result<(), SignError> {
     let mut signed = file.clone();
     attach_signature(&mut signed, key)?;
-    // Channel 0 carries no rules; it has nothing to try.
-    if key.public.role == Role::Content {
-        check(&signed, key).map_err(SignError::Refused)?;
-    }
+    check(&signed, key).map_err(SignError::Refused)?;
     *file = signed;
     Ok(())
 }
@@ -82,7 +79,15 @@ pub fn attach_signature(file: &mut [u8], key: &SecretKey) -> Result<(), SignErro
 
 /// What the driver does with a file before it serves it.
 fn check(file: &[u8], key: &SecretKey) -> Result<(), Refusal> {
-    let anchor = Anchor::parse(&Anchor::encode(&[], 0, &[key.public])?)?;
-    let verified = verify(file, &anchor)?.body(file)?;
+    let keys = [key.public];
+    let anchor = match key.public.role {
+        Role::Root => Anchor::encode(&keys, 1, &[])?,
+        Role::Content => Anchor::encode(&[], 0, &keys)?,
+    };
+    let verified = verify(file, &Anchor::parse(&anchor)?)?.body(file)?;
+    // Channel 0 carries no rules: its length and digest are all there is to try.
+    if key.public.role == Role::Root {
+        return Ok(());
+    }
     Ruleset::parse(verified, &SensorProfile::CURRENT)?.self_test()
 }

@@ -2,11 +2,11 @@
 
 mod common;
 
-use channel_compiler::{build, load_rules, naive, sign};
+use channel_compiler::{attach_signature, build, load_rules, naive, sign};
 use channel_format::ruleset::{Action, Ruleset};
 use channel_format::schema::{Field, Input, Inputs, Operation, SensorProfile, Truth};
 
-use common::{OPTIONS, blocking_key, content_folder, open, test_key};
+use common::{OPTIONS, blocking_key, content_folder, open, rule, test_key};
 
 #[test]
 fn the_demonstration_rules_build_sign_and_load() {
@@ -148,4 +148,25 @@ fn real_events_are_judged_as_the_reference_judges_them() {
     let hit = matched.iter().filter(|count| **count > 0).count();
     assert!(hit >= 6, "the demonstration shows something: {matched:?}");
     assert!(matched.iter().sum::<usize>() < 100, "and not on every event: {matched:?}");
+}
+
+#[test]
+fn a_name_that_holds_the_word_for_no_name_is_still_a_name() {
+    let matched = |name: &str| {
+        let name: Vec<u16> = name.encode_utf16().collect();
+        let mut inputs = Inputs::unknown();
+        inputs.set(Field::Operation, Input::Number(1));
+        inputs.set(Field::PipeName, Input::Text(&name));
+        ["contains", "endswith", "re"].map(|modifier| {
+            let item = format!("PipeName|{modifier}: '<Anonymous Pipe>'");
+            let rules = [rule(&format!("    s: {{{item}}}\n    condition: s"))];
+            let mut file = build(&rules, &OPTIONS).unwrap();
+            attach_signature(&mut file, &test_key()).unwrap();
+            let ruleset = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap();
+            ruleset.evaluate(&inputs, &mut |_, _| ()).matched
+        })
+    };
+    assert_eq!(matched(r"\my<Anonymous Pipe>"), [1; 3]);
+    assert_eq!(matched(""), [1; 3], "what Sysmon calls so");
+    assert_eq!(matched(r"\my"), [0; 3]);
 }

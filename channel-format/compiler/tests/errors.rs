@@ -213,3 +213,55 @@ fn the_rules_of_the_folder_are_found_once() {
     let once = load_rules(std::slice::from_ref(&folder)).unwrap().len();
     assert_eq!(load_rules(&[folder.clone(), folder]).unwrap().len(), once);
 }
+
+#[test]
+fn conditions_that_multiply_are_refused_with_their_place() {
+    let values = (0..600).map(|n| format!("v{n}")).collect::<Vec<_>>().join(", ");
+    let condition = vec!["s"; 10_000].join(" or ");
+    refused(
+        &format!("    s: {{PipeName: [{values}]}}\n    condition: {condition}"),
+        8,
+        "more than 65536 instructions",
+        "split the rule",
+    );
+    let of = vec!["1 of s*"; 5_000].join(" or ");
+    refused(
+        &format!("    s: {{PipeName: [{values}]}}\n    condition: {of}"),
+        8,
+        "more than 65536 instructions",
+        "split the rule",
+    );
+}
+
+#[test]
+fn patterns_that_take_hours_are_refused() {
+    let pattern = r"\w{1,100}\d{1,100}x";
+    let detection = format!("    s: {{PipeName|re: '{pattern}'}}{CONDITION}");
+    refused(&detection, 7, "takes too long to build", "lower counts");
+}
+
+#[test]
+fn metadata_that_the_parser_would_leave_out_is_refused() {
+    for (line, reason) in [
+        ("tags: [attack.t1055, 5]", "`tags` holds what is no text"),
+        ("tags: {a: b}", "`tags` holds what is no text"),
+        ("references: [1]", "`references` holds what is no text"),
+        ("level: 5", "the value of `level` is not a text"),
+    ] {
+        let text = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}")) + line + "\n";
+        check(&text, 9, reason, "quote it");
+    }
+    let tags = (0..257).map(|n| format!("attack.t{n}")).collect::<Vec<_>>().join(", ");
+    let text = rule_text(&format!("    s: {{PipeName: x}}{CONDITION}")) + "tags: [" + &tags + "]\n";
+    check(&text, 9, "257 tags are too many", "at most 256");
+}
+
+#[test]
+fn an_id_in_the_other_case_is_the_same_id() {
+    let one =
+        rule_text(&format!("    s: {{PipeName: x}}{CONDITION}")).replace("11111111", "AAAAAAAA");
+    let text = format!("{one}---\n{}", one.replace("AAAAAAAA", "aaaaaaaa"));
+    let rules = parse_rules(Path::new("rule.yml"), &text).unwrap();
+    let errors = build(&rules, &OPTIONS).unwrap_err();
+    assert!(errors[0].reason.contains("is also that of"), "{errors:?}");
+}

@@ -2,7 +2,8 @@
 //!
 //! # Format
 //! A record of 16 bytes: field u8, operator u8, flags u8 (bit 0: cased, for literals), zero u8,
-//! length u32, value u64. For a literal, `length` is its length in units and `value` its first
+//! length u32, value u64. Criteria stand in the order in which programs first name them, each is
+//! named, and the same holds for the automata that they name. For a literal, `length` is its length in units and `value` its first
 //! unit in the units section; for a regex, `length` is 0 and `value` the automaton's index; for a
 //! number, `length` is 0 and `value` the number; otherwise both are 0.
 
@@ -243,6 +244,8 @@ pub(crate) struct Progress {
     pub units: u64,
     /// Fields that earlier criteria use.
     pub fields: crate::schema::FieldSet,
+    /// Automata that earlier criteria name: they stand in the order of their first use.
+    pub automata: u64,
 }
 
 /// Checks one record, which lies at `offset` of the file.
@@ -262,7 +265,9 @@ pub(crate) fn validate(
     if !criterion.operator.suits(criterion.field.kind()) {
         return Err(Refusal::new(Code::OperatorForField, offset, field.into(), operator.into()));
     }
-    let known = if criterion.operator.has_literal() { FLAG_CASED } else { 0 };
+    // An empty literal has no case.
+    let cased = criterion.operator.has_literal() && criterion.length > 0;
+    let known = if cased { FLAG_CASED } else { 0 };
     equal(Code::UnknownFlags, offset, 0, u64::from(flags & !known))?;
     equal(Code::ReservedNotZero, offset, 0, zero.into())?;
     progress.fields = progress.fields.with(criterion.field);
@@ -276,6 +281,8 @@ pub(crate) fn validate(
         if criterion.value >= count {
             return Err(Refusal::new(Code::IndexOutOfRange, offset, count, criterion.value));
         }
+        at_most(Code::OutOfOrder, offset, progress.automata, criterion.value)?;
+        progress.automata = progress.automata.max(criterion.value.saturating_add(1));
     } else if !criterion.operator.has_number() {
         equal(Code::ReservedNotZero, offset, 0, criterion.value)?;
     }

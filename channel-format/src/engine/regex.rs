@@ -8,10 +8,10 @@
 //!
 //! * the class of each unit below 0x80, 128 × u8;
 //! * ranges of the units from 0x80 on, {first u16, class u16} each: rising, the first at 0x80, and
-//!   each reaches to the next one's first;
+//!   each reaches to the next one's first, which has another class;
 //! * the next state for each state and class, u16;
-//! * the flags of each state, u8: bit 0, the text is accepted whatever follows; bit 1, the text is
-//!   accepted if it ends here;
+//! * the flags of each state, u8, one at most: bit 0, the text is accepted whatever follows; bit 1,
+//!   the text is accepted if it ends here;
 //! * zeros to a multiple of 4.
 //!
 //! A section of length 0 holds no automaton. A search costs one step a unit of the text and ends
@@ -19,7 +19,7 @@
 
 use super::Units;
 use super::fold::fold;
-use crate::frame::{at_most, equal};
+use crate::frame::{at_least, at_most, equal};
 use crate::limits::{MAX_AUTOMATA, MAX_CLASSES, MAX_STATES, MAX_TRANSITIONS};
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
@@ -152,6 +152,8 @@ pub(crate) fn validate(section: &[u8], offset: u32) -> Result<(), Refusal> {
     let mut reader = Reader::new(section, offset);
     let count = reader.u32()?;
     at_most(Code::TooMany, offset, MAX_AUTOMATA.into(), count.into())?;
+    // No automaton is written as no section.
+    at_least(Code::SectionSize, offset, 1, count.into())?;
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let mut descriptors = reader.sub(count.saturating_mul(DESCRIPTOR_LEN))?;
     while !descriptors.is_empty() {
@@ -209,8 +211,9 @@ fn validate_tables(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal
     }
 
     let at = reader.offset();
-    let flags = reader.take(states)?.iter().fold(0, |seen, flags| seen | flags);
-    equal(Code::UnknownFlags, at, 0, u64::from(flags & !(ACCEPT | ACCEPT_AT_END)))?;
+    // One of the flags at most: to accept at the end says nothing beside to accept in any case.
+    let greatest = reader.take(states)?.iter().fold(0, |greatest: u8, flags| greatest.max(*flags));
+    at_most(Code::UnknownFlags, at, ACCEPT_AT_END.into(), greatest.into())?;
     let length = reader.offset().wrapping_sub(start);
     let padding = length.wrapping_neg() & 3;
     reader.zeros(usize::try_from(padding).unwrap_or(0))
@@ -225,14 +228,17 @@ fn validate_ranges(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal
     equal(Code::UnitClasses, at, 0x80, first_of(first).into())?;
     let mut at = at;
     let mut before = 0;
+    let mut class_before = None;
     for range in ranges {
         let first = first_of(range);
         let [_, _, low, high] = *range;
         let class = u16::from_le_bytes([low, high]);
-        if first <= before || class >= shape.classes {
+        let same = class_before == Some(class);
+        if first <= before || class >= shape.classes || same {
             return Err(Refusal::new(Code::UnitClasses, at, shape.classes.into(), class.into()));
         }
         before = first;
+        class_before = Some(class);
         at = at.saturating_add(4);
     }
     Ok(())

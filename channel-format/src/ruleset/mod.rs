@@ -230,6 +230,9 @@ fn validate_criteria(tables: &Tables<'_>, layout: &Layout) -> Result<FieldSet, R
     }
     let units = u64::try_from(tables.units.len()).unwrap_or(u64::MAX);
     equal(Code::TrailingBytes, layout.offset(SectionKind::Units), progress.units, units)?;
+    let automata = crate::engine::regex::count(tables.automata);
+    let at = layout.offset(SectionKind::Automata);
+    equal(Code::TrailingBytes, at, progress.automata, automata)?;
     let rules = if tables.rules.is_empty() { FieldSet::EMPTY } else { OPERATION };
     Ok(rules.union(progress.fields))
 }

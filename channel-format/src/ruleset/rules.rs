@@ -7,7 +7,8 @@
 //! the operations it judges u8; mask of those it blocks u8; zero u32.
 //!
 //! Rules stand in rising order of their ids, so no two share one; their programs and lists follow
-//! one another in the same order.
+//! one another in the same order. Texts stand in the order in which a rule's tags, references, id
+//! and title first name them, rule by rule, and every byte of their section belongs to one.
 
 use crate::engine::program;
 use crate::frame::{Header, at_most, equal};
@@ -239,10 +240,10 @@ pub(super) fn validate(
     let count = u64::try_from(tables.rules.len()).unwrap_or(u64::MAX);
     equal(Code::LengthOutOfRange, offset, header.rule_count.into(), count)?;
     let (mut steps, mut program, mut list) = (0_u64, 0_u32, 0_u32);
+    let (mut laid, mut criteria) = (0_u64, 0_u32);
     let mut before = "";
     for record in tables.rules {
         let rule = RuleRecord::read(record);
-        before = validate_texts(&rule, tables, layout, before, offset)?;
         validate_masks(&rule, offset)?;
         program =
             follow(rule.program, rule.program_length, program, tables.programs.len(), offset)?;
@@ -250,17 +251,22 @@ pub(super) fn validate(
         at_most(Code::TooMany, offset, MAX_LIST.into(), rule.tags.into())?;
         at_most(Code::TooMany, offset, MAX_LIST.into(), rule.references.into())?;
         list = follow(rule.list, entries, list, tables.lists.len(), offset)?;
+        validate_list(&rule, entries, tables, layout, &mut laid)?;
+        before = validate_texts(&rule, tables, &mut laid, before, offset)?;
         steps = steps.saturating_add(cost(&rule, tables, layout)?);
+        criteria = first_uses(&rule, tables, layout, criteria)?;
         offset = offset.saturating_add(40);
     }
     for (end, length, kind) in [
         (program, tables.programs.len(), SectionKind::Programs),
         (list, tables.lists.len(), SectionKind::Lists),
+        (criteria, tables.criteria.len(), SectionKind::Criteria),
     ] {
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         equal(Code::TrailingBytes, layout.offset(kind), end.into(), length)?;
     }
-    validate_lists(tables, layout)?;
+    let length = u64::try_from(tables.text.len()).unwrap_or(u64::MAX);
+    equal(Code::TrailingBytes, layout.offset(SectionKind::Text), laid, length)?;
     Ok(steps)
 }
 
@@ -280,12 +286,12 @@ pub(super) fn cost(
 fn validate_texts<'a>(
     rule: &RuleRecord,
     tables: &Tables<'a>,
-    layout: &Layout,
+    laid: &mut u64,
     before: &str,
     offset: u32,
 ) -> Result<&'a str, Refusal> {
-    check_text(tables, layout, &rule.title, offset)?;
-    check_text(tables, layout, &rule.id, offset)?;
+    check_text(tables, &rule.id, laid, offset)?;
+    check_text(tables, &rule.title, laid, offset)?;
     match text(tables.text, &rule.id) {
         Some(id) if id > before => Ok(id),
         _ => Err(Refusal::new(Code::OutOfOrder, offset, 0, 0)),
@@ -314,20 +320,53 @@ fn follow(first: u32, count: u32, end: u32, len: usize, offset: u32) -> Result<u
     Ok(first.saturating_add(count))
 }
 
-fn validate_lists(tables: &Tables<'_>, layout: &Layout) -> Result<(), Refusal> {
-    let mut offset = layout.offset(SectionKind::Lists);
-    for entry in tables.lists {
-        check_text(tables, layout, entry, offset)?;
+/// Checks the tags and references of a rule, whose place in the lists has been checked.
+fn validate_list(
+    rule: &RuleRecord,
+    entries: u32,
+    tables: &Tables<'_>,
+    layout: &Layout,
+    laid: &mut u64,
+) -> Result<(), Refusal> {
+    let start = layout.offset(SectionKind::Lists);
+    let mut offset = start.saturating_add(rule.list.saturating_mul(8));
+    let first = usize::try_from(rule.list).unwrap_or(usize::MAX);
+    let end = first.saturating_add(usize::try_from(entries).unwrap_or(usize::MAX));
+    for entry in tables.lists.get(first..end).unwrap_or(&[]) {
+        check_text(tables, entry, laid, offset)?;
         offset = offset.saturating_add(8);
     }
     Ok(())
 }
 
-/// Checks that a reference names a text: within the section, and between whole characters.
+/// Checks that a program names criteria of which earlier ones, `used` of them, named the first in
+/// the order in which they stand; returns how many are named now. So none stands idle, and there is
+/// one order to write them in.
+fn first_uses(
+    rule: &RuleRecord,
+    tables: &Tables<'_>,
+    layout: &Layout,
+    used: u32,
+) -> Result<u32, Refusal> {
+    let mut offset =
+        layout.offset(SectionKind::Programs).saturating_add(rule.program.saturating_mul(4));
+    let mut used = used;
+    for record in rule.program(tables).unwrap_or(&[]) {
+        if let Some(program::Instruction::Criterion(index)) = program::Instruction::read(*record) {
+            at_most(Code::OutOfOrder, offset, used.into(), index.into())?;
+            used = used.max(index.saturating_add(1));
+        }
+        offset = offset.saturating_add(4);
+    }
+    Ok(used)
+}
+
+/// Checks that a reference names a text: within the section, between whole characters, and either
+/// within the `laid` bytes that earlier references cover or right behind them.
 fn check_text(
     tables: &Tables<'_>,
-    _layout: &Layout,
     reference: &[u8; 8],
+    laid: &mut u64,
     offset: u32,
 ) -> Result<(), Refusal> {
     let (start, length) = split(reference);
@@ -341,10 +380,15 @@ fn check_text(
         let byte = usize::try_from(place).ok().and_then(|place| tables.text.get(place));
         byte.is_none_or(|byte| byte & 0xc0 != 0x80)
     };
-    if whole(start.into()) && whole(end) {
-        return Ok(());
+    if !whole(start.into()) || !whole(end) {
+        return Err(Refusal::new(Code::NotUtf8, offset, 0, start.into()));
     }
-    Err(Refusal::new(Code::NotUtf8, offset, 0, start.into()))
+    // A new text begins where the ones before it end; an old one lies within them.
+    if end > *laid {
+        equal(Code::OutOfOrder, offset, *laid, start.into())?;
+        *laid = end;
+    }
+    Ok(())
 }
 
 fn text<'a>(section: &'a [u8], reference: &[u8; 8]) -> Option<&'a str> {

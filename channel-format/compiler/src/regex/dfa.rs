@@ -10,6 +10,10 @@ use super::nfa::{Beside, Nfa, State, UnitSet};
 /// States before minimisation beyond this are refused.
 const MAX_SUBSETS: usize = 4 * MAX_STATES as usize;
 
+/// Work that one automaton may take, in places looked at: a second or so. A pattern within the other
+/// limits can still take hours.
+const MAX_WORK: usize = 1 << 26;
+
 /// An automaton in the form of the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Automaton {
@@ -25,7 +29,9 @@ pub(crate) struct Automaton {
 /// Makes the automaton deterministic and lays out its tables.
 pub(super) fn build(nfa: &Nfa, folded: bool) -> Result<Automaton, (String, String)> {
     let classes = Classes::of(nfa)?;
-    let table = Subsets::new(nfa, &classes).explore()?.minimised().without_twin_classes();
+    let table = Subsets::new(nfa, &classes).explore()?;
+    // Twins go first as well, since they make the states' rows longer.
+    let table = table.without_twin_classes().minimised()?.without_twin_classes();
     table.encode(&classes, folded)
 }
 
@@ -86,9 +92,11 @@ impl Classes {
                 classes.samples.push(first);
             }
             classes.ranges.push((first, class));
-        }
-        if classes.samples.len() > MAX_CLASSES as usize {
-            return Err(explodes(&format!("tells {} kinds of units apart", classes.samples.len())));
+            if classes.samples.len() > MAX_CLASSES as usize {
+                return Err(explodes(&format!(
+                    "tells more than {MAX_CLASSES} kinds of units apart"
+                )));
+            }
         }
         Ok(classes)
     }
@@ -123,6 +131,10 @@ struct Subsets<'a> {
     asks_high: bool,
     known: HashMap<(Vec<usize>, Before), usize>,
     queue: Vec<(Vec<usize>, Before)>,
+    /// The closure that last reached each state.
+    reached: Vec<u32>,
+    closures: u32,
+    work: usize,
 }
 
 impl<'a> Subsets<'a> {
@@ -142,6 +154,9 @@ impl<'a> Subsets<'a> {
             asks_high: asks(&[Beside::NoHighBefore]),
             known: HashMap::new(),
             queue: Vec::new(),
+            reached: vec![0; nfa.states.len()],
+            closures: 0,
+            work: 0,
         }
     }
 
@@ -162,19 +177,23 @@ impl<'a> Subsets<'a> {
             flags.push(if at_end.contains(&0) { ACCEPT_AT_END } else { 0 });
             let closures = [Behind::LineFeed, Behind::Low, Behind::Other]
                 .map(|behind| self.closure(&set, before, behind));
+            let accepts = closures.each_ref().map(|closure| closure.contains(&0));
             for class in 0..classes {
                 let unit = self.classes.samples[class];
-                let closure = match unit {
-                    0x0a => &closures[0],
-                    0xdc00..=0xdfff => &closures[1],
-                    _ => &closures[2],
+                let behind = match unit {
+                    0x0a => 0,
+                    0xdc00..=0xdfff => 1,
+                    _ => 2,
                 };
-                let to = if closure.contains(&0) {
+                let to = if accepts[behind] {
                     self.state(vec![0], Before::Other)
                 } else {
-                    self.step(closure, class, unit)
+                    self.step(&closures[behind], class, unit)
                 };
                 next.push(to);
+                if self.work > MAX_WORK {
+                    return Err(explodes("takes too long to build"));
+                }
             }
             if self.queue.len() > MAX_SUBSETS {
                 return Err(explodes(&format!("has more than {MAX_SUBSETS} states")));
@@ -184,21 +203,24 @@ impl<'a> Subsets<'a> {
     }
 
     /// The state after taking a unit of a class.
-    fn step(&mut self, closure: &BTreeSet<usize>, class: usize, unit: u16) -> usize {
-        let mut set: BTreeSet<usize> = [self.nfa.start].into();
+    fn step(&mut self, closure: &[usize], class: usize, unit: u16) -> usize {
+        self.work += closure.len();
+        let mut set = vec![self.nfa.start];
         for state in closure {
             if let State::Units(units, next) = &self.nfa.states[*state]
                 && self.members[*units][class]
             {
-                set.insert(*next);
+                set.push(*next);
             }
         }
+        set.sort_unstable();
+        set.dedup();
         let before = match unit {
             0x0a if self.asks_before => Before::LineFeed,
             0xd800..=0xdbff if self.asks_high => Before::High,
             _ => Before::Other,
         };
-        self.state(set.into_iter().collect(), before)
+        self.state(set, before)
     }
 
     fn state(&mut self, set: Vec<usize>, before: Before) -> usize {
@@ -214,13 +236,17 @@ impl<'a> Subsets<'a> {
     }
 
     /// The states that can be reached without taking a unit.
-    fn closure(&self, set: &[usize], before: Before, behind: Behind) -> BTreeSet<usize> {
-        let mut reached: BTreeSet<usize> = BTreeSet::new();
+    fn closure(&mut self, set: &[usize], before: Before, behind: Behind) -> Vec<usize> {
+        self.closures += 1;
+        let mut reached = Vec::new();
         let mut left: Vec<usize> = set.to_vec();
         while let Some(state) = left.pop() {
-            if !reached.insert(state) {
+            self.work += 1;
+            if self.reached[state] == self.closures {
                 continue;
             }
+            self.reached[state] = self.closures;
+            reached.push(state);
             match &self.nfa.states[state] {
                 State::Split(ways) => left.extend(ways),
                 State::Beside(beside, next) if holds(*beside, before, behind) => left.push(*next),
@@ -244,11 +270,16 @@ fn holds(beside: Beside, before: Before, behind: Behind) -> bool {
 
 impl Table {
     /// Brings together states that no text tells apart (Moore).
-    fn minimised(self) -> Self {
+    fn minimised(self) -> Result<Self, (String, String)> {
         let states = self.flags.len();
         let mut blocks: Vec<usize> = self.flags.iter().map(|flags| usize::from(*flags)).collect();
         let mut count = blocks.iter().collect::<BTreeSet<_>>().len();
+        let mut work = 0;
         loop {
+            work += self.next.len();
+            if work > MAX_WORK {
+                return Err(explodes("takes too long to make small"));
+            }
             let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
             let mut finer = Vec::with_capacity(states);
             for state in 0..states {
@@ -273,7 +304,7 @@ impl Table {
                 next[blocks[state] * self.classes + class] = blocks[*to];
             }
         }
-        Self { start: blocks[self.start], next, flags, ..self }
+        Ok(Self { start: blocks[self.start], next, flags, ..self })
     }
 
     /// Brings together classes that no state tells apart.
@@ -292,6 +323,7 @@ impl Table {
             }
             columns.push(place);
         }
+        let columns = self.columns.iter().map(|column| columns[*column]).collect();
         let mut next = Vec::new();
         for state in 0..states {
             next.extend(kept.iter().map(|class| self.next[state * self.classes + class]));

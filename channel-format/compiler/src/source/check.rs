@@ -90,6 +90,17 @@ impl Checker<'_> {
         for (key, value) in document {
             match key.as_str() {
                 Some("detection") => self.detection(value),
+                // What is no text in these, the parser leaves out.
+                Some(key @ ("tags" | "references")) => {
+                    let whole = std::slice::from_ref(value);
+                    let texts = value.as_sequence().map_or(whole, Vec::as_slice);
+                    if !value.is_null() && !texts.iter().all(Value::is_string) {
+                        self.fail(&[key], format!("`{key}` holds what is no text"), "quote it");
+                    }
+                }
+                Some(key @ ("id" | "title" | "level")) if !value.is_string() => {
+                    self.fail(&[key], format!("the value of `{key}` is not a text"), "quote it");
+                }
                 Some(_) => {}
                 None => self.fail(&[], "a key is not a text", "quote the key"),
             }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use channel_format::limits::MAX_META_TEXT;
+use channel_format::limits::{MAX_LIST, MAX_META_TEXT};
 use channel_format::ruleset::Level;
 use rsigma_parser::{SigmaRule, parse_sigma_yaml};
 
@@ -122,14 +122,15 @@ fn collect(path: &Path, named: bool, files: &mut Vec<PathBuf>, errors: &mut Vec<
 
 /// Rules that share their id with another.
 pub(crate) fn duplicates(rules: &[SourceRule]) -> Vec<RuleError> {
-    let mut seen: BTreeMap<&str, &SourceRule> = BTreeMap::new();
+    // A UUID is the same in either case.
+    let mut seen: BTreeMap<String, &SourceRule> = BTreeMap::new();
     let mut errors = Vec::new();
     for rule in rules {
-        if let Some(first) = seen.get(rule.id.as_str()) {
+        if let Some(first) = seen.get(&rule.id.to_ascii_lowercase()) {
             let reason = format!("the id {} is also that of {}", rule.id, first.file.display());
             errors.push(rule.error(&[&rule.id], reason, "give each rule an id of its own"));
         } else {
-            seen.insert(&rule.id, rule);
+            seen.insert(rule.id.to_ascii_lowercase(), rule);
         }
     }
     errors
@@ -161,6 +162,12 @@ fn source_rule(
         let start: String = long.chars().take(40).collect();
         let reason = format!("a text of {} bytes is too long", long.len());
         fail(&[&start], reason, format!("shorten it to {MAX_META_TEXT} bytes"));
+    }
+    for (name, list) in [("tags", &rule.tags), ("references", &rule.references)] {
+        if list.len() > MAX_LIST as usize {
+            let reason = format!("{} {name} are too many", list.len());
+            fail(&[name], reason, format!("keep at most {MAX_LIST}"));
+        }
     }
     let saker = SakerBlock::read(&rule, &mut fail);
     if !errors.is_empty() {
