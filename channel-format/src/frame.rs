@@ -177,7 +177,8 @@ impl Header {
 /// key, or one by a key that may not sign this channel, refuses the file.
 pub fn verify(header_bytes: &[u8], keys: &Anchor) -> Result<Signed, Refusal> {
     let header = Header::parse(header_bytes)?;
-    let (signed, signatures) = Signatures::of(header_bytes)?;
+    let checked = header_bytes.get(..HEADER_LEN).unwrap_or(&[]);
+    let (signed, signatures) = Signatures::of(checked)?;
     let mut valid = 0_u8;
     let mut may_block = false;
     let mut signer = None;
@@ -200,7 +201,7 @@ pub fn verify(header_bytes: &[u8], keys: &Anchor) -> Result<Signed, Refusal> {
         let threshold = keys.root_threshold().into();
         at_least(Code::RootThreshold, SIGNATURES_OFFSET, threshold, valid.into())?;
     }
-    Ok(Signed { header, may_block, signer, signed_digest: sha512(&[signed]) })
+    Ok(Signed { header, may_block, signer, header_digest: sha512(&[checked]) })
 }
 
 /// A header that a permitted key signed.
@@ -212,15 +213,16 @@ pub struct Signed {
     pub may_block: bool,
     /// The first permitted signer.
     pub signer: KeyId,
-    signed_digest: [u8; 64],
+    /// Of all of the header, with the signatures: what is kept is then what will verify again.
+    header_digest: [u8; 64],
 }
 
 impl Signed {
-    /// Checks a whole file against its signed header: length, header bytes and digest.
+    /// Checks a whole file against its signed header: length, header bytes (the signatures too, so
+    /// that a copy of the file verifies as the header did) and digest.
     ///
-    /// The signatures are not compared with those that were checked, which lets a tool look into a
-    /// file under a signature of its own. A caller that keeps the file for later must pass the very
-    /// bytes of the header that it verified, or the copy may not verify again.
+    /// `B` must give the same bytes each time it is asked, as owned buffers and slices do. What one
+    /// that did not would give is still only ever read with checks.
     ///
     /// A file that is too short, or whose digest is wrong and which ends in zeros, is
     /// [`Code::Absent`]: that is how a crash leaves a file that was being written.
@@ -233,8 +235,7 @@ impl Signed {
         let Some((header, body)) = bytes.split_at_checked(HEADER_LEN) else {
             return Err(Refusal::new(Code::Absent, 0, 1024, length));
         };
-        let signed = header.get(..SIGNED_LEN).unwrap_or(&[]);
-        if sha512(&[signed]) != self.signed_digest {
+        if sha512(&[header]) != self.header_digest {
             return Err(Refusal::new(Code::HeaderChanged, 0, 0, 0));
         }
         if sha512(&[body]) != self.header.digest {

@@ -20,7 +20,7 @@ use driver_abi::RefusalNote;
 use driver_core::Position;
 use driver_core::drives::{DriveTable, LETTERS, MAX_DEVICE_UNITS};
 use driver_core::inbox::{Candidate, Ignored, Scan, Stamp, refusal_after, worse_refusal};
-use driver_core::journal::{self, BodyId, JOURNAL_LEN, Journal};
+use driver_core::journal::{BodyId, Journal};
 use driver_core::merit::Trial;
 use driver_core::slots::{BOOT_ORDER, PROMOTION, Slot};
 
@@ -31,6 +31,7 @@ use crate::ffi::start::Service;
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{SECOND, ThreadMain, now, unix_seconds};
 use crate::sensor::{Active, Sensor};
+use crate::state_folder::StateFolder;
 
 /// The channel this sensor takes its rules from.
 const CHANNEL: u32 = 291;
@@ -160,9 +161,9 @@ impl Desk {
         refresh_drives(sensor);
         let early = until_first_use() > 0;
         let state = if early {
-            Directory::open(&sensor.settings.state)
+            StateFolder::open(&sensor.settings.state)
         } else {
-            Directory::open_or_create(&sensor.settings.state)
+            StateFolder::open_or_create(&sensor.settings.state)
         };
         // Early in a boot there may be no disk to find it on, or nothing was ever accepted.
         sensor.content.lock().state_usable = early || state.is_ok();
@@ -189,7 +190,8 @@ impl Desk {
     /// The driver is unloaded: the machine is well, and content on trial is not to blame for
     /// anything that comes.
     fn close(&mut self, sensor: &Sensor) {
-        if let (Some(journal), Ok(state)) = (self.journal, Directory::open(&sensor.settings.state))
+        if let (Some(journal), Ok(state)) =
+            (self.journal, StateFolder::open(&sensor.settings.state))
             && journal.is_open()
         {
             // A mark that stays costs the body one of its tries.
@@ -205,10 +207,9 @@ impl Desk {
     /// # Errors
     /// The kernel's reason. Nothing may be tried then: a copy that could not be read now may be the
     /// newer one.
-    fn recall(&mut self, state: &Directory) -> Result<()> {
+    fn recall(&mut self, state: &StateFolder) -> Result<()> {
         let Some(journal) = self.journal else {
-            let [first, second] = journal::FILE_NAMES;
-            let found = Journal::read(&read_copy(state, first)?, &read_copy(state, second)?);
+            let found = state.read_journal()?;
             self.journal = Some(found.settle().unwrap_or(found));
             return Ok(());
         };
@@ -219,7 +220,7 @@ impl Desk {
     }
 
     /// Puts good content into force, once, from its slots alone.
-    fn boot(&mut self, sensor: &Sensor, state: &Directory) {
+    fn boot(&mut self, sensor: &Sensor, state: &StateFolder) {
         if self.booted {
             return;
         }
@@ -246,11 +247,10 @@ impl Desk {
     fn load_slot(
         &self,
         sensor: &Sensor,
-        state: &Directory,
+        state: &StateFolder,
         slot: Slot,
     ) -> core::result::Result<(), Failure> {
-        let mut name = [0; SLOT_UNITS];
-        let file = state.open_file(ascii(slot.file_name(), &mut name))?;
+        let file = state.open_slot(slot)?;
         let (signed, bytes) = self.read_header(sensor, &file)?;
         if signed.header.channel != CHANNEL {
             return Err(Failure::NotNewer);
@@ -261,7 +261,7 @@ impl Desk {
     }
 
     /// Looks into the inbox and tries what is newer, newest first, until one comes into force.
-    fn look(&mut self, sensor: &Sensor, state: &Directory) {
+    fn look(&mut self, sensor: &Sensor, state: &StateFolder) {
         let inbox = Directory::open(&sensor.settings.inbox);
         let scan =
             inbox.as_ref().map_err(|status| *status).and_then(|inbox| self.scan(sensor, inbox));
@@ -305,7 +305,7 @@ impl Desk {
     fn attempt(
         &mut self,
         sensor: &Sensor,
-        state: &Directory,
+        state: &StateFolder,
         inbox: &Directory,
         candidate: &Candidate,
     ) -> core::result::Result<(), Failure> {
@@ -344,7 +344,7 @@ impl Desk {
     fn accept(
         &mut self,
         sensor: &Sensor,
-        state: &Directory,
+        state: &StateFolder,
         signed: Signed,
         file: &File,
         bytes: PoolSlice<u8>,
@@ -354,8 +354,7 @@ impl Desk {
         rules.self_test()?;
         // From here on the slot is no longer that of the content in force, should that be on trial.
         self.trial_saved = false;
-        let mut slot = [0; SLOT_UNITS];
-        state.write_file(ascii(Slot::Trial.file_name(), &mut slot), rules.bytes())?;
+        state.save(Slot::Trial, rules.bytes())?;
         sensor.active.publish(Active { rules, good: AtomicBool::new(false) })?;
         // The mark stays: the try ends when the content is good.
         let events = sensor.counters.events.load(Ordering::Relaxed);
@@ -398,15 +397,13 @@ impl Desk {
     }
 
     /// Makes content good that has earned it: by renames, so that a power cut leaves good content.
-    fn promote(&mut self, sensor: &Sensor, state: &Directory) {
+    fn promote(&mut self, sensor: &Sensor, state: &StateFolder) {
         let events = sensor.counters.events.load(Ordering::Relaxed);
         let Some(trial) = self.trial.filter(|trial| trial.merit.is_good(now(), events)) else {
             return;
         };
         if !self.trial_saved {
-            let mut name = [0; SLOT_UNITS];
-            let name = ascii(Slot::Trial.file_name(), &mut name);
-            let saved = sensor.active.read(|active| state.write_file(name, active.rules.bytes()));
+            let saved = sensor.active.read(|active| state.save(Slot::Trial, active.rules.bytes()));
             if saved != Some(Ok(())) {
                 sensor.content.lock().state_usable = false;
                 return;
@@ -414,9 +411,7 @@ impl Desk {
             self.trial_saved = true;
         }
         for (from, to) in PROMOTION {
-            let (mut old, mut new) = ([0; SLOT_UNITS], [0; SLOT_UNITS]);
-            let renamed =
-                state.rename(ascii(from.file_name(), &mut old), ascii(to.file_name(), &mut new));
+            let renamed = state.move_slot(from, to);
             let missing_is_fine = from == Slot::Good;
             match renamed {
                 Ok(()) => {}
@@ -486,11 +481,8 @@ impl Desk {
     }
 
     /// Writes the journal's next record through to the disk and keeps it.
-    fn write_journal(&mut self, state: &Directory, next: Journal) -> Result<Journal> {
-        let mut name = [0; SLOT_UNITS];
-        let copy = self.journal.unwrap_or_default().next_copy();
-        let file_name = journal::FILE_NAMES.get(copy).copied().unwrap_or_default();
-        state.write_file(ascii(file_name, &mut name), &next.encode())?;
+    fn write_journal(&mut self, state: &StateFolder, next: Journal) -> Result<Journal> {
+        state.write_journal(&self.journal.unwrap_or_default(), &next)?;
         self.journal = Some(next);
         Ok(next)
     }
@@ -499,8 +491,6 @@ impl Desk {
 /// Told in place of a host status for a body that is struck out: `STATUS_DRIVER_BLOCKED_CRITICAL`
 /// says the same of a driver.
 const STRUCK: u32 = 0xC000_036B;
-/// The longest file name in the state folder.
-const SLOT_UNITS: usize = 16;
 
 /// How long from now new content stays untouched: a boot never makes its first use. 0 once the
 /// machine has been up for a minute, as it is when the driver is started by hand.
@@ -513,29 +503,6 @@ fn position_in_force(sensor: &Sensor) -> Option<Position> {
         let header = active.rules.header();
         Position { epoch: header.epoch, sequence: header.sequence }
     })
-}
-
-/// One copy of the journal; one that is not there or too short is none.
-///
-/// # Errors
-/// The kernel's reason when the copy could not be read.
-fn read_copy(state: &Directory, name: &str) -> Result<[u8; JOURNAL_LEN]> {
-    let mut units = [0; SLOT_UNITS];
-    let mut bytes = [0; JOURNAL_LEN];
-    let read = state.open_file(ascii(name, &mut units)).and_then(|file| file.read(0, &mut bytes));
-    match read {
-        Ok(()) => Ok(bytes),
-        Err(NtStatus::NOT_FOUND | NtStatus::END_OF_FILE) => Ok([0; JOURNAL_LEN]),
-        Err(status) => Err(status),
-    }
-}
-
-/// The UTF-16 units of a short ASCII name.
-fn ascii<'u>(name: &str, units: &'u mut [u16; SLOT_UNITS]) -> &'u [u16] {
-    for (to, from) in units.iter_mut().zip(name.bytes()) {
-        *to = u16::from(from);
-    }
-    units.get(..name.len()).unwrap_or(&[])
 }
 
 /// Publishes what the drive letters name when that has changed. Not inlined: the tables take

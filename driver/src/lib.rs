@@ -8,6 +8,7 @@
 //! | [`pipe_filter`] | judges one pipe create |
 //! | [`pipe_event`] | says what is known about it |
 //! | [`content_worker`] | brings dropped files into force, on a thread of its own |
+//! | [`state_folder`] | keeps accepted content and the journal |
 //! | [`telemetry`] | tells a client about it, on another |
 //! | [`ffi`] | speaks to the kernel: the only unsafe code |
 //!
@@ -35,6 +36,7 @@ pub mod ffi;
 pub mod pipe_event;
 pub mod pipe_filter;
 pub mod sensor;
+pub mod state_folder;
 pub mod telemetry;
 
 /// For dependencies that link `alloc`. The driver's own memory comes from [`ffi::pool`], which can

@@ -130,8 +130,7 @@ fn any_changed_byte_is_refused() {
                 assert!(verify(&changed, &anchor).is_err(), "byte {place}");
             }
             // Even if the header was read and verified before it changed.
-            let unsigned = (512..HEADER_LEN).contains(&place);
-            assert_eq!(signed.clone().body(changed).is_ok(), unsigned, "byte {place}");
+            assert!(signed.clone().body(changed).is_err(), "byte {place}");
         }
     }
 }

@@ -59,11 +59,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let refused = |refusal| Error::Refused { path: args.file.clone(), refusal };
     let ruleset = if args.key.is_empty() {
         cli::note("signature not checked (give --key PUB to check it)");
-        unverified::ruleset(bytes.as_slice(), &SensorProfile::FULL).map_err(refused)?
+        unverified::ruleset(&bytes, &SensorProfile::FULL).map_err(refused)?
     } else {
         let anchor = keys::anchor(&args.key)?;
         verify(&bytes, &anchor)
-            .and_then(|signed| signed.body(bytes.as_slice()))
+            .and_then(|signed| signed.body(bytes))
             .and_then(|verified| Ruleset::parse(verified, &SensorProfile::FULL))
             .map_err(refused)?
     };
@@ -82,7 +82,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
 
 /// One run over a log.
 struct Run<'a> {
-    ruleset: &'a Ruleset<&'a [u8]>,
+    ruleset: &'a Ruleset<Vec<u8>>,
     missing: Missing,
     json: bool,
     summary: Summary,
@@ -212,7 +212,7 @@ fn name(event: &PipeEvent) -> String {
 }
 
 /// Content may use fields that a log has and today's driver does not.
-fn remark_on_fields(ruleset: &Ruleset<&[u8]>) {
+fn remark_on_fields(ruleset: &Ruleset<Vec<u8>>) {
     let missing = ruleset.fields_used().without(SensorProfile::CURRENT.supplied);
     if let Some(field) = missing.iter().next() {
         cli::note(format_args!(

@@ -167,7 +167,7 @@ impl Inspection {
     }
 }
 
-fn rules(ruleset: &Ruleset<&[u8]>) -> Vec<RuleReport> {
+fn rules(ruleset: &Ruleset<Vec<u8>>) -> Vec<RuleReport> {
     let all = (0..ruleset.rule_count()).filter_map(|index| ruleset.rule(index));
     all.map(|rule: Rule<'_>| RuleReport {
         id: rule.id.to_owned(),

@@ -14,16 +14,19 @@ use channel_format::ruleset::Ruleset;
 use channel_format::schema::SensorProfile;
 use channel_format::signature::Role;
 
-/// The ruleset of a file, whoever signed it or nobody. All but the signatures is checked.
-pub fn ruleset<B: AsRef<[u8]>>(file: B, sensor: &SensorProfile) -> Result<Ruleset<B>, Refusal> {
-    let bytes = file.as_ref();
-    let header = Header::parse(bytes)?;
-    let mut start = bytes.get(..HEADER_LEN).unwrap_or_default().to_vec();
-    if let Some(signatures) = start.get_mut(SIGNED_LEN..) {
+/// The ruleset of a file, whoever signed it or nobody. All but the signatures is checked; those
+/// in the ruleset's bytes are the throw-away key's.
+pub fn ruleset(
+    file: impl AsRef<[u8]>,
+    sensor: &SensorProfile,
+) -> Result<Ruleset<Vec<u8>>, Refusal> {
+    let mut file = file.as_ref().to_vec();
+    let header = Header::parse(&file)?;
+    if let Some(signatures) = file.get_mut(SIGNED_LEN..HEADER_LEN) {
         signatures.fill(0);
     }
     let key = throw_away_key(header.channel)?;
-    attach_signature(&mut start, &key).map_err(|error| match error {
+    attach_signature(&mut file, &key).map_err(|error| match error {
         SignError::Refused(refusal) | SignError::Header(refusal) => refusal,
         _ => Refusal::new(Code::Internal, 0, 0, 0),
     })?;
@@ -31,7 +34,7 @@ pub fn ruleset<B: AsRef<[u8]>>(file: B, sensor: &SensorProfile) -> Result<Rulese
         Role::Root => Anchor::encode(&[key.public], 1, &[]),
         Role::Content => Anchor::encode(&[], 0, &[key.public]),
     }?;
-    let verified = verify(&start, &Anchor::parse(&anchor)?)?.body(file)?;
+    let verified = verify(&file, &Anchor::parse(&anchor)?)?.body(file)?;
     Ruleset::parse(verified, sensor)
 }
 
