@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::Error;
 use crate::content::ContentCommand;
+use crate::machine::MachineCommand;
 
-/// Saker in user mode: makes, checks and tries channel files.
+/// Saker in user mode: makes, checks and tries channel files, and puts keys into the driver.
 #[derive(Debug, Parser)]
 #[command(name = "sakerctl", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong command line.")]
@@ -24,6 +25,9 @@ pub enum Command {
     /// Make, check and try channel files
     #[command(subcommand)]
     Content(ContentCommand),
+    /// Prepare a driver for a machine
+    #[command(subcommand)]
+    Machine(MachineCommand),
 }
 
 /// Reads the process' arguments, runs the command and reports.
@@ -53,6 +57,7 @@ pub fn main() -> ExitCode {
 pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
     match &cli.command {
         Command::Content(command) => command.run(out),
+        Command::Machine(command) => command.run(out),
     }
 }
 

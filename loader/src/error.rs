@@ -10,6 +10,8 @@ use miette::Diagnostic;
 use pipe_log::LogError;
 use thiserror::Error;
 
+use crate::machine::stamp::StampError;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -94,6 +96,14 @@ pub enum Error {
         #[source]
         refusal: Refusal,
     },
+    /// The driver was not stamped. Nothing was written.
+    #[error("{}: not stamped", path.display())]
+    Stamp {
+        /// The driver.
+        path: PathBuf,
+        /// Why.
+        source: StampError,
+    },
     /// The log gives no records.
     #[error("the log cannot be used")]
     Log(#[from] LogError),
@@ -143,6 +153,7 @@ impl Error {
                 refusal.fault().name(),
                 refusal.code.remedy()
             ),
+            Self::Stamp { source, .. } => source.remedy().into(),
             Self::Log(error) => error.remedy().into(),
             Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),
             Self::NoKey { .. } | Self::Output { .. } => return None,

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod content;
 pub mod error;
 pub mod files;
+pub mod machine;
 pub mod report;
 
 pub use error::Error;

@@ -3,10 +3,12 @@
 # NOT YET RUN ON WINDOWS. What each step should show is in README.md beside this file.
 #
 # Use a virtual machine with a checkpoint, test signing on and a test-signed package whose .anchor
-# holds the public key of the channel file given here. Run as administrator:
+# holds the public key of the channel file given here. Nothing else has to be on the machine: the
+# driver's port is read by port.ps1 beside this file. Run as administrator:
 #
 #   .\smoke.ps1 -Package C:\saker\package -ChannelFile C:\saker\C-00000291-00000001-00000001.sys -PipeName saker_smoke_1
 
+#Requires -RunAsAdministrator
 [CmdletBinding()]
 param(
     # The folder with saker.inf, saker.sys and saker.cat.
@@ -15,15 +17,16 @@ param(
     [Parameter(Mandatory = $true)] [string] $ChannelFile,
     # The name, without \\.\pipe\, of a pipe that the rule detects.
     [Parameter(Mandatory = $true)] [string] $PipeName,
-    # The tool that shows the driver's state and reports.
-    [string] $Sakerctl = (Join-Path $Package 'sakerctl.exe'),
-    # How long the driver may take to bring the file into force.
-    [int] $TimeoutSeconds = 60
+    # How long the driver may take to bring the file into force. It touches no new content in the
+    # first 60 seconds after a boot, and looks into the folder every 5 seconds.
+    [int] $TimeoutSeconds = 90
 )
 
 Set-StrictMode -Version 2.0
 $ErrorActionPreference = 'Stop'
 $failures = 0
+
+. (Join-Path $PSScriptRoot 'port.ps1')
 
 function Test-Step {
     param([string] $Name, [scriptblock] $Check)
@@ -47,17 +50,23 @@ function Invoke-Tool {
 
 $inbox = Join-Path $env:SystemRoot 'System32\drivers\CrowdStrike'
 $state = Join-Path $env:SystemRoot 'System32\drivers\Saker'
+$inboxExisted = Test-Path $inbox
 $stateExisted = Test-Path $state
+$published = $null
 
 # 1. Is this a machine to try a driver on?
 Test-Step 'test signing is on' {
-    $boot = Invoke-Tool 'bcdedit.exe' @('/enum', '{current}')
-    if ($boot -notmatch 'testsigning\s+Yes') { throw 'run: bcdedit /set testsigning on, then restart' }
+    # What this boot was started with; bcdedit shows the next boot's, and in the user's language.
+    $options = (Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Control').SystemStartOptions
+    if ($options -notmatch 'TESTSIGNING') { throw 'run: bcdedit /set testsigning on, then restart' }
 }
 
 # 2. Install and start.
 Test-Step 'install' {
-    $null = Invoke-Tool 'pnputil.exe' @('/add-driver', (Join-Path $Package 'saker.inf'), '/install')
+    $text = Invoke-Tool 'pnputil.exe' @('/add-driver', (Join-Path $Package 'saker.inf'), '/install')
+    if ($text -notmatch 'oem\d+\.inf') { throw $text.Trim() }
+    $script:published = $Matches[0]
+    $script:published
 }
 Test-Step 'folders' {
     foreach ($folder in @($inbox, $state)) {
@@ -65,6 +74,7 @@ Test-Step 'folders' {
     }
     # Inbox and state belong to the system and administrators alone.
     foreach ($folder in @($inbox, $state)) {
+        $null = Invoke-Tool 'icacls.exe' @($folder, '/setowner', '*S-1-5-32-544')
         $null = Invoke-Tool 'icacls.exe' @($folder, '/inheritance:r', '/grant:r', '*S-1-5-18:(OI)(CI)F', '*S-1-5-32-544:(OI)(CI)F')
     }
 }
@@ -80,37 +90,53 @@ Test-Step 'attached to \Device\NamedPipe' {
     if ($instances -notmatch 'saker') { throw $instances.Trim() }
 }
 
+Test-Step 'port answers' {
+    $status = Get-SakerStatus
+    if ($status.Loss -eq 'no_anchor') { throw 'the driver holds no key: sakerctl machine stamp' }
+    '{0} ({1}), {2}' -f $status.Protection, $status.Loss, $status.Mode
+}
+
 # 4. Content into force.
 Test-Step 'content accepted' {
+    # Channel, epoch and sequence as the file's header has them.
+    $header = [System.IO.File]::ReadAllBytes($ChannelFile)
+    $channel = [BitConverter]::ToUInt32($header, 24)
+    $epoch = [BitConverter]::ToUInt32($header, 28)
+    $sequence = [BitConverter]::ToUInt32($header, 32)
+    if ($channel -ne 291) { throw "the file is for channel $channel, not 291" }
+
+    # Under its own name only once it is whole.
     $name = Split-Path $ChannelFile -Leaf
     $partial = Join-Path $inbox ($name + '.partial')
     Copy-Item $ChannelFile $partial -Force
     Move-Item $partial (Join-Path $inbox $name) -Force
+
     $deadline = (Get-Date).AddSeconds($TimeoutSeconds)
     while ($true) {
-        $status = & $Sakerctl 'status' 2>&1 | Out-String
-        if ($status -match '291') { return }
-        if ((Get-Date) -gt $deadline) { throw ("not in force after {0} s: {1}" -f $TimeoutSeconds, $status.Trim()) }
+        $status = Get-SakerStatus
+        if ($status.Channel -eq $channel -and $status.Epoch -eq $epoch -and $status.Sequence -eq $sequence) {
+            return ('channel {0}, epoch {1}, sequence {2}, {3} rules, {4}' -f
+                $status.Channel, $status.Epoch, $status.Sequence, $status.Rules, $status.Stage)
+        }
+        if ((Get-Date) -gt $deadline) {
+            throw ('not in force after {0} s; the driver says: {1}' -f $TimeoutSeconds, ($status | Format-List | Out-String).Trim())
+        }
         Start-Sleep -Seconds 1
     }
 }
 
 # 5. One detection. The pipe is created all the same: a rule on trial never blocks.
 Test-Step 'detection' {
-    $report = [System.IO.Path]::GetTempFileName()
-    $watch = Start-Process -FilePath $Sakerctl -ArgumentList 'watch' -RedirectStandardOutput $report -PassThru -WindowStyle Hidden
-    try {
-        Start-Sleep -Seconds 2
-        $pipe = New-Object System.IO.Pipes.NamedPipeServerStream($PipeName)
+    # Wait-SakerEvent has a $PipeName of its own, which the trigger would see.
+    $bareName = $PipeName
+    $seen = Wait-SakerEvent -PipeName ('\' + $PipeName) -Trigger {
+        $pipe = New-Object System.IO.Pipes.NamedPipeServerStream($bareName)
         $pipe.Dispose()
-        Start-Sleep -Seconds 3
-    } finally {
-        if (-not $watch.HasExited) { $watch.Kill() }
-        $null = $watch.WaitForExit(5000)
     }
-    $text = Get-Content $report -Raw
-    Remove-Item $report
-    if ($null -eq $text -or $text -notmatch [regex]::Escape($PipeName)) { throw 'sakerctl watch did not show the pipe' }
+    if ($null -eq $seen) { throw 'no event about the pipe; does the rule name it?' }
+    if ($seen.Verdict -ne 'detect') { throw ('the verdict is {0}' -f $seen.Verdict) }
+    if ($seen.ProcessId -ne $PID) { throw ('process {0}, not {1}' -f $seen.ProcessId, $PID) }
+    '{0} by {1}, rule {2}' -f $seen.PipeName, $seen.Image, (($seen.Hits | ForEach-Object { $_.Rule }) -join ', ')
 }
 
 # 6. A pipe that no rule names is left alone.
@@ -138,7 +164,11 @@ Test-Step 'start and unload again' {
 Test-Step 'tidy up' {
     $target = Join-Path $inbox (Split-Path $ChannelFile -Leaf)
     if (Test-Path $target) { Remove-Item $target }
+    if (-not $inboxExisted -and (Test-Path $inbox)) { Remove-Item $inbox -Recurse }
     if (-not $stateExisted -and (Test-Path $state)) { Remove-Item $state -Recurse }
+    if ($null -ne $published) {
+        $null = Invoke-Tool 'pnputil.exe' @('/delete-driver', $published, '/uninstall')
+    }
 }
 
 if ($failures -gt 0) {

@@ -147,8 +147,17 @@ impl Sandbox {
 
     /// Runs `sakerctl content …` in the sandbox.
     pub fn run(&self, args: &[&str]) -> Output {
+        self.run_group("content", args)
+    }
+
+    /// Runs `sakerctl machine …` in the sandbox.
+    pub fn run_machine(&self, args: &[&str]) -> Output {
+        self.run_group("machine", args)
+    }
+
+    fn run_group(&self, group: &str, args: &[&str]) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_sakerctl"))
-            .arg("content")
+            .arg(group)
             .args(args)
             .current_dir(self.0.path())
             .env_remove("SOURCE_DATE_EPOCH")

@@ -57,7 +57,7 @@ pub struct Judged {
 pub struct Boot<'a> {
     /// The driver's image.
     pub driver: &'a Path,
-    /// The bytes stamped into its `.anchor` section.
+    /// What its `.anchor` section is to hold; empty leaves the section as it stands in the file.
     pub anchor: &'a [u8],
     /// The machine: a new one, or one that was shut down or lost power before.
     pub machine: Machine,
@@ -109,11 +109,13 @@ impl<'a> Boot<'a> {
         Self { machine, ..self }
     }
 
-    /// A kernel with the driver loaded, its anchor stamped, and nothing of it run yet.
+    /// A kernel with the driver loaded, its anchor in place, and nothing of it run yet.
     pub fn load(&self) -> Result<(Arc<Kernel>, Driver), Error> {
         let kernel = Kernel::builder().pool(self.pool).machine(self.machine.clone()).build();
         let driver = kernel.load(self.driver)?;
-        driver.write_section(".anchor", self.anchor)?;
+        if !self.anchor.is_empty() {
+            driver.write_section(".anchor", self.anchor)?;
+        }
         Ok((kernel, driver))
     }
 
