@@ -28,6 +28,17 @@ fn status(driver: &Driver, name: &str, arguments: &[u64]) -> NtStatus {
     NtStatus(call(driver, name, arguments) as u32)
 }
 
+/// The planted driver has no setup callback, so it is attached to whatever is offered.
+#[test]
+fn a_filter_that_refuses_no_volume_is_attached_to_all() {
+    let Some((kernel, driver)) = start() else {
+        return;
+    };
+    let others = [r"\Device\Mailslot", r"\Device\HarddiskVolume3", r"\Device\Mup"];
+    assert_eq!(kernel.attachments_elsewhere(), others);
+    driver.unload().expect("no bug").assert_clean();
+}
+
 #[test]
 fn connecting_and_talking() {
     let Some((kernel, driver)) = start() else {

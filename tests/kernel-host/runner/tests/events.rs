@@ -92,6 +92,15 @@ fn a_protected_process_is_reported_and_never_blocked() {
 }
 
 #[test]
+fn it_attaches_to_pipes_and_to_nothing_else() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    assert_eq!(created(&mut rig, r"\odd", EXPLORER), Verdict::Detect);
+    assert_eq!(rig.kernel().attachments_elsewhere(), [""; 0]);
+    rig.unload().unwrap();
+}
+
+#[test]
 fn without_content_everything_passes_and_is_counted() {
     let Some(bench) = Bench::new() else { return };
     let mut rig = bench.boot().boot().unwrap();

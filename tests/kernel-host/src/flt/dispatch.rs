@@ -39,23 +39,43 @@ impl Kernel {
         Ok(())
     }
 
+    /// The volumes other than NPFS that filters attached to: the filter manager offers every one,
+    /// and a filter for pipes must refuse them.
+    pub fn attachments_elsewhere(&self) -> Vec<&'static str> {
+        let filters: Vec<_> = self.filters().state().filters.clone();
+        filters.iter().flat_map(|filter| filter.elsewhere().clone()).collect()
+    }
+
     fn attach(&self, filter: &Filter) -> Result<(), Box<Bug>> {
-        let instance = Arc::new(GuestBlock::new(64));
-        if filter.setup != 0 {
-            let related = self.related_objects(filter, instance.address());
-            let arguments = [
-                related.address(),
-                AUTOMATIC_ATTACHMENT | NEWLY_MOUNTED,
-                FILE_DEVICE_NAMED_PIPE,
-                FLT_FSTYPE_NPFS,
-            ];
-            let answer = self.as_system(|| self.call(filter.setup, &arguments))?;
-            if !NtStatus::from_register(answer.value).is_success() {
-                return Ok(());
+        for (volume, device_type, filesystem) in OTHER_VOLUMES {
+            if self.offer(filter, &GuestBlock::new(64), device_type, filesystem)? {
+                filter.elsewhere().push(volume);
             }
         }
-        *filter.instance.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(instance);
+        let instance = Arc::new(GuestBlock::new(64));
+        if self.offer(filter, &instance, FILE_DEVICE_NAMED_PIPE, FLT_FSTYPE_NPFS)? {
+            *filter.instance.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                Some(instance);
+        }
         Ok(())
+    }
+
+    /// Asks a filter whether it attaches to a volume; one without a setup callback always does.
+    fn offer(
+        &self,
+        filter: &Filter,
+        instance: &GuestBlock,
+        device_type: u64,
+        filesystem: u64,
+    ) -> Result<bool, Box<Bug>> {
+        if filter.setup == 0 {
+            return Ok(true);
+        }
+        let related = self.related_objects(filter, instance.address());
+        let flags = AUTOMATIC_ATTACHMENT | NEWLY_MOUNTED;
+        let arguments = [related.address(), flags, device_type, filesystem];
+        let answer = self.as_system(|| self.call(filter.setup, &arguments))?;
+        Ok(NtStatus::from_register(answer.value).is_success())
     }
 
     /// FLT_RELATED_OBJECTS of a filter's instance on NPFS, without a file.
@@ -68,6 +88,13 @@ impl Kernel {
         related
     }
 }
+
+/// Volumes that are offered besides NPFS: name, device type, `FLT_FILESYSTEM_TYPE`.
+const OTHER_VOLUMES: [(&str, u64, u64); 3] = [
+    (r"\Device\Mailslot", 0x0C, 26),
+    (r"\Device\HarddiskVolume3", 0x08, 2),
+    (r"\Device\Mup", 0x14, 13),
+];
 
 /// A callback is running: unregistering waits for it.
 struct Busy<'a> {

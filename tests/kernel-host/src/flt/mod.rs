@@ -51,6 +51,8 @@ pub(crate) struct Filter {
     busy: AtomicU32,
     /// Its instance on NPFS.
     instance: Mutex<Option<Arc<GuestBlock>>>,
+    /// The other volumes it did not refuse. Nothing is sent to it there.
+    elsewhere: Mutex<Vec<&'static str>>,
 }
 
 impl Filter {
@@ -61,6 +63,10 @@ impl Filter {
 
     fn operation(&self, major: u8) -> Option<Operation> {
         self.operations.iter().copied().find(|operation| operation.major == major)
+    }
+
+    fn elsewhere(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn instance(&self) -> Option<Arc<GuestBlock>> {

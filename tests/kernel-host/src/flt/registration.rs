@@ -145,6 +145,7 @@ apis! {
             draining: false.into(),
             busy: 0.into(),
             instance: Mutex::new(None),
+            elsewhere: Mutex::new(Vec::new()),
         };
         let address = filter.address();
         kernel.ledger().owe(Debt::Filter, address, cx.site());
