@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use driver_abi::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// Version of the form.
@@ -20,42 +21,32 @@ pub struct Line {
     /// Ids of the rules that cannot be told, sorted.
     pub unknown: Vec<String>,
     /// What the driver answered; evaluation alone has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "verdict")]
     pub verdict: Option<Verdict>,
     /// Why this record gave no event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// The driver's answer to one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// No rule matches.
-    Allow,
-    /// A rule matches; the operation goes on.
-    Detect,
-    /// A rule matches and the operation was refused.
-    Block,
-    /// A rule matches, and the process may not be blocked.
-    Exempt,
-    /// No rule matches, and at least one cannot be told.
-    Unknown,
-    /// No content was in force.
-    NotReady,
-}
+/// A verdict as its word.
+mod verdict {
+    use driver_abi::Verdict;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-impl Verdict {
-    /// The word in the JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Detect => "detect",
-            Self::Block => "block",
-            Self::Exempt => "exempt",
-            Self::Unknown => "unknown",
-            Self::NotReady => "not_ready",
-        }
+    pub(super) fn serialize<S: Serializer>(
+        verdict: &Option<Verdict>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        verdict.map(Verdict::name).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Verdict>, D::Error> {
+        let word = Option::<String>::deserialize(deserializer)?;
+        let known = |word: String| Verdict::ALL.into_iter().find(|verdict| verdict.name() == word);
+        word.map(|word| known(word).ok_or_else(|| D::Error::custom("no such verdict"))).transpose()
     }
 }
 

@@ -42,6 +42,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 6] =
+        [Self::Allow, Self::Detect, Self::Block, Self::Exempt, Self::Unknown, Self::NotReady];
+
     /// The word used in logs and JSON.
     pub const fn name(self) -> &'static str {
         match self {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use channel_format::name::ChannelName;
 use channel_format::refusal::{Code, Refusal};
-use driver_abi::{Mode, Stage, Status};
-use loader::report::{Line, Verdict};
+use driver_abi::{Mode, Stage, Status, Verdict};
+use loader::report::Line;
 use pipe_log::Record;
 
 use crate::replay::RuleName;

@@ -15,7 +15,7 @@ use channel_format::schema::SensorProfile;
 use driver_abi::{Hit, Interest, Mode, Stage, Status};
 use kernel_host::Process;
 use loader::content::keys;
-use loader::report::{Line, Verdict};
+use loader::report::Line;
 use pipe_log::{Operation, PipeEvent, Record};
 
 use crate::error::Error;
@@ -212,7 +212,7 @@ impl Replay {
             let of_kind = judged.hits.iter().filter(move |hit| hit.unknown == unknown);
             of_kind.map(|hit| self.id(hit)).collect()
         };
-        Line::judged(index, ids(false), ids(true)).with_verdict(verdict(judged.verdict))
+        Line::judged(index, ids(false), ids(true)).with_verdict(judged.verdict)
     }
 
     fn id(&self, hit: &Hit) -> String {
@@ -223,15 +223,4 @@ impl Replay {
 
 fn is_system(image: &[u16]) -> bool {
     String::from_utf16(image).is_ok_and(|image| image.eq_ignore_ascii_case("System"))
-}
-
-const fn verdict(verdict: driver_abi::Verdict) -> Verdict {
-    match verdict {
-        driver_abi::Verdict::Allow => Verdict::Allow,
-        driver_abi::Verdict::Detect => Verdict::Detect,
-        driver_abi::Verdict::Block => Verdict::Block,
-        driver_abi::Verdict::Exempt => Verdict::Exempt,
-        driver_abi::Verdict::Unknown => Verdict::Unknown,
-        driver_abi::Verdict::NotReady => Verdict::NotReady,
-    }
 }

@@ -10,10 +10,11 @@ use std::process::{Command, Output};
 use channel_compiler::key_text;
 use channel_format::schema::SensorProfile;
 use common::{Bench, RULES};
+use driver_abi::Verdict;
 use loader::content::eval;
 use loader::content::inputs::Missing;
 use loader::content::unverified;
-use loader::report::{Line, Verdict};
+use loader::report::Line;
 
 /// A folder with a key, an inbox with one good file, and a log.
 struct Desk {
