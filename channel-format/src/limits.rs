@@ -57,11 +57,10 @@ pub const MAX_RULE_EXAMPLES: u32 = 64;
 /// Bytes of the examples section.
 pub const MAX_EXAMPLES_LEN: u32 = 8 * 1024 * 1024;
 
-/// Steps one event may cost. A step is one unit looked at, 1 to 3 ns; in an automaton with many
-/// ranges, which looks up the class of a unit above ASCII by bisection, some 20 ns. So the bound is
-/// some 30 ms for literals and 0.4 s for the worst of automata. It is this wide because this
-/// version looks at each criterion on its own; automata for whole fields will lower it.
+/// Steps one event may cost. A step is one unit looked at; in an automaton with many ranges it
+/// also bisects them for a unit above ASCII, so steps bound the work and not the time alone. The
+/// bound is this wide because this version looks at each criterion on its own; automata for whole
+/// fields will lower it.
 pub const MAX_STEPS_PER_EVENT: u64 = 1 << 24;
-/// Steps the self test of one load may cost: below a second for literals and some seconds for the
-/// worst of automata, on a worker thread.
+/// Steps the self test of one load may cost, on a worker thread.
 pub const MAX_STEPS_PER_LOAD: u64 = 1 << 28;

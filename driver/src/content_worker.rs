@@ -314,9 +314,11 @@ impl Desk {
         let (signed, bytes) = self.read_header(sensor, &file)?;
         let header = &signed.header;
         let position = Position { epoch: header.epoch, sequence: header.sequence };
-        if header.channel != CHANNEL
-            || position_in_force(sensor).is_some_and(|in_force| position <= in_force)
-        {
+        if header.channel != CHANNEL {
+            // Its name said otherwise: that is told, not passed over.
+            return Err(Failure::Host(NtStatus::WRONG_TYPE));
+        }
+        if position_in_force(sensor).is_some_and(|in_force| position <= in_force) {
             return Err(Failure::NotNewer);
         }
         let body = BodyId::of(&header.digest);
@@ -467,7 +469,7 @@ impl Desk {
                 ..note
             },
             Err(Failure::Host(status)) => RefusalNote { host_status: status.number(), ..note },
-            Err(Failure::Struck) => RefusalNote { host_status: STRUCK, ..note },
+            Err(Failure::Struck) => RefusalNote { host_status: RefusalNote::STRUCK, ..note },
         };
         facts.refusal = worse_refusal(&facts.refusal, &note);
         // What the host could not do is tried again, except with a kind of file that is not read:
@@ -487,10 +489,6 @@ impl Desk {
         Ok(next)
     }
 }
-
-/// Told in place of a host status for a body that is struck out: `STATUS_DRIVER_BLOCKED_CRITICAL`
-/// says the same of a driver.
-const STRUCK: u32 = 0xC000_036B;
 
 /// How long from now new content stays untouched: a boot never makes its first use. 0 once the
 /// machine has been up for a minute, as it is when the driver is started by hand.

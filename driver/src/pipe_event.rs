@@ -1,5 +1,6 @@
 //! What is known about one pipe create.
 
+use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, FieldSet, Input, Inputs, Operation};
 use driver_core::drives::DriveTable;
 
@@ -10,8 +11,6 @@ use crate::ffi::utf16;
 use crate::sensor::Sensor;
 
 const BACKSLASH: u16 = 0x5C;
-/// Names given without their backslash are copied up to this length.
-const MAX_NAME: usize = 1_024;
 
 /// The pipe's name with its leading backslash.
 enum Name<'a> {
@@ -58,7 +57,9 @@ impl<'a> PipeEvent<'a> {
             }
             Some(name @ ([] | [BACKSLASH, ..])) => Name::Given(name),
             // Longer than any text that rules are evaluated on: not worth the memory.
-            Some(name) if name.len() >= MAX_NAME => Name::Unknown,
+            Some(name) if !u32::try_from(name.len()).is_ok_and(|len| len < MAX_TEXT_UNITS) => {
+                Name::Unknown
+            }
             Some(name) => PoolSlice::joined(&[&[BACKSLASH], name], Tag::Text)
                 .map_or(Name::Unknown, Name::Rooted),
         };

@@ -55,7 +55,8 @@ fn judge_event(
         may_block: active.rules.may_block(),
         stage: active.stage(),
         mode: sensor.mode,
-        exempt: event.is_exempt(),
+        // Only asked when it matters: it takes calls of the kernel.
+        exempt: outcome.block && event.is_exempt(),
     });
     let counters = &sensor.counters;
     match verdict {

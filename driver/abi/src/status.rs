@@ -109,6 +109,12 @@ pub enum Protection {
     None(Loss),
 }
 
+impl RefusalNote {
+    /// The host status of a file whose body is struck out, because the machine went down twice
+    /// while it was tried: `STATUS_DRIVER_BLOCKED_CRITICAL`, which says the same of a driver.
+    pub const STRUCK: u32 = 0xC000_036B;
+}
+
 impl Default for Protection {
     fn default() -> Self {
         Self::None(Loss::NoContent)

@@ -28,7 +28,7 @@ pub struct Line {
 pub enum Sent {
     /// The client has it.
     Yes,
-    /// The client did not ask for it in time.
+    /// The client did not ask for it in time, or it could not be sent just now.
     Late,
     /// There is no client.
     Nobody,
@@ -66,11 +66,11 @@ impl Line {
                 &raw mut timeout,
             )
         };
-        match status {
-            // STATUS_TIMEOUT is a success code, so it is told apart by its value.
-            0 => Sent::Yes,
-            nt::STATUS_TIMEOUT => Sent::Late,
-            _ => Sent::Nobody,
+        match check(status) {
+            // STATUS_TIMEOUT is a success code, so success is told apart by its value.
+            Ok(()) if status == 0 => Sent::Yes,
+            Err(NtStatus::PORT_DISCONNECTED) => Sent::Nobody,
+            _ => Sent::Late,
         }
     }
 }

@@ -18,6 +18,8 @@ impl NtStatus {
     pub const NOT_FOUND: Self = Self::new(0xC000_0034);
     /// What was asked for does not fit into the buffer; what does is in it.
     pub const BUFFER_OVERFLOW: Self = Self::new(0x8000_0005);
+    /// There is nobody at the other end of the port.
+    pub const PORT_DISCONNECTED: Self = Self::new(0xC000_0037);
     /// The file ended before what was asked for.
     pub const END_OF_FILE: Self = Self::new(0xC000_0011);
     /// Not the kind of file the driver reads.

@@ -11,7 +11,7 @@ use channel_format::refusal::Code;
 use channel_format::schema::Field;
 use channel_format::signature::Role;
 use common::{Bench, EXPLORER, RULES, created, name, options, unsigned};
-use driver_abi::{Interest, Loss, Protection, Stage, Verdict};
+use driver_abi::{Interest, Loss, Protection, RefusalNote, Stage, Verdict};
 use kernel_host_runner::rig::{Boot, Rig};
 
 fn drop_file(rig: &mut Rig, (name, bytes): &(String, Vec<u8>)) -> driver_abi::Status {
@@ -85,6 +85,13 @@ fn a_file_of_another_key_is_refused() {
     let mut file = unsigned(RULES, &options(6));
     sign(&mut file, &stranger).unwrap();
     refused(&bench, &(name(0, 6), file));
+}
+
+#[test]
+fn a_file_of_another_channel_under_this_channels_name_is_told() {
+    let Some(bench) = Bench::new() else { return };
+    let file = bench.file_with(RULES, &BuildOptions { channel: 292, ..options(6) });
+    assert_eq!(refused(&bench, &(name(0, 6), file)).refusal.host_status, 0xC000_0024);
 }
 
 #[test]
@@ -213,7 +220,7 @@ fn content_that_takes_the_machine_down_twice_is_not_tried_a_third_time() {
     let mut rig = boot.boot().unwrap();
     let status = rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
     assert_eq!(status.stage, Stage::None, "{status:?}");
-    assert_eq!(status.refusal.host_status, 0xC000_036B, "struck out");
+    assert_eq!(status.refusal.host_status, RefusalNote::STRUCK);
     // Another body is tried all the same.
     let status = drop_file(&mut rig, &bench.file_of(&RULES.replace("evil", "bad"), 0, 2));
     assert_eq!((status.stage, status.sequence), (Stage::Trial, 2), "{status:?}");

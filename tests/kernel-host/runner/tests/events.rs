@@ -182,6 +182,16 @@ fn the_callback_keeps_to_its_stack() {
 }
 
 #[test]
+fn a_record_that_could_not_be_sent_at_once_is_sent_again() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    rig.kernel().injector().fail_api("FltSendMessage", 1);
+    assert_eq!(created(&mut rig, r"\odd", EXPLORER), Verdict::Detect);
+    assert_eq!(rig.kernel().injector().hits().len(), 1);
+    rig.unload().unwrap();
+}
+
+#[test]
 fn a_client_that_takes_nothing_stops_nobody() {
     let Some(bench) = Bench::new() else { return };
     let mut rig = bench.ready();
