@@ -1,7 +1,6 @@
 //! One line of a detection, `Field|modifiers: values`, to an expression.
 
 use channel_format::engine::criterion::Operator;
-use channel_format::engine::fold::fold;
 use channel_format::limits::MAX_LITERAL_UNITS;
 use channel_format::schema::{Field, Kind};
 use rsigma_parser::value::StringPart;
@@ -159,8 +158,11 @@ fn lower_text(
         return Err((format!("the value of {} is not text", field.name()), help.into()));
     };
     let expr = if modifiers.comparison == Comparison::Regex {
-        let automaton = regex::compile(&text.original, modifiers.flags)?;
-        criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)))
+        let automata = regex::compile(&text.original, modifiers.flags)?.into_iter();
+        let part = |automaton| {
+            criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)))
+        };
+        Expr::any(automata.map(part).collect())
     } else {
         lower_pattern(field, modifiers, text)?
     };
@@ -316,15 +318,16 @@ fn literal(
     text: &str,
     cased: bool,
 ) -> Result<Expr, (String, String)> {
-    let spell = |unit| if cased { unit } else { fold(unit) };
-    let units: Vec<u16> = text.encode_utf16().map(spell).collect();
+    let units: Vec<u16> = text.encode_utf16().collect();
     if units.len() > MAX_LITERAL_UNITS as usize {
         let reason = format!("a value of {} code units can never match", units.len());
         return Err((reason, format!("shorten it to {MAX_LITERAL_UNITS}")));
     }
-    // Units that have no case need no folding: the two spellings are then one criterion.
-    let cased = cased && !units.is_empty();
-    Ok(criterion(field, operator, Operand::Literal { units, cased }))
+    if units.is_empty() && operator != Operator::Equals {
+        // Every text starts with, ends with and contains the empty one.
+        return Ok(criterion(field, Operator::Exists, Operand::Nothing));
+    }
+    Ok(criterion(field, operator, Operand::literal(units, cased)))
 }
 
 fn criterion(field: Field, operator: Operator, operand: Operand) -> Expr {

@@ -13,6 +13,8 @@ use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, kind_name};
 pub struct Example {
     /// Whether the rule must match it.
     pub matches: bool,
+    /// Whether it was derived from the rule, and not written by its author.
+    pub derived: bool,
     /// Its fields; those not listed are absent.
     pub values: BTreeMap<Field, ExampleValue>,
 }
@@ -69,7 +71,7 @@ pub(super) fn read(value: &Value, fail: Fail<'_>) -> Vec<Example> {
         };
         for event in events {
             if let Some(values) = read_event(event, fail) {
-                examples.push(Example { matches, values });
+                examples.push(Example { matches, derived: false, values });
             }
         }
     }
