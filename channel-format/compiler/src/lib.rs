@@ -13,6 +13,7 @@
 //! * The same rules and options give the same bytes, whatever the order of the files.
 //! * What is not supported refuses the rule, with its place and a remedy; nothing is dropped.
 
+mod derive;
 mod error;
 mod fields;
 pub mod incident;
@@ -24,6 +25,7 @@ pub mod naive;
 mod regex;
 mod sign;
 mod source;
+mod users;
 
 pub use error::RuleError;
 pub use keys::{KeyError, SecretKey};

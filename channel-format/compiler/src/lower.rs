@@ -2,9 +2,7 @@
 
 mod item;
 
-#[cfg(test)]
-pub(crate) use item::pattern_parts;
-pub(crate) use item::{Comparison, Modifiers};
+pub(crate) use item::{Comparison, Modifiers, pattern_parts};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +20,13 @@ use crate::source::SourceRule;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operand {
     Nothing,
-    Literal { units: Vec<u16>, cased: bool },
+    Literal {
+        units: Vec<u16>,
+        cased: bool,
+    },
     Number(u64),
+    /// A binary security identifier.
+    Sid(Vec<u8>),
     Automaton(Box<Automaton>),
 }
 

@@ -4,12 +4,13 @@
 //! A record of 16 bytes: field u8, operator u8, flags u8 (bit 0: cased, for literals), zero u8,
 //! length u32, value u64. Criteria stand in the order in which programs first name them, each is
 //! named, and the same holds for the automata that they name. For a literal, `length` is its length in units and `value` its first
-//! unit in the units section; for a regex, `length` is 0 and `value` the automaton's index; for a
+//! unit in the units section; for a security identifier likewise, its bytes as little-endian pairs;
+//! for a regex, `length` is 0 and `value` the automaton's index; for a
 //! number, `length` is 0 and `value` the number; otherwise both are 0.
 
 use super::{Event, Units, Value, literals, regex};
 use crate::frame::{at_most, equal};
-use crate::limits::{MAX_LITERAL_UNITS, MAX_TEXT_UNITS};
+use crate::limits::{MAX_LITERAL_UNITS, MAX_SID_UNITS, MAX_TEXT_UNITS};
 use crate::refusal::{Code, Refusal};
 use crate::ruleset::Tables;
 use crate::schema::{Field, Kind, Truth};
@@ -46,10 +47,9 @@ pub enum Operator {
     Greater = 11,
     /// The number is greater or equal.
     GreaterOrEqual = 12,
+    /// The security identifier is the literal.
+    SidEquals = 13,
 }
-
-/// The operator number kept for comparing security identifiers; refused in this version.
-pub const RESERVED_SID_EQUALS: u8 = 13;
 
 impl Operator {
     /// The operator's number in files.
@@ -67,6 +67,7 @@ impl Operator {
             Self::LessOrEqual => 10,
             Self::Greater => 11,
             Self::GreaterOrEqual => 12,
+            Self::SidEquals => 13,
         }
     }
 
@@ -85,6 +86,7 @@ impl Operator {
             10 => Self::LessOrEqual,
             11 => Self::Greater,
             12 => Self::GreaterOrEqual,
+            13 => Self::SidEquals,
             _ => return None,
         })
     }
@@ -104,6 +106,7 @@ impl Operator {
             Self::LessOrEqual => "less-or-equal",
             Self::Greater => "greater",
             Self::GreaterOrEqual => "greater-or-equal",
+            Self::SidEquals => "sid-equals",
         }
     }
 
@@ -126,9 +129,11 @@ impl Operator {
 
     const fn suits(self, kind: Kind) -> bool {
         match kind {
-            Kind::Text => !self.has_number(),
-            Kind::Number => !self.has_literal() && !matches!(self, Self::Regex),
-            Kind::Sid => matches!(self, Self::Exists | Self::Null),
+            Kind::Text => !self.has_number() && !matches!(self, Self::SidEquals),
+            Kind::Number => {
+                !self.has_literal() && !matches!(self, Self::Regex | Self::SidEquals)
+            }
+            Kind::Sid => matches!(self, Self::Exists | Self::Null | Self::SidEquals),
         }
     }
 }
@@ -170,7 +175,7 @@ impl Criterion {
             Value::Absent => Truth::from(self.operator == Operator::Null),
             Value::Text(text) => self.judge_text(tables, text, steps).unwrap_or(Truth::Unknown),
             Value::Number(number) => self.judge_number(number),
-            Value::Sid => self.judge_presence(),
+            Value::Sid(sid) => self.judge_sid(tables, sid, steps).unwrap_or(Truth::Unknown),
         }
     }
 
@@ -178,6 +183,7 @@ impl Criterion {
     pub fn cost(&self) -> u64 {
         match self.operator {
             Operator::Equals | Operator::StartsWith | Operator::EndsWith => self.length.into(),
+            Operator::SidEquals => self.length.into(),
             Operator::Contains => u64::from(MAX_TEXT_UNITS).saturating_mul(2),
             Operator::Regex => MAX_TEXT_UNITS.into(),
             _ => 0,
@@ -227,6 +233,16 @@ impl Criterion {
         }
     }
 
+    /// Compares a security identifier with the literal, which holds it as little-endian pairs.
+    fn judge_sid(&self, tables: &Tables<'_>, sid: &[u8], steps: &mut u64) -> Option<Truth> {
+        if self.operator != Operator::SidEquals {
+            return Some(self.judge_presence());
+        }
+        *steps = steps.saturating_add(self.length.into());
+        let literal = literals::literal(tables, self.value, self.length)?;
+        Some((literal.0.as_flattened() == sid).into())
+    }
+
     /// What can be said of a value of another kind than the operator is for.
     fn judge_presence(&self) -> Truth {
         match self.operator {
@@ -260,7 +276,7 @@ pub(crate) fn validate(
         return Err(Refusal::new(Code::UnknownField, offset, 22, field.into()));
     }
     let Some(criterion) = Criterion::read(record) else {
-        return Err(Refusal::new(Code::UnknownOperator, offset, 12, operator.into()));
+        return Err(Refusal::new(Code::UnknownOperator, offset, 13, operator.into()));
     };
     if !criterion.operator.suits(criterion.field.kind()) {
         return Err(Refusal::new(Code::OperatorForField, offset, field.into(), operator.into()));
@@ -271,8 +287,9 @@ pub(crate) fn validate(
     equal(Code::UnknownFlags, offset, 0, u64::from(flags & !known))?;
     equal(Code::ReservedNotZero, offset, 0, zero.into())?;
     progress.fields = progress.fields.with(criterion.field);
-    if criterion.operator.has_literal() {
-        at_most(Code::LengthOutOfRange, offset, MAX_LITERAL_UNITS.into(), criterion.length.into())?;
+    if criterion.operator.has_literal() || criterion.operator == Operator::SidEquals {
+        let most = if criterion.operator.has_literal() { MAX_LITERAL_UNITS } else { MAX_SID_UNITS };
+        at_most(Code::LengthOutOfRange, offset, most.into(), criterion.length.into())?;
         return literals::validate(tables, &criterion, offset, &mut progress.units);
     }
     equal(Code::ReservedNotZero, offset, 0, criterion.length.into())?;

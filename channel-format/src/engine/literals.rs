@@ -109,7 +109,7 @@ pub(crate) fn validate(
     };
     equal(Code::OutOfOrder, offset, *laid, criterion.value)?;
     *laid = end;
-    if !criterion.cased {
+    if !criterion.cased && criterion.operator != Operator::SidEquals {
         let unfolded = literal.0.iter().fold(0, |seen, bytes| {
             let unit = u16::from_le_bytes(*bytes);
             seen | (fold(unit) ^ unit)

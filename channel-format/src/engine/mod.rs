@@ -51,7 +51,7 @@ impl Units for LeUnits<'_> {
 
 /// One input of an event, with its text in whatever form the event keeps it.
 #[derive(Clone, Copy, Debug)]
-pub enum Value<T> {
+pub enum Value<'a, T> {
     /// See [`Input::Unknown`].
     Unknown,
     /// See [`Input::Absent`].
@@ -60,8 +60,8 @@ pub enum Value<T> {
     Text(T),
     /// See [`Input::Number`].
     Number(u64),
-    /// See [`Input::Sid`]. No operator of this version looks inside.
-    Sid,
+    /// See [`Input::Sid`].
+    Sid(&'a [u8]),
 }
 
 /// Where criteria find their inputs.
@@ -69,19 +69,19 @@ pub trait Event {
     /// The form of its texts.
     type Text: Units;
     /// The input of a field.
-    fn value(&self, field: Field) -> Value<Self::Text>;
+    fn value(&self, field: Field) -> Value<'_, Self::Text>;
 }
 
 impl<'a> Event for Inputs<'a> {
     type Text = &'a [u16];
 
     #[inline]
-    fn value(&self, field: Field) -> Value<&'a [u16]> {
+    fn value(&self, field: Field) -> Value<'_, &'a [u16]> {
         match self.try_input(field.index()) {
             Some(Input::Text(text)) => Value::Text(text),
             Some(Input::Number(number)) => Value::Number(number),
             Some(Input::Absent) => Value::Absent,
-            Some(Input::Sid(_)) => Value::Sid,
+            Some(Input::Sid(sid)) => Value::Sid(sid),
             Some(Input::Unknown) | None => Value::Unknown,
         }
     }

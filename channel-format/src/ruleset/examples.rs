@@ -1,15 +1,17 @@
 //! Examples: events that come with the rules, and how they must be judged.
 //!
 //! # Format
-//! One behind the other: {rule u32, expectation u8 (0 false, 1 true), value count u8, zero u16},
+//! One behind the other: {rule u32, expectation u8 (bit 0: true; bit 1:
+//! derived from the rule, not its author's), value count u8, zero u16},
 //! then that many values {field u8, kind u8, length u16, payload}. Kind 1 is text, `length` code
-//! units; kind 2 a number, `length` 8, a u64; kind 3 says that the value is unknown, `length` 0.
+//! units; kind 2 a number, `length` 8, a u64; kind 3 says that the value is unknown, `length` 0;
+//! kind 4 is a security identifier of `length` bytes.
 //! Fields that are not listed are absent. Values stand in rising order of their fields, examples
 //! in rising order of their rules.
 
 use crate::engine::{Event, LeUnits, Value};
 use crate::frame::at_most;
-use crate::limits::{MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_TEXT_UNITS};
+use crate::limits::{MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_SID_UNITS, MAX_TEXT_UNITS};
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
 use crate::schema::{FIELD_COUNT, Field, Kind, Truth};
@@ -21,12 +23,16 @@ use super::tables::{Layout, SectionKind, Tables};
 pub const EXPECT_FALSE: u8 = 0;
 /// Expectation: the rule is true.
 pub const EXPECT_TRUE: u8 = 1;
+/// Flag beside an expectation: the example was derived from the rule.
+pub const EXPECT_DERIVED: u8 = 2;
 /// Value kind: text.
 pub const VALUE_TEXT: u8 = 1;
 /// Value kind: number.
 pub const VALUE_NUMBER: u8 = 2;
 /// Value kind: unknown.
 pub const VALUE_UNKNOWN: u8 = 3;
+/// Value kind: a security identifier.
+pub const VALUE_SID: u8 = 4;
 /// Steps that an example costs beside its rule: reading each of its fields.
 pub const EXAMPLE_COST: u64 = 24;
 
@@ -35,14 +41,14 @@ pub(super) struct Example<'a> {
     pub(super) offset: u32,
     pub(super) rule: u32,
     pub(super) expected: Truth,
-    values: [Value<LeUnits<'a>>; FIELD_COUNT],
+    values: [Value<'a, LeUnits<'a>>; FIELD_COUNT],
 }
 
 impl<'a> Event for Example<'a> {
     type Text = LeUnits<'a>;
 
     #[inline]
-    fn value(&self, field: Field) -> Value<LeUnits<'a>> {
+    fn value(&self, field: Field) -> Value<'_, LeUnits<'a>> {
         self.values.get(field.index()).copied().unwrap_or(Value::Unknown)
     }
 }
@@ -76,10 +82,11 @@ impl<'a> Examples<'a> {
         }
         let offset = reader.offset();
         let rule = reader.u32()?;
-        let expected = match reader.u8()? {
+        let expectation = reader.u8()?;
+        let expected = match expectation & !EXPECT_DERIVED {
             EXPECT_FALSE => Truth::False,
             EXPECT_TRUE => Truth::True,
-            other => return Err(bad(offset, EXPECT_TRUE.into(), other.into())),
+            _ => return Err(bad(offset, EXPECT_TRUE.into(), expectation.into())),
         };
         let count = reader.u8()?;
         reader.zeros(2)?;
@@ -101,7 +108,7 @@ impl<'a> Examples<'a> {
     }
 }
 
-fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<LeUnits<'a>>), Refusal> {
+fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<'a, LeUnits<'a>>), Refusal> {
     let at = reader.offset();
     let number = u64::from(reader.u8()?);
     let Some(field) = Field::from_number(number) else {
@@ -116,7 +123,12 @@ fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<LeUnits<'a>>), Ref
         }
         (VALUE_NUMBER, Kind::Number, 8) => Value::Number(reader.u64()?),
         (VALUE_UNKNOWN, _, 0) => Value::Unknown,
-        _ => return Err(bad(at, VALUE_UNKNOWN.into(), kind.into())),
+        (VALUE_SID, Kind::Sid, _) => {
+            let most = u64::from(MAX_SID_UNITS).saturating_mul(2);
+            at_most(Code::LengthOutOfRange, at, most, length.into())?;
+            Value::Sid(reader.take(length.into())?)
+        }
+        _ => return Err(bad(at, VALUE_SID.into(), kind.into())),
     };
     Ok((field, value))
 }

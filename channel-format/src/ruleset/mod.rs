@@ -10,7 +10,8 @@ mod rules;
 mod tables;
 
 pub use examples::{
-    EXAMPLE_COST, EXPECT_FALSE, EXPECT_TRUE, VALUE_NUMBER, VALUE_TEXT, VALUE_UNKNOWN,
+    EXAMPLE_COST, EXPECT_DERIVED, EXPECT_FALSE, EXPECT_TRUE, VALUE_NUMBER, VALUE_SID, VALUE_TEXT,
+    VALUE_UNKNOWN,
 };
 pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
 pub use tables::{SectionKind, Tables};
@@ -201,7 +202,7 @@ fn operation_mask<E: Event>(event: &E) -> Option<u8> {
     match event.value(Field::Operation) {
         Value::Unknown => None,
         Value::Number(number) => Some(Operation::from_number(number).map_or(0, Operation::mask)),
-        Value::Absent | Value::Text(_) | Value::Sid => Some(0),
+        Value::Absent | Value::Text(_) | Value::Sid(_) => Some(0),
     }
 }
 

@@ -6,13 +6,14 @@ use channel_format::engine::criterion::{Criterion as Record, FLAG_CASED, Operato
 use channel_format::engine::program::Instruction;
 use channel_format::engine::regex::DESCRIPTOR_LEN;
 use channel_format::ruleset::{
-    EXAMPLE_COST, EXPECT_FALSE, EXPECT_TRUE, RULE_COST, VALUE_NUMBER, VALUE_TEXT,
+    EXAMPLE_COST, EXPECT_DERIVED, EXPECT_FALSE, EXPECT_TRUE, RULE_COST, VALUE_NUMBER, VALUE_SID,
+    VALUE_TEXT,
 };
 use channel_format::schema::{Field, FieldSet};
 
 use crate::lower::{Criterion, Expr, Operand};
 use crate::regex::Automaton;
-use crate::source::{ExampleValue, SourceRule};
+use crate::source::{Example, ExampleValue, SourceRule};
 
 /// The sections' contents. Rules must come in the order of their ids.
 #[derive(Default)]
@@ -36,7 +37,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Adds a rule.
-    pub(super) fn rule(&mut self, rule: &SourceRule, expr: &Expr) {
+    pub(super) fn rule(&mut self, rule: &SourceRule, expr: &Expr, examples: &[Example]) {
         self.used.insert(Field::Operation);
         let index = (self.rules.len() / 40) as u32;
         let program = (self.programs.len() / 4) as u32;
@@ -59,10 +60,12 @@ impl Writer {
         self.rules.extend((rule.references.len() as u16).to_le_bytes());
         self.rules.extend([rule.level.number(), rule.action.number(), rule.judges, rule.blocks]);
         self.rules.extend([0; 4]);
-        for example in &rule.examples {
+        for example in examples {
             self.steps_per_load += cost + EXAMPLE_COST;
             self.examples.extend(index.to_le_bytes());
-            self.examples.push(if example.matches { EXPECT_TRUE } else { EXPECT_FALSE });
+            let expected = if example.matches { EXPECT_TRUE } else { EXPECT_FALSE };
+            let derived = if example.derived { EXPECT_DERIVED } else { 0 };
+            self.examples.push(expected | derived);
             self.examples.push(example.values.len() as u8);
             self.examples.extend([0; 2]);
             for (field, value) in &example.values {
@@ -132,6 +135,11 @@ impl Writer {
             Operand::Nothing => {}
             Operand::Number(number) => value = *number,
             Operand::Automaton(automaton) => value = self.automaton(automaton),
+            Operand::Sid(sid) => {
+                length = (sid.len() / 2) as u32;
+                value = (self.units.len() / 2) as u64;
+                self.units.extend(sid);
+            }
             Operand::Literal { units, cased } => {
                 flags = if *cased { FLAG_CASED } else { 0 };
                 length = units.len() as u32;
@@ -207,6 +215,11 @@ impl Writer {
                 self.examples.push(VALUE_NUMBER);
                 self.examples.extend(8_u16.to_le_bytes());
                 self.examples.extend(number.to_le_bytes());
+            }
+            ExampleValue::Sid(sid) => {
+                self.examples.push(VALUE_SID);
+                self.examples.extend((sid.len() as u16).to_le_bytes());
+                self.examples.extend(sid);
             }
         }
     }
