@@ -40,6 +40,8 @@ pub const MAX_CANDIDATES: usize = 96;
 pub const MAX_TEXT_UNITS: u32 = 1_024;
 /// Code units of one literal: a longer one could never match.
 pub const MAX_LITERAL_UNITS: u32 = MAX_TEXT_UNITS;
+/// Units that the longest security identifier takes: 8 bytes and 15 parts of 4.
+pub const MAX_SID_UNITS: u32 = 34;
 /// Bytes of one metadata text (identifier, title, tag, reference).
 pub const MAX_META_TEXT: u32 = 2_048;
 /// Tags, or references, of one rule.

@@ -13,6 +13,7 @@ use channel_format::ruleset::{Bounds, Ruleset, SectionKind};
 use channel_format::schema::{Field, FieldSet, SCHEMA_VERSION, SensorProfile, Truth};
 use channel_format::signature::{Role, sha512};
 
+use crate::derive::complete;
 use crate::error::RuleError;
 use crate::fields::SigmaField;
 use crate::keys::SecretKey;
@@ -58,15 +59,23 @@ pub fn build_for(
     sorted.sort_by(|left, right| left.id.cmp(&right.id));
     let (mut lowered, mut conditions) = (Vec::new(), Vec::new());
     for rule in sorted {
-        errors.extend(failing_examples(rule));
+        let failing = failing_examples(rule);
         match lower(rule) {
             Ok(expr) => {
                 errors.extend(unsupplied(rule, &expr, sensor));
-                lowered.push(Lowered { rule, examples: rule.examples.clone() });
-                conditions.push(expr);
+                match complete(rule, &expr) {
+                    Ok(examples) => {
+                        lowered.push(Lowered { rule, examples });
+                        conditions.push(expr);
+                    }
+                    // An example that fails says the same, and says it better.
+                    Err(found) if failing.is_empty() => errors.extend(found),
+                    Err(_) => {}
+                }
             }
             Err(found) => errors.extend(found),
         }
+        errors.extend(failing);
     }
     if !errors.is_empty() {
         return Err(errors);

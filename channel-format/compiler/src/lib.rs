@@ -14,6 +14,7 @@
 //! * What is not supported refuses the rule, with its place and a remedy; nothing is dropped.
 
 mod cover;
+mod derive;
 mod error;
 mod fields;
 pub mod incident;
@@ -25,6 +26,7 @@ pub mod naive;
 mod regex;
 mod sign;
 mod source;
+mod users;
 
 pub use error::RuleError;
 pub use keys::{KeyError, SecretKey};

@@ -2,9 +2,7 @@
 
 mod item;
 
-#[cfg(test)]
-pub(crate) use item::pattern_parts;
-pub(crate) use item::{Comparison, Modifiers};
+pub(crate) use item::{Comparison, Modifiers, pattern_parts};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,8 +22,14 @@ use crate::source::SourceRule;
 pub(crate) enum Operand {
     Nothing,
     /// As it is compared, and as a scan finds it.
-    Literal { units: Vec<u16>, cased: bool, folded: Vec<u16> },
+    Literal {
+        units: Vec<u16>,
+        cased: bool,
+        folded: Vec<u16>,
+    },
     Number(u64),
+    /// A binary security identifier.
+    Sid(Vec<u8>),
     Automaton(Box<Automaton>),
 }
 

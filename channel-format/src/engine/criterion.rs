@@ -10,7 +10,7 @@
 
 use super::{Units, literals, regex};
 use crate::frame::{at_least, at_most, equal};
-use crate::limits::{MAX_LITERAL_UNITS, MAX_TEXT_UNITS};
+use crate::limits::{MAX_LITERAL_UNITS, MAX_SID_UNITS, MAX_TEXT_UNITS};
 use crate::refusal::{Code, Refusal};
 use crate::ruleset::Tables;
 use crate::schema::{Field, Kind, Truth};
@@ -223,7 +223,8 @@ impl Criterion {
         let ([l0, l1], [a0, a1]) = (self.length.to_le_bytes(), self.automaton.to_le_bytes());
         let head = [field, self.operator.number(), flags, self.search.number(), l0, l1, a0, a1];
         let parts = head.into_iter().chain(self.value.to_le_bytes());
-        let parts = parts.chain(self.first_trigger.to_le_bytes()).chain(self.triggers.to_le_bytes());
+        let parts =
+            parts.chain(self.first_trigger.to_le_bytes()).chain(self.triggers.to_le_bytes());
         for (slot, byte) in record.iter_mut().zip(parts) {
             *slot = byte;
         }
@@ -388,7 +389,7 @@ fn validate_operand(
         // A revision, a count, an authority and up to 15 parts.
         Operator::SidEquals => {
             at_least(Code::LengthOutOfRange, offset, 4, length)?;
-            at_most(Code::LengthOutOfRange, offset, 34, length)?;
+            at_most(Code::LengthOutOfRange, offset, MAX_SID_UNITS.into(), length)?;
         }
         Operator::Equals | Operator::Regex => {}
         operator => {

@@ -189,15 +189,15 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         }
         let program = rule.program(self.tables).unwrap_or(&[]);
         let mut own_steps = 0;
-        let truth = program::run(program, &mut |criterion| self.criterion(criterion), &mut own_steps);
+        let truth =
+            program::run(program, &mut |criterion| self.criterion(criterion), &mut own_steps);
         self.steps = self.steps.saturating_add(own_steps);
         judged.and(truth.unwrap_or(Truth::Unknown))
     }
 
     /// What is true of the texts of a process, if it is known of all of them and there is room.
     pub(crate) fn keep(&mut self, ruleset: u64) -> Option<Kept> {
-        let mut kept =
-            Kept { ruleset, found: [0; MAX_KEPT], count: 0, fields: 0, triggers: false };
+        let mut kept = Kept { ruleset, found: [0; MAX_KEPT], count: 0, fields: 0, triggers: false };
         for (index, field) in TEXT_FIELDS.into_iter().enumerate() {
             if !super::kept::KEPT_FIELDS.contains(&field) {
                 continue;

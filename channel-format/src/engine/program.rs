@@ -172,11 +172,7 @@ pub(crate) fn validate(
 }
 
 /// A target names an instruction behind this one, or an end.
-fn check_target(
-    target: u16,
-    behind: &[[u8; RECORD_LEN]],
-    offset: u32,
-) -> Result<(), Refusal> {
+fn check_target(target: u16, behind: &[[u8; RECORD_LEN]], offset: u32) -> Result<(), Refusal> {
     let known = matches!(target, TRUE | FALSE) || target_of(target, behind).is_some();
     let length = u64::try_from(behind.len()).unwrap_or(u64::MAX);
     if known { Ok(()) } else { Err(Refusal::new(Code::JumpTarget, offset, length, target.into())) }
@@ -203,10 +199,8 @@ fn check_proof(
     }
     // A cover criterion is false there: it holds if it is negated.
     let negated = instruction.has(FLAG_NEGATED);
-    let open = [
-        (instruction.if_holds, !cover || negated),
-        (instruction.if_not, !cover || !negated),
-    ];
+    let open =
+        [(instruction.if_holds, !cover || negated), (instruction.if_not, !cover || !negated)];
     for (target, _) in open.into_iter().filter(|(_, open)| *open) {
         let live = target_of(target, behind).is_some_and(|next| next.has(FLAG_LIVE));
         if target != FALSE && !live {

@@ -117,6 +117,7 @@ impl<'a> Writer<'a> {
             first_trigger: 0,
             triggers: 0,
         };
+        let laid = self.units.len();
         let literal: &[u16] = match &criterion.operand {
             Operand::Nothing => {
                 record.value = 0;
@@ -124,6 +125,10 @@ impl<'a> Writer<'a> {
             }
             Operand::Number(number) => {
                 record.value = *number;
+                &[]
+            }
+            Operand::Sid(sid) => {
+                self.units.extend(sid);
                 &[]
             }
             Operand::Automaton(automaton) => {
@@ -135,8 +140,8 @@ impl<'a> Writer<'a> {
                 units
             }
         };
-        record.length = literal.len() as u16;
         self.units.extend(literal.iter().flat_map(|unit| unit.to_le_bytes()));
+        record.length = ((self.units.len() - laid) / 2) as u16;
         let index = self.criteria.len() as u32;
         self.criteria.push((criterion, record));
         self.used.insert(criterion.field);
@@ -267,6 +272,11 @@ impl<'a> Writer<'a> {
                 self.examples.push(VALUE_NUMBER);
                 self.examples.extend(8_u16.to_le_bytes());
                 self.examples.extend(number.to_le_bytes());
+            }
+            ExampleValue::Sid(sid) => {
+                self.examples.push(VALUE_SID);
+                self.examples.extend((sid.len() as u16).to_le_bytes());
+                self.examples.extend(sid);
             }
         }
     }

@@ -10,6 +10,7 @@ use super::{Criterion, Expr, Operand};
 use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
 use crate::naive;
 use crate::regex::{self, Flags, is_star};
+use crate::users::{self, Wanted};
 
 /// Words that may show the place, the reason, and the remedy.
 type Fault = (Vec<String>, String, String);
@@ -140,10 +141,7 @@ fn lower_value(
         SigmaField::Plain(field) => match field.kind() {
             Kind::Text => lower_text(field, modifiers, value),
             Kind::Number => lower_number(field, modifiers, value),
-            Kind::Sid => {
-                let help = "match on the pipe and the image; users are not supplied yet";
-                Err((format!("values of {} are not supported", field.name()), help.into()))
-            }
+            Kind::Sid => lower_user(field, modifiers, value),
         },
     }
 }
@@ -159,9 +157,8 @@ fn lower_text(
     };
     let expr = if modifiers.comparison == Comparison::Regex {
         let automata = regex::compile(&text.original, modifiers.flags)?.into_iter();
-        let part = |automaton| {
-            criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)))
-        };
+        let part =
+            |automaton| criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)));
         Expr::any(automata.map(part).collect())
     } else {
         lower_pattern(field, modifiers, text)?
@@ -266,6 +263,25 @@ fn lower_number(
         }
     };
     Ok(criterion(field, operator, Operand::Number(number)))
+}
+
+/// Any of the identifiers that the value means.
+fn lower_user(
+    field: Field,
+    modifiers: &Modifiers,
+    value: &SigmaValue,
+) -> Result<Expr, (String, String)> {
+    let SigmaValue::String(text) = value else {
+        let help = "write the account's name or its identifier, in quotes";
+        return Err((format!("the value of {} is not text", field.name()), help.into()));
+    };
+    Ok(match users::read(modifiers, text)? {
+        Wanted::Any => criterion(field, Operator::Exists, Operand::Nothing),
+        Wanted::OneOf(sids) => {
+            let equals = |sid| criterion(field, Operator::SidEquals, Operand::Sid(sid));
+            Expr::any(sids.into_iter().map(equals).collect())
+        }
+    })
 }
 
 fn lower_event_id(modifiers: &Modifiers, value: &SigmaValue) -> Result<Expr, (String, String)> {

@@ -187,7 +187,8 @@ impl<'a> Scan<'a> {
         let (ascii, rest) = tables.split_first_chunk()?;
         let classes = usize::from(place.classes);
         let (others, rest) = chunks(rest, place.others.into())?;
-        let (pairs, rest) = chunks(rest, u32::from(place.classes).checked_mul(place.classes.into())?)?;
+        let (pairs, rest) =
+            chunks(rest, u32::from(place.classes).checked_mul(place.classes.into())?)?;
         let (slots, rest) = chunks(rest, place.slots)?;
         let (groups, rest) = chunks(rest, place.groups)?;
         let (hits, _) = chunks(rest, place.hits)?;

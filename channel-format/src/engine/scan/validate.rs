@@ -7,8 +7,9 @@
 //! literals' units.
 
 use super::{
-    BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, GROUP_LEN, Group, Hit, LINK, MAX_SCAN_CLASSES, MAX_SLOTS,
-    NO_GROUP, ODD_UNITS, OTHER, OUT, Place, ROOT, SHORT, Scan, Scans, folded, label, text_index,
+    BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, GROUP_LEN, Group, Hit, LINK, MAX_SCAN_CLASSES,
+    MAX_SLOTS, NO_GROUP, ODD_UNITS, OTHER, OUT, Place, ROOT, SHORT, Scan, Scans, folded, label,
+    text_index,
 };
 use crate::engine::criterion::{Criterion, Search};
 use crate::engine::fold::fold;
@@ -171,9 +172,8 @@ impl<'a, 't> Proof<'a, 't> {
         ];
         let before = lengths.iter().fold(0_u64, |sum, length| sum.saturating_add(*length));
         let groups = u64::from(shape.groups).saturating_mul(16);
-        let all = before
-            .saturating_add(groups)
-            .saturating_add(u64::from(shape.hits).saturating_mul(4));
+        let all =
+            before.saturating_add(groups).saturating_add(u64::from(shape.hits).saturating_mul(4));
         reader.take(usize::try_from(all).unwrap_or(usize::MAX))?;
         let Some(scan) = Scan::at(tables.scans, &place) else {
             return Err(Refusal::new(Code::LengthOutOfRange, at, all, 0));
@@ -331,12 +331,7 @@ impl<'a, 't> Proof<'a, 't> {
 
     /// Walks a literal, checks the states behind its first `shared` units, and returns the group of
     /// its longest suffix that is a literal.
-    fn literal(
-        &mut self,
-        literal: LeUnits<'_>,
-        shared: usize,
-        index: u32,
-    ) -> Result<u32, Refusal> {
+    fn literal(&mut self, literal: LeUnits<'_>, shared: usize, index: u32) -> Result<u32, Refusal> {
         let length = literal.count();
         let mut step = Step { state: ROOT, link: ROOT, depth: 0, last: OTHER };
         let mut suffix = NO_GROUP;
