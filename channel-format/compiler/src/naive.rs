@@ -5,9 +5,13 @@
 //! walking them. Text that is no UTF-16 reaches the `regex` crate with U+FFFD in place of lone
 //! surrogates.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use channel_format::engine::fold::fold;
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, Input, Inputs, Kind, Operation, Truth};
+use regex::{Regex, RegexBuilder};
 use rsigma_parser::value::{SpecialChar, StringPart};
 use rsigma_parser::{
     ConditionExpr, Detection, DetectionItem, Quantifier, SelectorPattern, SigmaString, SigmaValue,
@@ -15,6 +19,7 @@ use rsigma_parser::{
 
 use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
 use crate::lower::{Comparison, Modifiers, name_fits};
+use crate::regex::Flags;
 use crate::source::SourceRule;
 use crate::users;
 
@@ -166,13 +171,7 @@ fn judge_number(comparison: Comparison, found: u64, wanted: Option<u64>) -> Trut
 /// True if the text fits the value, as the modifiers say.
 pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]) -> bool {
     if modifiers.comparison == Comparison::Regex {
-        let flags = modifiers.flags;
-        return regex::RegexBuilder::new(&value.original)
-            .case_insensitive(flags.ignore_case)
-            .multi_line(flags.multi_line)
-            .dot_matches_new_line(flags.dot_all)
-            .build()
-            .is_ok_and(|regex| regex.is_match(&String::from_utf16_lossy(text)));
+        return regex_fits(&value.original, modifiers.flags, &String::from_utf16_lossy(text));
     }
     let mut pattern = Vec::new();
     let leading = matches!(modifiers.comparison, Comparison::Contains | Comparison::EndsWith);
@@ -190,6 +189,27 @@ pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]
     }
     pattern.extend(trailing.then_some(Wanted::Any));
     fits(&pattern, &characters(text, modifiers.cased))
+}
+
+/// True if the text fits the regular expression; false if it is none.
+fn regex_fits(pattern: &str, flags: Flags, text: &str) -> bool {
+    thread_local! {
+        // Compiling costs far more than matching, and tests judge whole logs.
+        static COMPILED: RefCell<HashMap<(String, [bool; 3]), Option<Regex>>> =
+            RefCell::default();
+    }
+    let key = (pattern.to_owned(), [flags.ignore_case, flags.multi_line, flags.dot_all]);
+    COMPILED.with_borrow_mut(|compiled| {
+        let regex = compiled.entry(key).or_insert_with(|| {
+            RegexBuilder::new(pattern)
+                .case_insensitive(flags.ignore_case)
+                .multi_line(flags.multi_line)
+                .dot_matches_new_line(flags.dot_all)
+                .build()
+                .ok()
+        });
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    })
 }
 
 /// One part of a pattern.
