@@ -4,8 +4,6 @@
 //! Verdicts are compared before anything is timed; a difference is printed and makes the program
 //! fail. `docs/matching.md` says how to read what comes out.
 
-#![deny(unsafe_code)]
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -92,6 +92,10 @@ pub struct Event {
     /// The path of the process's image.
     pub image: Text,
     /// Which process of the machine it is: its place in a table of processes.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for an engine that keeps results per process")
+    )]
     pub process: usize,
     /// The process's identifier.
     pub process_id: u64,

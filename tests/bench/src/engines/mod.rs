@@ -21,6 +21,8 @@ mod vectorscan;
 
 use aho_corasick::AhoCorasickKind;
 
+pub use hs::version as vectorscan_version;
+
 use crate::corpus::Corpus;
 use crate::corpus::events::Prepared;
 use crate::rule::RuleSet;
@@ -46,8 +48,11 @@ pub struct Kind {
     /// Its name in tables.
     pub title: &'static str,
     /// Makes the engine.
-    pub build: fn(&Corpus, &RuleSet) -> Result<Box<dyn Engine>, String>,
+    pub build: Build,
 }
+
+/// Makes an engine, from the rules' text or from their atoms.
+type Build = fn(&Corpus, &RuleSet) -> Result<Box<dyn Engine>, String>;
 
 /// Every engine.
 pub const KINDS: &[Kind] = &[

@@ -4,7 +4,7 @@
 //! needs no pass that folds the text. Each pattern is told once a scan at most.
 
 use super::Engine;
-use super::hs::{Database, Scratch, version};
+use super::hs::{Database, Scratch};
 use crate::corpus::events::Prepared;
 use crate::rule::layer::BooleanLayer;
 use crate::rule::{Field, RuleSet};
@@ -29,11 +29,6 @@ impl Vectorscan {
         let databases = databases?;
         let scratch = Scratch::new(&databases)?;
         Ok(Self { layer: BooleanLayer::new(set), databases, scratch })
-    }
-
-    /// The library's version.
-    pub fn version() -> String {
-        version()
     }
 }
 

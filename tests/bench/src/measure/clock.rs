@@ -2,22 +2,36 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::corpus::events::Prepared;
 use crate::engines::Engine;
+use crate::heap;
 
 /// Events between two looks at the clock. Their texts fit the first cache beside the engine's
 /// tables.
 const BATCH: usize = 8;
+/// How long an engine runs before its time is taken.
+pub const WARM_UP: Duration = Duration::from_millis(2);
 /// What is read through to empty the first and second cache.
 const SWEEP: usize = 4 << 20;
 
-/// Nanoseconds an event over all events. Texts are brought into the cache before the clock starts:
-/// the driver has just been given them.
-pub fn pass(engine: &mut dyn Engine, events: &[Prepared<'_>]) -> f64 {
+/// One pass over all events, per event.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    /// Nanoseconds.
+    pub time: f64,
+    /// Allocations.
+    pub allocations: f64,
+}
+
+/// Judges all events. Texts are brought into the cache before the clock starts: the driver has
+/// just been given them.
+pub fn pass(engine: &mut dyn Engine, events: &[Prepared<'_>]) -> Pass {
     let mut matched = Vec::with_capacity(1024);
     let overhead = overhead();
+    warm_up(engine, events);
+    let before = heap::calls();
     let mut total = 0.0;
     for batch in events.chunks(BATCH) {
         batch.iter().for_each(touch);
@@ -29,7 +43,18 @@ pub fn pass(engine: &mut dyn Engine, events: &[Prepared<'_>]) -> f64 {
         }
         total += start.elapsed().as_nanos() as f64 - overhead;
     }
-    total / events.len() as f64
+    let count = events.len() as f64;
+    Pass { time: total / count, allocations: (heap::calls() - before) as f64 / count }
+}
+
+/// Lets an engine run a while: others have just had the caches.
+fn warm_up(engine: &mut dyn Engine, events: &[Prepared<'_>]) {
+    let mut matched = Vec::with_capacity(1024);
+    let start = Instant::now();
+    for event in events.iter().take_while(|_| start.elapsed() < WARM_UP) {
+        matched.clear();
+        engine.judge(event, &mut matched);
+    }
 }
 
 /// Nanoseconds of one event.

@@ -23,6 +23,7 @@ use crate::engines::{Engine, KINDS, Kind, REFERENCE, saker};
 use crate::heap;
 use crate::rule::RuleSet;
 
+pub use clock::WARM_UP;
 use clock::{judge_cold, judge_once, pass};
 use stats::{Tail, median};
 use verdicts::{Comparison, Difference};
@@ -220,15 +221,15 @@ fn time_all(
 ) -> Timed {
     let events = &expected.events;
     let mut rounds = vec![Vec::with_capacity(effort.rounds); entrants.len()];
-    let mut allocations = vec![0; entrants.len()];
+    let mut allocations = vec![0.0; entrants.len()];
     let mut steps = Vec::with_capacity(effort.rounds);
     for _ in 0..effort.rounds {
         steps.push(limit::step());
         for (place, entrant) in entrants.iter_mut().enumerate() {
             let events = &events[..compared[place].events];
-            let before = heap::calls();
-            rounds[place].push(pass(entrant.engine.as_mut(), events));
-            allocations[place] = heap::calls() - before;
+            let pass = pass(entrant.engine.as_mut(), events);
+            rounds[place].push(pass.time);
+            allocations[place] = pass.allocations;
         }
     }
     let reference = entrants.iter().position(|entrant| entrant.kind.name == REFERENCE);
@@ -247,7 +248,7 @@ fn time_all(
             ratio,
             tail: tail(entrant.engine.as_mut(), events, effort),
             cold: cold(entrant.engine.as_mut(), events, effort),
-            allocations: allocations[place] as f64 / events.len() as f64,
+            allocations: allocations[place],
         });
     }
     let mean = |units: fn(&Prepared<'_>) -> usize| {

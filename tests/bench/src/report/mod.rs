@@ -1,35 +1,41 @@
-//! Tables for the terminal and the document.
-mod table;
-use crate::measure::{Measured, load::Loaded};
-use std::path::Path;
-use table::Table;
+//! What comes out: tables on the terminal, and `docs/matching.md` with its plot.
 
-pub fn measured(m: &Measured) -> String {
-    let _ = Table::new(&["a"]);
-    let mut s = format!("N={} atoms {}\n", m.rules, m.atoms);
-    for t in [&m.benign, &m.hostile] {
-        s += &format!(
-            "step {:.2} units {:.1} {:.1} hits {}\n",
-            t.step, t.pipe_units, t.image_units, t.hits
-        );
-        for r in &t.rows {
-            s += &format!(
-                "{:40} {:6} {:12.1} {:?} {:?} cold {:.0} allocs {:.1}\n",
-                r.kind.title, r.events, r.mean, r.ratio, r.tail, r.cold, r.allocations
-            )
-        }
-    }
-    for b in &m.built {
-        s += &format!("{:40} {:?} {} KB\n", b.kind.title, b.time, b.memory / 1024)
-    }
-    s += &format!("{:?}", m.file);
-    s
+mod document;
+mod number;
+mod plot;
+mod table;
+mod tables;
+
+use std::fs;
+use std::path::Path;
+
+use crate::measure::Measured;
+use crate::measure::load::Loaded;
+
+pub use tables::loaded;
+
+/// What was measured with one number of rules.
+pub fn measured(measured: &Measured) -> String {
+    format!(
+        "\n{} rules, {} atoms; everyday events, one step is {}\n\n{}\nhostile events\n\n{}\n{}",
+        number::count(measured.rules),
+        number::count(measured.atoms),
+        number::time(measured.benign.step),
+        tables::detail(&measured.benign),
+        tables::detail(&measured.hostile),
+        tables::memory(std::slice::from_ref(measured)),
+    )
 }
-pub fn loaded(l: &[Loaded]) -> String {
-    l.iter()
-        .map(|l| format!("{} {} {} {} {}\n", l.rules, l.bytes, l.load, l.hash, l.ratio))
-        .collect()
-}
-pub fn write(_: &Path, _: &[Measured], _: &[Loaded]) -> Result<(), String> {
+
+/// Writes the document and its plot into a folder.
+pub fn write(folder: &Path, measured: &[Measured], loaded: &[Loaded]) -> Result<(), String> {
+    let files = [
+        ("matching.md", document::text(measured, loaded)),
+        ("matching.svg", plot::everyday(measured).svg()),
+    ];
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     Ok(())
 }

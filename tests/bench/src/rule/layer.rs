@@ -60,12 +60,6 @@ impl BooleanLayer {
         }
     }
 
-    /// Whether an atom has been said to hold.
-    #[inline]
-    pub fn holds(&self, atom: AtomId) -> bool {
-        holds(&self.bits, atom)
-    }
-
     /// Appends the rules that are true, and forgets the atoms.
     #[inline]
     pub fn finish(&mut self, event: &Event, matched: &mut Vec<u32>) {
@@ -140,9 +134,12 @@ mod tests {
         let set = RuleSet::parse(&corpus).unwrap();
         let event = benign(1, &corpus, 3).remove(0);
         let mut layer = BooleanLayer::new(&set);
-        layer.hit(0);
-        assert!(layer.holds(0));
-        layer.finish(&event, &mut Vec::new());
-        assert!(!layer.holds(0));
+        (0..set.atoms.len() as AtomId).for_each(|atom| layer.hit(atom));
+        let mut matched = Vec::new();
+        layer.finish(&event, &mut matched);
+        assert!(matched.len() > 5, "{matched:?}");
+        matched.clear();
+        layer.finish(&event, &mut matched);
+        assert!(matched.is_empty(), "{matched:?}");
     }
 }
