@@ -8,6 +8,8 @@ use crate::corpus::events::Prepared;
 use crate::engines::Engine;
 use crate::heap;
 
+use super::verdicts::LEAST_EVENTS;
+
 /// Events between two looks at the clock. Their texts fit the first cache beside the engine's
 /// tables.
 const BATCH: usize = 8;
@@ -45,6 +47,20 @@ pub fn pass(engine: &mut dyn Engine, events: &[Prepared<'_>]) -> Pass {
     }
     let count = events.len() as f64;
     Pass { time: total / count, allocations: (heap::calls() - before) as f64 / count }
+}
+
+/// How many of the events an engine judges in a time; at least [`LEAST_EVENTS`], if there are.
+pub fn fitting(engine: &mut dyn Engine, events: &[Prepared<'_>], budget: Duration) -> usize {
+    let mut matched = Vec::with_capacity(1024);
+    let start = Instant::now();
+    for (count, event) in events.iter().enumerate() {
+        if count >= LEAST_EVENTS && start.elapsed() > budget {
+            return count;
+        }
+        matched.clear();
+        engine.judge(event, &mut matched);
+    }
+    events.len()
 }
 
 /// Lets an engine run a while: others have just had the caches.

@@ -1,7 +1,8 @@
 //! One measurement: all engines over the same rules and the same events, in turn.
 //!
 //! 1. Every engine is built, and its verdicts are compared with the naive loop's own. An engine
-//!    that is slow is compared, and timed later, on as many events as fit its budget.
+//!    that is slow is compared on as many events as fit a budget, and timed on as many of those as
+//!    fit another.
 //! 2. Round for round each engine judges all its events. The machine may be faster or slower from
 //!    one round to the next: that is why ratios are taken within a round.
 //! 3. Single events are timed: the best of several passes for each, and after the caches were
@@ -24,7 +25,7 @@ use crate::heap;
 use crate::rule::RuleSet;
 
 pub use clock::WARM_UP;
-use clock::{judge_cold, judge_once, pass};
+use clock::{fitting, judge_cold, judge_once, pass};
 use stats::{Tail, median};
 use verdicts::{Comparison, Difference};
 
@@ -33,6 +34,8 @@ const BENIGN_SEED: u64 = 0x5a4b_4552_0002;
 const HOSTILE_SEED: u64 = 0x5a4b_4552_0003;
 /// Passes of which each event's best time is kept.
 const TAIL_PASSES: usize = 7;
+/// Rounds of an engine whose passes take more than twice their budget.
+const SLOW_ROUNDS: usize = 7;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +48,10 @@ pub struct Effort {
     pub hostile: usize,
     /// Events judged with cold caches.
     pub cold: usize,
-    /// What a pass of one engine may take, if that is enough for [`verdicts::LEAST_EVENTS`].
+    /// What comparing an engine's verdicts may take, if that is enough for
+    /// [`verdicts::LEAST_EVENTS`].
+    pub comparing: Duration,
+    /// What one pass of an engine may take, if that is enough for [`verdicts::LEAST_EVENTS`].
     pub budget: Duration,
 }
 
@@ -56,6 +62,7 @@ impl Effort {
         benign: 4_096,
         hostile: 512,
         cold: 200,
+        comparing: Duration::from_secs(2),
         budget: Duration::from_millis(250),
     };
     /// What tells whether all engines agree.
@@ -64,6 +71,7 @@ impl Effort {
         benign: 2_048,
         hostile: 128,
         cold: 40,
+        comparing: Duration::from_secs(1),
         budget: Duration::from_millis(100),
     };
 }
@@ -223,11 +231,24 @@ fn time_all(
     let mut rounds = vec![Vec::with_capacity(effort.rounds); entrants.len()];
     let mut allocations = vec![0.0; entrants.len()];
     let mut steps = Vec::with_capacity(effort.rounds);
-    for _ in 0..effort.rounds {
+    // Of the events that an engine was compared on, those that fit its budget.
+    let counts: Vec<usize> = entrants
+        .iter_mut()
+        .zip(compared)
+        .map(|(entrant, compared)| {
+            fitting(entrant.engine.as_mut(), &events[..compared.events], effort.budget)
+        })
+        .collect();
+    let mut slow = vec![false; entrants.len()];
+    for round in 0..effort.rounds {
         steps.push(limit::step());
         for (place, entrant) in entrants.iter_mut().enumerate() {
-            let events = &events[..compared[place].events];
-            let pass = pass(entrant.engine.as_mut(), events);
+            if slow[place] && round >= SLOW_ROUNDS {
+                continue;
+            }
+            let start = Instant::now();
+            let pass = pass(entrant.engine.as_mut(), &events[..counts[place]]);
+            slow[place] |= start.elapsed() > 2 * effort.budget;
             rounds[place].push(pass.time);
             allocations[place] = pass.allocations;
         }
@@ -236,7 +257,7 @@ fn time_all(
     let reference = reference.map(|place| rounds[place].clone());
     let mut rows = Vec::with_capacity(entrants.len());
     for (place, entrant) in entrants.iter_mut().enumerate() {
-        let events = &events[..compared[place].events];
+        let events = &events[..counts[place]];
         let ratio = reference.as_ref().map(|reference| {
             let pairs = rounds[place].iter().zip(reference);
             median(pairs.map(|(own, reference)| own / reference).collect())

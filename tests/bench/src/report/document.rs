@@ -118,12 +118,13 @@ fn method() -> String {
          * **An event** is the median of {} rounds; in a round each engine goes over all its \
          events, after {} ms to warm up. Texts are brought into the cache first. The clock's own \
          cost is taken off.\n\
-         * **A slow engine** is compared and timed on the first events that fit {} ms, at least \
-         {LEAST_EVENTS}; the column *events* says how many.\n\
+         * **A slow engine** is compared on the first events that fit {} ms and timed on those \
+         that fit {} ms, at least on {LEAST_EVENTS}; the column *events* says how many were timed.\n\
          * **p50, p99, slowest** are over single events, of which each has the best of several \
          passes. **Cold** is the median after 4 MB were read through, with the text in the cache.",
         effort.rounds,
         crate::measure::WARM_UP.as_millis(),
+        effort.comparing.as_millis(),
         effort.budget.as_millis(),
     )
 }
