@@ -191,12 +191,14 @@ pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]
     fits(&pattern, &characters(text, modifiers.cased))
 }
 
+/// Expressions by their text and flags; none where it is no expression.
+type Compiled = HashMap<(String, [bool; 3]), Option<Regex>>;
+
 /// True if the text fits the regular expression; false if it is none.
 fn regex_fits(pattern: &str, flags: Flags, text: &str) -> bool {
     thread_local! {
         // Compiling costs far more than matching, and tests judge whole logs.
-        static COMPILED: RefCell<HashMap<(String, [bool; 3]), Option<Regex>>> =
-            RefCell::default();
+        static COMPILED: RefCell<Compiled> = RefCell::default();
     }
     let key = (pattern.to_owned(), [flags.ignore_case, flags.multi_line, flags.dot_all]);
     COMPILED.with_borrow_mut(|compiled| {
