@@ -7,6 +7,7 @@
 //! | `demo` | builds and shows the driver judging pipe events |
 //! | `inspect` | says what is wrong with a driver image, by the rules of `test` |
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
+//! | `fuzz` | long runs of tests that make their own cases |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -20,6 +21,7 @@ mod artifacts;
 mod checks;
 mod demo;
 mod failure;
+mod fuzz;
 mod inspect;
 mod inx;
 mod lane;
@@ -60,6 +62,8 @@ enum Task {
     },
     /// Builds saker.sys twice, at different places, and compares the bytes
     Reproduce,
+    /// Long runs of tests that make their own cases
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +89,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
+        Task::Fuzz(asked) => fuzz::run(&workspace, asked),
     }
 }
 

@@ -5,6 +5,9 @@
 //! walking them. Text that is no UTF-16 reaches the `regex` crate with U+FFFD in place of lone
 //! surrogates.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use channel_format::engine::fold::fold;
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, Input, Inputs, Kind, Operation, Truth};
@@ -15,6 +18,7 @@ use rsigma_parser::{
 
 use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
 use crate::lower::{Comparison, Modifiers, name_fits};
+use crate::regex::Flags;
 use crate::source::SourceRule;
 
 /// How the rule judges the event.
@@ -130,6 +134,10 @@ fn judge_value(
         (SigmaField::Plain(field), Input::Text(text)) if field.kind() == Kind::Text => {
             text.to_vec()
         }
+        // What is no text fits only what fits anything: `*` asks whether the field is there.
+        (SigmaField::Plain(field), _) if field.kind() == Kind::Text => {
+            return if fits_anything(modifiers, value) { Truth::True } else { Truth::Unknown };
+        }
         _ => return Truth::Unknown,
     };
     match value {
@@ -155,13 +163,7 @@ fn judge_number(comparison: Comparison, found: u64, wanted: Option<u64>) -> Trut
 /// True if the text fits the value, as the modifiers say.
 pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]) -> bool {
     if modifiers.comparison == Comparison::Regex {
-        let flags = modifiers.flags;
-        return regex::RegexBuilder::new(&value.original)
-            .case_insensitive(flags.ignore_case)
-            .multi_line(flags.multi_line)
-            .dot_matches_new_line(flags.dot_all)
-            .build()
-            .is_ok_and(|regex| regex.is_match(&String::from_utf16_lossy(text)));
+        return regex_fits(&value.original, modifiers.flags, &String::from_utf16_lossy(text));
     }
     let mut pattern = Vec::new();
     let leading = matches!(modifiers.comparison, Comparison::Contains | Comparison::EndsWith);
@@ -181,6 +183,44 @@ pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]
     fits(&pattern, &characters(text, modifiers.cased))
 }
 
+/// True if the value is nothing but `*`, written or standing for the comparison.
+fn fits_anything(modifiers: &Modifiers, value: &SigmaValue) -> bool {
+    let SigmaValue::String(pattern) = value else {
+        return false;
+    };
+    let only_stars =
+        pattern.parts.iter().all(|part| *part == StringPart::Special(SpecialChar::WildcardMulti));
+    match modifiers.comparison {
+        Comparison::Is => only_stars && !pattern.parts.is_empty(),
+        Comparison::Contains | Comparison::StartsWith | Comparison::EndsWith => only_stars,
+        _ => false,
+    }
+}
+
+/// True if the text fits the regular expression. Building one takes far longer than trying it, so
+/// a thread keeps some.
+fn regex_fits(pattern: &str, flags: Flags, text: &str) -> bool {
+    const KEPT: usize = 256;
+    thread_local! {
+        static BUILT: RefCell<HashMap<(String, Flags), Option<regex::Regex>>> = RefCell::default();
+    }
+    let build = || {
+        regex::RegexBuilder::new(pattern)
+            .case_insensitive(flags.ignore_case)
+            .multi_line(flags.multi_line)
+            .dot_matches_new_line(flags.dot_all)
+            .build()
+            .ok()
+    };
+    BUILT.with_borrow_mut(|built| {
+        if built.len() >= KEPT {
+            built.clear();
+        }
+        let regex = built.entry((pattern.to_owned(), flags)).or_insert_with(build);
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    })
+}
+
 /// One part of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
@@ -195,9 +235,11 @@ fn fits(pattern: &[Wanted], text: &[u32]) -> bool {
     reach[0] = true;
     for wanted in pattern {
         let before = reach.clone();
+        let mut reached = false;
         for end in 0..reach.len() {
+            reached |= before[end];
             reach[end] = match wanted {
-                Wanted::Any => before[..=end].contains(&true),
+                Wanted::Any => reached,
                 Wanted::One => end > 0 && before[end - 1],
                 Wanted::This(letter) => end > 0 && before[end - 1] && text[end - 1] == *letter,
             };

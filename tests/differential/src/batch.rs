@@ -64,9 +64,9 @@ impl Counts {
 pub fn size(place: Place) -> (usize, usize) {
     let mut choices = Choices::seeded(&[place.seed, place.number, 0]);
     match choices.weighted(&[2, 10, 20, 1]) {
-        0 => (1, 48),
-        1 => (choices.between(2, 8), 64),
-        2 => (choices.between(9, 40), 64),
+        0 => (1, 64),
+        1 => (choices.between(2, 8), 128),
+        2 => (choices.between(9, 40), 128),
         _ => (choices.between(100, 300), 16),
     }
 }

@@ -65,11 +65,11 @@ impl Compiled {
     fn evaluate(&self, inputs: &Inputs<'_>) -> Result<(Evaluation, Vec<Truth>), String> {
         let mut verdicts = vec![Truth::False; self.ruleset.rule_count() as usize];
         let mut twice = None;
-        let evaluation = self.ruleset.evaluate(inputs, &mut |rule, truth| {
-            match verdicts.get_mut(rule as usize) {
-                Some(verdict) if *verdict == Truth::False => *verdict = truth,
-                _ => twice = Some(rule),
-            }
+        let evaluation = self.ruleset.evaluate(inputs, &mut |rule, truth| match verdicts
+            .get_mut(rule as usize)
+        {
+            Some(verdict) if *verdict == Truth::False => *verdict = truth,
+            _ => twice = Some(rule),
         });
         match twice {
             Some(rule) => Err(format!("told of rule {rule} twice, or there is no such rule")),

@@ -35,6 +35,20 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event of this operation, without anything else.
+    pub fn of(operation: u64) -> Self {
+        let mut event = Self { given: std::array::from_fn(|_| Given::Absent) };
+        event.set(Field::Operation, Given::Number(operation));
+        event
+    }
+
+    /// The event with this input.
+    #[must_use]
+    pub fn with(mut self, field: Field, given: Given) -> Self {
+        self.set(field, given);
+        self
+    }
+
     /// The inputs, given whole.
     pub fn whole(&self) -> Inputs<'_> {
         Inputs::from_array(std::array::from_fn(|place| input(&self.given[place])))
@@ -58,6 +72,13 @@ impl Event {
 
     fn set(&mut self, field: Field, given: Given) {
         self.given[field.index()] = given;
+    }
+}
+
+impl Given {
+    /// That text.
+    pub fn text(text: &str) -> Self {
+        Self::Text(encode(text))
     }
 }
 
@@ -99,11 +120,8 @@ fn input(given: &Given) -> Input<'_> {
 pub fn event(choices: &mut Choices, words: &Words, side: Side, rules: &[Rule]) -> Event {
     let aimed = choices.below(rules.len());
     let mut maker = Maker { side, words, rules, aimed };
-    let rest = if side == Side::Naive && choices.chance(1, 3) {
-        Given::Unknown
-    } else {
-        Given::Absent
-    };
+    let rest =
+        if side == Side::Naive && choices.chance(1, 3) { Given::Unknown } else { Given::Absent };
     let mut event = Event { given: std::array::from_fn(|_| rest.clone()) };
     for field in Field::ALL {
         if let Some(given) = maker.given(choices, field) {
@@ -275,7 +293,8 @@ fn other_case(unit: u16) -> u16 {
         return unit;
     };
     let (upper, lower) = (letter.to_uppercase(), letter.to_lowercase());
-    let other: Vec<char> = if upper.clone().eq([letter]) { lower.collect() } else { upper.collect() };
+    let other: Vec<char> =
+        if upper.clone().eq([letter]) { lower.collect() } else { upper.collect() };
     match other.as_slice() {
         [one] => u16::try_from(u32::from(*one)).unwrap_or(unit),
         _ => unit,

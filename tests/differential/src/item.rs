@@ -150,8 +150,7 @@ fn exists(choices: &mut Choices, side: Side) -> Item {
 }
 
 fn event_id(choices: &mut Choices) -> Item {
-    let values: &[&str] =
-        choices.pick(&[&["17"][..], &["18"], &["'17'"], &["18", "17"]]);
+    let values: &[&str] = choices.pick(&[&["17"][..], &["18"], &["'17'"], &["18", "17"]]);
     Item {
         key: "EventID".to_owned(),
         values: values.iter().map(|value| (*value).to_owned()).collect(),
@@ -162,8 +161,27 @@ fn event_id(choices: &mut Choices) -> Item {
 pub fn number(choices: &mut Choices, side: Side) -> u64 {
     const EXACT: u64 = 1 << 53;
     let numbers = [
-        0, 1, 2, 3, 4, 5, 17, 18, 255, 256, 8_192, 12_288, 65_536, 0x7fff_ffff, 0xffff_ffff,
-        EXACT - 1, EXACT, EXACT + 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX,
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        17,
+        18,
+        255,
+        256,
+        8_192,
+        12_288,
+        65_536,
+        0x7fff_ffff,
+        0xffff_ffff,
+        EXACT - 1,
+        EXACT,
+        EXACT + 1,
+        i64::MAX as u64,
+        i64::MAX as u64 + 1,
+        u64::MAX,
     ];
     // Numbers that a double cannot tell apart are among the listed exceptions.
     let known = if side == Side::Naive { numbers.len() } else { numbers.len() - 5 };

@@ -2,12 +2,30 @@
 //!
 //! # Use case
 //! `cargo test -p differential` judges some thousand pairs of a rule and an event;
-//! `cargo xtask fuzz --differential` judges millions.
+//! `cargo xtask fuzz --differential` judges millions, on all cores.
+//!
+//! # How
+//! A [batch](mod@batch) has up to three hundred [rules](mod@rule), built into one file, and events
+//! [aimed](mod@event) at them: texts that fit a value, and near misses. Everything follows from a seed and
+//! the batch's number. A difference is told with both, after the rule has been made as plain and
+//! the event as short as they still differ.
+//!
+//! # What is compared
+//! * With `channel_compiler::naive`: three truth values, every field known, unknown or absent, lone
+//!   surrogates, text at and beyond the longest, letters that ways of folding disagree on.
+//! * With `rsigma-eval`, a Sigma engine by others: what is True there must be True here, and
+//!   nothing may be unknown. It shares only the parser, `rsigma-parser`, of the same version.
+//!   Where the two differ on purpose the generators keep away; each such case is in
+//!   [`EXCEPTIONS`](exceptions::EXCEPTIONS) with its reason, and tested to be as it says there.
+//!   For a pipe without a name that engine is given `<Anonymous Pipe>`, as Sysmon writes it.
+//!
+//! In both ways of giving inputs the verdicts must be the same, and the counts must be theirs.
 
 pub mod batch;
 pub mod choices;
 pub mod compiled;
 pub mod event;
+pub mod exceptions;
 pub mod fields;
 pub mod item;
 mod regex;

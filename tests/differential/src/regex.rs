@@ -75,8 +75,10 @@ impl Regex<'_> {
             (r"[^\\]", '😀'),
             (r"\x{1f600}", '😀'),
             ("[a-z]", 'p'),
-            (r"\w", 'é'),
         ]);
+        // Large classes make large automata.
+        let large = choices.chance(1, 12);
+        let (class, member) = if large { (r"\w", 'é') } else { (class, member) };
         self.pattern += class;
         self.sample.push(Piece::Char(member));
     }
@@ -86,7 +88,9 @@ impl Regex<'_> {
             choices.pick(&[("?", 0), ("+", 2), ("*", 3), ("{2}", 2), ("{1,3}", 1), ("+?", 1)]);
         self.pattern += "(?:";
         let start = self.sample.len();
-        self.sequence(choices, depth + 1);
+        // Repetitions within repetitions soon explode: a few are enough to see them refused.
+        let deep = if choices.chance(1, 12) { 1 } else { 2 };
+        self.sequence(choices, depth + deep);
         self.pattern += ")";
         self.pattern += sign;
         let body = self.sample.split_off(start);

@@ -1,6 +1,6 @@
 //! Making a difference small: fewer rules, a plainer rule, a shorter event.
 
-use channel_format::schema::{FIELD_COUNT, Truth};
+use channel_format::schema::{FIELD_COUNT, Field, Truth};
 
 use crate::Side;
 use crate::batch::Judges;
@@ -49,7 +49,12 @@ struct Found<'a> {
 
 impl Found<'_> {
     /// The two verdicts of the rule at a place, if they differ.
-    fn verdicts(&self, rules: &[(Rule, Vec<u32>)], at: usize, event: &Event) -> Option<(Truth, Truth)> {
+    fn verdicts(
+        &self,
+        rules: &[(Rule, Vec<u32>)],
+        at: usize,
+        event: &Event,
+    ) -> Option<(Truth, Truth)> {
         let rules: Vec<Rule> = rules.iter().map(|(rule, _)| rule.clone()).collect();
         let pairs = Judges::new(self.side, &rules).ok()?.judge(event).ok()?;
         pairs.get(at).copied().filter(|(compiled, other)| compiled != other)
@@ -68,7 +73,9 @@ impl Found<'_> {
             (self.rules, self.at) = (alone, 0);
             return;
         }
-        for other in (0..self.rules.len()).rev().filter(|other| *other != self.at).collect::<Vec<_>>() {
+        for other in
+            (0..self.rules.len()).rev().filter(|other| *other != self.at).collect::<Vec<_>>()
+        {
             let mut fewer = self.rules.clone();
             fewer.remove(other);
             let at = if other < self.at { self.at - 1 } else { self.at };
@@ -125,6 +132,10 @@ impl Found<'_> {
 
     fn shorter_event(&mut self) {
         for field in 0..FIELD_COUNT {
+            // The other engine does not know events without an operation.
+            if self.side == Side::Sigma && field == Field::Operation.index() {
+                continue;
+            }
             let mut plainer = self.event.clone();
             plainer.given[field] = Given::Absent;
             if self.take_event(plainer) {

@@ -19,7 +19,8 @@ pub struct Sigma {
 impl Sigma {
     /// Reads the rules, whose ids are given in order; says why not.
     pub fn new<'a>(yaml: &str, ids: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let collection = rsigma_parser::parse_sigma_yaml(yaml).map_err(|error| error.to_string())?;
+        let collection =
+            rsigma_parser::parse_sigma_yaml(yaml).map_err(|error| error.to_string())?;
         if !collection.errors.is_empty() {
             return Err(collection.errors.join("\n"));
         }
@@ -49,7 +50,9 @@ pub fn as_sysmon_writes_it(event: &Event) -> Result<Map<String, Value>, String> 
     for field in Field::ALL {
         let value: Value = match event.get(field) {
             Given::Absent => continue,
-            Given::Unknown => return Err(format!("{} is unknown: no such thing here", field.name())),
+            Given::Unknown => {
+                return Err(format!("{} is unknown: no such thing here", field.name()));
+            }
             Given::Text(text) if text.is_empty() && field == Field::PipeName => {
                 "<Anonymous Pipe>".into()
             }
