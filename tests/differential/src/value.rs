@@ -34,7 +34,13 @@ impl Sample {
         if self.open_start && choices.chance(1, 3) {
             text += &words.glue(choices, 2);
         }
-        for piece in &self.pieces {
+        // A search that fails part of the way must not miss a start within what it has read.
+        let again = if self.open_start && choices.chance(1, 4) {
+            choices.below(self.pieces.len().min(6) + 1)
+        } else {
+            0
+        };
+        for piece in self.pieces[..again].iter().chain(&self.pieces) {
             match piece {
                 Piece::Char(letter) => text.push(*letter),
                 Piece::One => text.push(words.pick(choices).chars().next().unwrap_or('a')),
@@ -56,6 +62,12 @@ pub fn pieces(choices: &mut Choices, words: &Words, wildcards: bool) -> Vec<Piec
         let word = words.pick(choices).chars().next().unwrap_or('a');
         let count = MAX_LITERAL_UNITS as usize / word.len_utf16();
         return vec![Piece::Char(word); count];
+    }
+    if choices.chance(1, 8) {
+        // Literals that start again within themselves are the ones that searches trip over.
+        let word = words.pick(choices);
+        let times = choices.between(1, 3);
+        pieces.extend(word.repeat(times).chars().map(Piece::Char));
     }
     let weights = if wildcards { [12, 2, 1, 1] } else { [12, 0, 0, 1] };
     for _ in 0..choices.between(1, 4) {
