@@ -8,6 +8,7 @@
 //! | `inspect` | says what is wrong with a driver image, by the rules of `test` |
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
 //! | `bench` | times Saker beside other matchers, and checks that all agree |
+//! | `fuzz` | long runs of tests that make their own cases |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -22,6 +23,7 @@ mod bench;
 mod checks;
 mod demo;
 mod failure;
+mod fuzz;
 mod inspect;
 mod inx;
 mod lane;
@@ -64,6 +66,8 @@ enum Task {
     Reproduce,
     /// Times Saker beside other ways to match the same rules; without options writes docs/matching.*
     Bench(bench::Options),
+    /// Long runs of tests that make their own cases
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
@@ -90,6 +94,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),
+        Task::Fuzz(asked) => fuzz::run(&workspace, asked),
     }
 }
 

@@ -146,6 +146,10 @@ fn judge_value(
         (SigmaField::Plain(field), Input::Text(text)) if field.kind() == Kind::Text => {
             text.to_vec()
         }
+        // What is no text fits only what fits anything: `*` asks whether the field is there.
+        (SigmaField::Plain(field), _) if field.kind() == Kind::Text => {
+            return if fits_anything(modifiers, value) { Truth::True } else { Truth::Unknown };
+        }
         _ => return Truth::Unknown,
     };
     match value {
@@ -191,25 +195,40 @@ pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]
     fits(&pattern, &characters(text, modifiers.cased))
 }
 
-/// Expressions by their text and flags; none where it is no expression.
-type Compiled = HashMap<(String, [bool; 3]), Option<Regex>>;
-
-/// True if the text fits the regular expression; false if it is none.
-fn regex_fits(pattern: &str, flags: Flags, text: &str) -> bool {
-    thread_local! {
-        // Compiling costs far more than matching, and tests judge whole logs.
-        static COMPILED: RefCell<Compiled> = RefCell::default();
+/// True if the value is nothing but `*`, written or standing for the comparison.
+fn fits_anything(modifiers: &Modifiers, value: &SigmaValue) -> bool {
+    let SigmaValue::String(pattern) = value else {
+        return false;
+    };
+    let only_stars =
+        pattern.parts.iter().all(|part| *part == StringPart::Special(SpecialChar::WildcardMulti));
+    match modifiers.comparison {
+        Comparison::Is => only_stars && !pattern.parts.is_empty(),
+        Comparison::Contains | Comparison::StartsWith | Comparison::EndsWith => only_stars,
+        _ => false,
     }
-    let key = (pattern.to_owned(), [flags.ignore_case, flags.multi_line, flags.dot_all]);
-    COMPILED.with_borrow_mut(|compiled| {
-        let regex = compiled.entry(key).or_insert_with(|| {
-            RegexBuilder::new(pattern)
-                .case_insensitive(flags.ignore_case)
-                .multi_line(flags.multi_line)
-                .dot_matches_new_line(flags.dot_all)
-                .build()
-                .ok()
-        });
+}
+
+/// True if the text fits the regular expression. Building one takes far longer than trying it, so
+/// a thread keeps some.
+fn regex_fits(pattern: &str, flags: Flags, text: &str) -> bool {
+    const KEPT: usize = 256;
+    thread_local! {
+        static BUILT: RefCell<HashMap<(String, Flags), Option<regex::Regex>>> = RefCell::default();
+    }
+    let build = || {
+        regex::RegexBuilder::new(pattern)
+            .case_insensitive(flags.ignore_case)
+            .multi_line(flags.multi_line)
+            .dot_matches_new_line(flags.dot_all)
+            .build()
+            .ok()
+    };
+    BUILT.with_borrow_mut(|built| {
+        if built.len() >= KEPT {
+            built.clear();
+        }
+        let regex = built.entry((pattern.to_owned(), flags)).or_insert_with(build);
         regex.as_ref().is_some_and(|regex| regex.is_match(text))
     })
 }
@@ -228,9 +247,11 @@ fn fits(pattern: &[Wanted], text: &[u32]) -> bool {
     reach[0] = true;
     for wanted in pattern {
         let before = reach.clone();
+        let mut reached = false;
         for end in 0..reach.len() {
+            reached |= before[end];
             reach[end] = match wanted {
-                Wanted::Any => before[..=end].contains(&true),
+                Wanted::Any => reached,
                 Wanted::One => end > 0 && before[end - 1],
                 Wanted::This(letter) => end > 0 && before[end - 1] && text[end - 1] == *letter,
             };

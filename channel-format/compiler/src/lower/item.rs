@@ -173,12 +173,6 @@ fn lower_text(
         (naive::text_fits(modifiers, text, &anonymous), naive::text_fits(modifiers, text, &[]));
     let empty = literal(field, Operator::Equals, "", true)?;
     Ok(match (wanted, plain) {
-        (true, false)
-            if modifiers.comparison == Comparison::Is
-                && text.as_plain().as_deref() == Some(ANONYMOUS_PIPE) =>
-        {
-            empty
-        }
         (true, false) => Expr::any(vec![expr, empty]),
         (false, true) => Expr::all(vec![expr, empty.opposite()]),
         _ => expr,
