@@ -290,9 +290,7 @@ fn users_are_named_by_account_or_identifier() {
     means(&item(r"User: 'Font Driver Host\UMFD-2'"), &["{User: S-1-5-96-0-2}"], &[system]);
     means(&item("User: '*'"), &[someone], &["{User: null}"]);
     means(
-        &format!(
-            "    s: {{PipeName: a}}\n    f: {{User|contains: AUTHORI}}\n    condition: s and not f"
-        ),
+        "    s: {PipeName: a}\n    f: {User|contains: AUTHORI}\n    condition: s and not f",
         &["{PipeName: a, User: S-1-5-21-1-2-3-1001}"],
         &["{PipeName: a, User: S-1-5-18}"],
     );
