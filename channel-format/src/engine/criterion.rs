@@ -130,9 +130,7 @@ impl Operator {
     const fn suits(self, kind: Kind) -> bool {
         match kind {
             Kind::Text => !self.has_number() && !matches!(self, Self::SidEquals),
-            Kind::Number => {
-                !self.has_literal() && !matches!(self, Self::Regex | Self::SidEquals)
-            }
+            Kind::Number => !self.has_literal() && !matches!(self, Self::Regex | Self::SidEquals),
             Kind::Sid => matches!(self, Self::Exists | Self::Null | Self::SidEquals),
         }
     }

@@ -11,7 +11,9 @@
 
 use crate::engine::{Event, LeUnits, Value};
 use crate::frame::at_most;
-use crate::limits::{MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_SID_UNITS, MAX_TEXT_UNITS};
+use crate::limits::{
+    MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_SID_UNITS, MAX_TEXT_UNITS,
+};
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
 use crate::schema::{FIELD_COUNT, Field, Kind, Truth};
