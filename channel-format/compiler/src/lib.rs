@@ -32,4 +32,4 @@ pub use error::RuleError;
 pub use keys::{KeyError, SecretKey};
 pub use layout::{BuildOptions, build, build_for};
 pub use sign::{SignError, attach_signature, sign};
-pub use source::{Example, SourceRule, load_rules, parse_rules};
+pub use source::{Example, ExampleValue, SourceRule, load_rules, parse_rules};

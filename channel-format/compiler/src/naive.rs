@@ -11,13 +11,12 @@ use std::collections::HashMap;
 use channel_format::engine::fold::fold;
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, Input, Inputs, Kind, Operation, Truth};
-use regex::{Regex, RegexBuilder};
 use rsigma_parser::value::{SpecialChar, StringPart};
 use rsigma_parser::{
     ConditionExpr, Detection, DetectionItem, Quantifier, SelectorPattern, SigmaString, SigmaValue,
 };
 
-use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
+use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, number_of, number_of_flag};
 use crate::lower::{Comparison, Modifiers, name_fits};
 use crate::regex::Flags;
 use crate::source::SourceRule;
@@ -123,12 +122,14 @@ fn judge_value(
                 return Truth::False;
             };
             match field {
-                SigmaField::EventId => return (as_number(value) == Some(entry.0)).into(),
+                SigmaField::EventId => {
+                    return (as_number(Field::Operation, value) == Some(entry.0)).into();
+                }
                 _ => entry.1.encode_utf16().collect(),
             }
         }
         (SigmaField::Plain(field), Input::Number(number)) if field.kind() == Kind::Number => {
-            return judge_number(modifiers.comparison, number, as_number(value));
+            return judge_number(modifiers.comparison, number, as_number(field, value));
         }
         (SigmaField::Plain(_), Input::Sid(sid)) => {
             let SigmaValue::String(pattern) = value else {
@@ -276,10 +277,11 @@ fn too_long(text: &[u16]) -> bool {
     text.len() > MAX_TEXT_UNITS as usize
 }
 
-fn as_number(value: &SigmaValue) -> Option<u64> {
+fn as_number(field: Field, value: &SigmaValue) -> Option<u64> {
     match value {
         SigmaValue::Integer(number) => u64::try_from(*number).ok(),
-        SigmaValue::String(text) => text.as_plain()?.parse().ok(),
+        SigmaValue::String(text) => number_of(field, &text.as_plain()?),
+        SigmaValue::Bool(flag) => number_of_flag(field, *flag),
         _ => None,
     }
 }

@@ -155,11 +155,20 @@ impl Checker<'_> {
     fn item(&mut self, key: &str, value: &Value) {
         let mut parts = key.split('|');
         let field = parts.next().unwrap_or("");
+        if field.is_empty() {
+            let help = "keyword searches are not supported; name the field: `PipeName|contains: …`";
+            self.fail(&[key, "detection"], format!("`{key}` names no field"), help);
+            return;
+        }
         if SigmaField::named(field).is_none() {
-            let help = match SigmaField::suggest(field) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "fields of this category are PipeName, Image, ImageName, ProcessId, \
-                         EventID, EventType and those of the schema"
+            let help = match (field, SigmaField::suggest(field)) {
+                ("ProcessGuid" | "UtcTime" | "RuleName" | "Hashes" | "CommandLine", _) => {
+                    "no sensor that judges a pipe while it is created knows it; take it out"
+                        .to_owned()
+                }
+                (_, Some(meant)) => format!("did you mean `{meant}`?"),
+                (_, None) => "fields of this category are PipeName, Image, ImageName, ProcessId, \
+                              User, EventID, EventType and the others in docs/rules.md"
                     .to_owned(),
             };
             self.fail(&[key, field], format!("unknown field `{field}`"), help);
@@ -189,6 +198,11 @@ impl Checker<'_> {
             let help = match modifier {
                 "neq" | "not" => "negate in the condition: `selection and not filter`",
                 "windash" | "cidr" => "it has no meaning for named pipes; take it out",
+                "minute" | "hour" | "day" | "week" | "month" | "year" => {
+                    "no field of this category holds a time; take it out"
+                }
+                "fieldref" => "a field is compared with what the rule says, not with another field",
+                "expand" => "placeholders are filled in before a rule gets here; write the values",
                 _ => "write out the values that it would produce",
             };
             self.fail(&[key], format!("the modifier `{modifier}` is not supported"), help);
@@ -213,4 +227,18 @@ fn line_at(text: &str, at: usize) -> Range<usize> {
     let start = text[..at].rfind('\n').map_or(0, |line| line + 1);
     let end = text[at..].find('\n').map_or(text.len(), |line| at + line);
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_every_modifier() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for modifier in MODIFIERS.iter().chain(&UNSUPPORTED) {
+            assert!(page.contains(&format!("`{modifier}`")), "{modifier}");
+        }
+    }
 }
