@@ -5,6 +5,15 @@ use std::path::{Path, PathBuf};
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
 
+/// Whose turn it is after a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultKind {
+    /// The rule contradicts itself or the rules of its language: only its author can mend it.
+    Wrong,
+    /// The rule may be right, but this compiler, the format or the sensor cannot express it.
+    Unsupported,
+}
+
 /// One fault of one rule.
 #[derive(Clone, Debug, Error, Diagnostic)]
 #[error("{file}{line}: {reason}", file = file.display(), line = Line(*line))]
@@ -14,6 +23,8 @@ pub struct RuleError {
     pub file: PathBuf,
     /// The line, counted from 1; 0 if the fault has no place.
     pub line: usize,
+    /// Whether the rule is wrong, or only not supported.
+    pub kind: FaultKind,
     /// What is wrong.
     pub reason: String,
     /// The text of the file.
@@ -48,11 +59,18 @@ impl RuleError {
         Self {
             file: file.to_owned(),
             line,
+            kind: FaultKind::Wrong,
             reason: reason.into(),
             source_text: NamedSource::new(file.display().to_string(), text.to_owned()),
             span: span.map(SourceSpan::from),
             help: Some(help.into()).filter(|help: &String| !help.is_empty()),
         }
+    }
+
+    /// The same fault, as one of what is not supported.
+    #[must_use]
+    pub fn unsupported(self) -> Self {
+        Self { kind: FaultKind::Unsupported, ..self }
     }
 }
 

@@ -121,7 +121,7 @@ fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
     errors
 }
 
-fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<RuleError> {
+pub(crate) fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<RuleError> {
     let mut fields = FieldSet::EMPTY.with(Field::Operation);
     collect_fields(expr, &mut fields);
     let missing = fields.without(sensor.supplied).iter();
@@ -132,7 +132,7 @@ fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<Rul
             words.push("detection");
             let supplied: Vec<_> = sensor.supplied.iter().map(Field::name).collect();
             let help = format!("leave it out; supplied are {}", supplied.join(", "));
-            rule.error(&words, reason, help)
+            rule.error(&words, reason, help).unsupported()
         })
         .collect()
 }

@@ -24,9 +24,11 @@ pub mod naive;
 mod regex;
 mod sign;
 mod source;
+mod supported;
 
-pub use error::RuleError;
+pub use error::{FaultKind, RuleError};
 pub use keys::{KeyError, SecretKey};
 pub use layout::{BuildOptions, build, build_for};
 pub use sign::{SignError, attach_signature, sign};
-pub use source::{Example, SourceRule, load_rules, parse_rules};
+pub use source::{Example, Loaded, RefusedRule, SourceRule, load, load_rules, parse, parse_rules};
+pub use supported::{Split, split};

@@ -148,7 +148,7 @@ pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
     }
     if lowering.errors.is_empty() && expr.depth() > MAX_STACK {
         let help = "let its parentheses nest less";
-        lowering.fail(&["condition"], "the condition nests too deeply", help);
+        lowering.unsupported(&["condition"], "the condition nests too deeply", help);
     }
     if lowering.errors.is_empty() { Ok(expr) } else { Err(lowering.errors) }
 }
@@ -171,7 +171,7 @@ impl<'a> Lowering<'a> {
                         item::lower(item).map_err(|(words, reason, help)| {
                             let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
                             words.push(name);
-                            self.fail(&words, reason, help);
+                            self.unsupported(&words, reason, help);
                         })
                     })
                     .collect();
@@ -187,12 +187,12 @@ impl<'a> Lowering<'a> {
             }
             Detection::Keywords(_) => {
                 let help = "name the field: `PipeName|contains: …`";
-                self.fail(&[name], format!("`{name}` holds values without a field"), help);
+                self.unsupported(&[name], format!("`{name}` holds values without a field"), help);
                 None
             }
             Detection::ArrayMatch { .. } | Detection::Conditional { .. } => {
                 let help = "fields of this category hold one value; take the brackets out";
-                self.fail(&[name], format!("`{name}` looks into an array"), help);
+                self.unsupported(&[name], format!("`{name}` looks into an array"), help);
                 None
             }
         }
@@ -270,7 +270,7 @@ impl<'a> Lowering<'a> {
             Quantifier::Count(wanted) => {
                 let reason = format!("`{wanted} of {pattern}` is not supported");
                 let help = "write `1 of` or `all of`, or spell the combinations out with and/or";
-                self.fail(&["condition"], reason, help);
+                self.unsupported(&["condition"], reason, help);
                 None
             }
         }
@@ -285,7 +285,7 @@ impl<'a> Lowering<'a> {
                 self.left = None;
                 let help = "name each selection once, or split the rule";
                 let reason = format!("the condition takes more than {MAX_PROGRAM} instructions");
-                self.fail(&["condition"], reason, help);
+                self.unsupported(&["condition"], reason, help);
             }
         }
         self.left.map(|_| ())
@@ -293,6 +293,10 @@ impl<'a> Lowering<'a> {
 
     fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
         self.errors.push(self.rule.error(words, reason, help));
+    }
+
+    fn unsupported(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
+        self.errors.push(self.rule.error(words, reason, help).unsupported());
     }
 }
 
