@@ -11,6 +11,7 @@ pub mod keygen;
 pub mod keys;
 mod raw;
 pub mod sign;
+mod skipped;
 mod summary;
 pub mod time;
 pub mod unverified;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use channel_compiler::{KeyError, RuleError, SignError};
+use channel_compiler::{FaultKind, KeyError, RuleError, SignError};
 use channel_format::refusal::Refusal;
 use miette::Diagnostic;
 use pipe_log::LogError;
@@ -54,6 +54,12 @@ pub enum Error {
     Rules {
         /// Every fault of every rule.
         errors: Vec<RuleError>,
+    },
+    /// Every rule was left out, so there is nothing to build. No file was written.
+    #[error("all of the {count} rules are not supported, so there is nothing to build")]
+    AllSkipped {
+        /// How many rules.
+        count: u64,
     },
     /// The key text cannot be used.
     #[error("{}: not a usable key", path.display())]
@@ -141,7 +147,12 @@ impl Error {
             Self::Write { .. } => "check the folder, its permissions and the free space".into(),
             Self::Folder { .. } => "check the path, or make the folder".into(),
             Self::Exists { .. } => "move it away first, or choose another folder".into(),
+            Self::Rules { errors } if errors.iter().all(is_unsupported) => {
+                "mend the rules, or leave them out with --skip-unsupported; no file was written"
+                    .into()
+            }
             Self::Rules { .. } => "mend the rules; no file was written".into(),
+            Self::AllSkipped { .. } => "give rules that can be built; no file was written".into(),
             Self::Key { .. } => {
                 "give a file that `sakerctl content keygen` made: NAME.key signs, NAME.pub verifies"
                     .into()
@@ -174,6 +185,10 @@ impl Diagnostic for Error {
             _ => None,
         }
     }
+}
+
+fn is_unsupported(error: &RuleError) -> bool {
+    error.kind == FaultKind::Unsupported
 }
 
 struct Faults(usize);

@@ -98,6 +98,105 @@ fn build_refuses_a_rule_with_a_typo_and_keeps_the_old_file() {
     insta::assert_snapshot!("build_typo", output.stderr);
 }
 
+/// Two rules in one file: one counts over events, the other can be built.
+fn half_supported() -> String {
+    let counting = TYPO_RULE
+        .replace("PipeNmae", "PipeName")
+        .replace("condition: selection", "condition: selection | count() by Image > 5");
+    format!("{counting}---{PREFIX_RULE}")
+}
+
+const BUILD: [&str; 9] =
+    ["build", "--channel", "291", "--sequence", "7", "--rules", "rules", "--out", "."];
+
+#[test]
+fn build_skips_what_is_not_supported_and_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rules/image.yml", IMAGE_RULE);
+    sandbox.write("rules/half.yml", half_supported());
+    sandbox.write("rules/typo.yml", TYPO_RULE.replace("PipeNmae", "PipeName|fieldref"));
+    let created = ["--created", "2024-07-19"];
+    sandbox.run(&[&BUILD[..], &created].concat()).refused(&[
+        "rules/half.yml:10",
+        "counts over events",
+        "rules/typo.yml:9",
+        "fieldref",
+    ]);
+    assert_eq!(sandbox.names("."), ["rules"]);
+
+    let skip = [&BUILD[..], &created, &["--skip-unsupported"]].concat();
+    let output = sandbox.run(&skip).success();
+    assert_eq!(output.stdout, format!("./{UNSIGNED}\n"));
+    insta::assert_snapshot!("build_skips", without_bytes(&output.stderr));
+
+    // What is left is what the good rules alone make.
+    let file = sandbox.read(UNSIGNED);
+    let other = Sandbox::new();
+    other.build();
+    assert_eq!(file, other.read(UNSIGNED));
+
+    let json = sandbox.run(&[&skip[..], &["--json"]].concat()).success();
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["v"], &json["rules"]), (&1.into(), &2.into()));
+    assert_eq!(json["bytes"], file.len());
+    assert_eq!(json["skipped"].as_array().unwrap().len(), 2);
+    assert_eq!(json["skipped"][1]["file"], "rules/typo.yml");
+    assert_eq!(json["skipped"][1]["title"], "Typo");
+    assert_eq!(json["skipped"][1]["faults"][0]["line"], 9);
+    assert!(json["skipped"][1]["faults"][0]["remedy"].as_str().unwrap().contains("write out"));
+}
+
+#[test]
+fn build_that_skips_nothing_says_nothing_of_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rules/prefix.yml", PREFIX_RULE);
+    let output = sandbox.run(&[&BUILD[..], &["--skip-unsupported", "--json"]].concat()).success();
+    assert!(!output.stderr.contains("skipped"), "{}", output.stderr);
+    let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(json["skipped"], serde_json::json!([]));
+    assert_eq!(json["file"], format!("./{UNSIGNED}"));
+}
+
+#[test]
+fn build_skips_no_mistake() {
+    let mistakes = [
+        ("title: [x", "not YAML"),
+        (PREFIX_RULE, "is also that of"),
+        (&IMAGE_RULE.replace("condition: selection", "condition: selecton"), "not defined"),
+        (&format!("{IMAGE_RULE}saker: {{acton: block}}"), "acton"),
+        (
+            &format!("{IMAGE_RULE}saker: {{examples: {{match: [{{PipeName: x}}]}}}}"),
+            "must be True and is False",
+        ),
+        (&IMAGE_RULE.replace("id:", "key:"), "has no id"),
+    ];
+    for (text, reason) in mistakes {
+        let sandbox = Sandbox::new();
+        sandbox.write("rules/good.yml", half_supported());
+        sandbox.write("rules/mistake.yml", text);
+        let output = sandbox.run(&[&BUILD[..], &["--skip-unsupported"]].concat());
+        output.refused(&["rules/mistake.yml", reason]);
+        assert_eq!(sandbox.names("."), ["rules"], "{reason}");
+    }
+}
+
+#[test]
+fn build_that_skips_everything_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rules/typo.yml", TYPO_RULE);
+    let output = sandbox.run(&[&BUILD[..], &["--skip-unsupported"]].concat());
+    output.refused(&["rules/typo.yml:9", "did you mean", "nothing to build", "help:"]);
+    assert_eq!(sandbox.names("."), ["rules"]);
+}
+
+/// The text without the size of the file, which changes with the format.
+fn without_bytes(text: &str) -> String {
+    let words = text.split_inclusive(' ').collect::<Vec<_>>();
+    let size = words.iter().position(|word| word.starts_with("bytes"));
+    let kept = words.iter().enumerate().filter(|(at, _)| size.is_none_or(|size| at + 1 != size));
+    kept.map(|(_, word)| *word).collect()
+}
+
 #[test]
 fn build_refuses_what_is_missing() {
     let sandbox = Sandbox::new();
