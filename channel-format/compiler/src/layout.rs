@@ -102,7 +102,7 @@ fn check_options(options: &BuildOptions, rules: usize) -> Vec<RuleError> {
 }
 
 /// The author's examples that the reference does not judge as he says.
-fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
+pub(crate) fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
     let mut errors = Vec::new();
     for (number, example) in rule.examples.iter().enumerate() {
         let wanted = if example.matches { Truth::True } else { Truth::False };

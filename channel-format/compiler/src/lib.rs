@@ -19,6 +19,7 @@ pub mod incident;
 pub mod key_text;
 mod keys;
 mod layout;
+pub mod lint;
 mod lower;
 pub mod naive;
 mod regex;

@@ -114,8 +114,7 @@ pub fn parse(file: &Path, text: &str) -> Loaded {
     // other documents alone, each at its place.
     let documents = check::documents(file, text);
     // Documents with an `action` lend their keys to others: then none stands without the rest.
-    let apart = !documents.iter().any(|document| document.shared);
-    let readable = !documents.iter().any(|document| document.not_yaml);
+    let as_one = documents.iter().any(|document| document.shared || document.not_yaml);
     let mut blanked = text.as_bytes().to_vec();
     for document in documents.into_iter().filter(|document| !document.errors.is_empty()) {
         blank(&mut blanked[document.range]);
@@ -125,7 +124,7 @@ pub fn parse(file: &Path, text: &str) -> Loaded {
             errors: document.errors,
         });
     }
-    if !loaded.refused.is_empty() && !(apart && readable) {
+    if as_one && !loaded.refused.is_empty() {
         return loaded;
     }
     // Whole documents were blanked, so no character was cut.
