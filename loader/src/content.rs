@@ -13,6 +13,7 @@ mod raw;
 pub mod sign;
 mod skipped;
 mod summary;
+mod table;
 pub mod time;
 pub mod unverified;
 pub mod verify;
