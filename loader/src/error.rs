@@ -61,6 +61,22 @@ pub enum Error {
         /// How many rules.
         count: u64,
     },
+    /// Rules have findings that are not let pass.
+    #[error("{}", LintFaults(*findings, *strict))]
+    Lint {
+        /// How many findings.
+        findings: u64,
+        /// Whether any finding counts, not errors alone.
+        strict: bool,
+    },
+    /// A log that rules are to be quiet on cannot be read to its end.
+    #[error("{}: is no usable baseline: {reason}", path.display())]
+    Baseline {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The key text cannot be used.
     #[error("{}: not a usable key", path.display())]
     Key {
@@ -152,6 +168,8 @@ impl Error {
                     .into()
             }
             Self::Rules { .. } => "mend the rules; no file was written".into(),
+            Self::Lint { .. } => "mend the rules as told".into(),
+            Self::Baseline { .. } => "mend the record, or take it out".into(),
             Self::AllSkipped { .. } => "give rules that can be built; no file was written".into(),
             Self::Key { .. } => {
                 "give a file that `sakerctl content keygen` made: NAME.key signs, NAME.pub verifies"
@@ -189,6 +207,15 @@ impl Diagnostic for Error {
 
 fn is_unsupported(error: &RuleError) -> bool {
     error.kind == FaultKind::Unsupported
+}
+
+struct LintFaults(u64, bool);
+
+impl fmt::Display for LintFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.1 { "finding" } else { "error" };
+        write!(f, "the rules have {}", crate::report::count(self.0, what))
+    }
 }
 
 struct Faults(usize);

@@ -301,7 +301,7 @@ fn finding(
 ) -> Finding {
     let field = || {
         let names = crate::fields::SigmaField::names_of(why.field);
-        names.into_iter().find_map(|name| place::word(rule, name))
+        names.into_iter().find_map(|name| place::detected(rule, name))
     };
     let span = place::value(rule, &why.units).or_else(field);
     let fault = RuleError::new(&rule.file, &rule.text, span, reason, why.help.clone());

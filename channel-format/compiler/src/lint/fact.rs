@@ -197,7 +197,7 @@ impl<'a> Fact<'a> {
     /// The fact in the rule's own words.
     pub(super) fn describe(&self, rule: &SourceRule) -> String {
         let names = SigmaField::names_of(self.field());
-        let used = names.iter().find(|name| place::word(rule, name).is_some());
+        let used = names.iter().find(|name| place::detected(rule, name).is_some());
         let name = used.copied().unwrap_or(self.field().name());
         let comparison = match self.operator {
             Some(Operator::Equals | Operator::NumberEqual) => "is",

@@ -129,7 +129,8 @@ impl Finding {
         Self::about(rule, Code::FiresOnBaseline, severity, "detection", reason, help)
     }
 
-    /// A finding at the first place of a word in the rule, else at its title.
+    /// A finding at the first place of a word in the rule, what it detects before the rest, else at
+    /// its title.
     pub(super) fn about(
         rule: &SourceRule,
         code: Code,
@@ -138,7 +139,9 @@ impl Finding {
         reason: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        let span = place::word(rule, word).or_else(|| place::word(rule, "title"));
+        let span = place::detected(rule, word)
+            .or_else(|| place::word(rule, word))
+            .or_else(|| place::word(rule, "title"));
         let fault = RuleError::new(&rule.file, &rule.text, span, reason, help);
         Self { code, severity, id: rule.id.clone(), title: rule.title.clone(), fault }
     }

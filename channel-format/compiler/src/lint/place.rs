@@ -11,6 +11,17 @@ pub(super) fn word(rule: &SourceRule, word: &str) -> Option<Range<usize>> {
     locate(&rule.text, &rule.document, &[word])
 }
 
+/// The first place of a word in what the rule detects.
+pub(super) fn detected(rule: &SourceRule, word: &str) -> Option<Range<usize>> {
+    locate(&rule.text, &detection(rule), &[word])
+}
+
+/// From the detections to the rule's end: before them its title may hold the same words.
+fn detection(rule: &SourceRule) -> Range<usize> {
+    let start = word(rule, "detection").map_or(rule.document.start, |place| place.start);
+    start..rule.document.end
+}
+
 /// The first place of a value, in whatever case its author wrote it; values are compared that way.
 pub(super) fn value(rule: &SourceRule, units: &[u16]) -> Option<Range<usize>> {
     if units.is_empty() {
@@ -19,8 +30,9 @@ pub(super) fn value(rule: &SourceRule, units: &[u16]) -> Option<Range<usize>> {
     let wanted: Vec<u16> = units.iter().map(|unit| fold(*unit)).collect();
     // Each unit of the text with the place of its character.
     let mut found: Vec<(u16, usize)> = Vec::new();
-    for (at, character) in rule.text[rule.document.clone()].char_indices() {
-        let place = rule.document.start + at;
+    let detection = detection(rule);
+    for (at, character) in rule.text[detection.clone()].char_indices() {
+        let place = detection.start + at;
         found.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| (fold(*unit), place)));
     }
     let window = found
