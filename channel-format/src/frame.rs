@@ -28,7 +28,7 @@ pub const TEMPLATE_CONTROL: u16 = 0;
 /// Template type of named-pipe content.
 pub const TEMPLATE_IPC: u16 = 1;
 /// Slots in the section directory.
-pub const SECTION_SLOTS: usize = 8;
+pub const SECTION_SLOTS: usize = 10;
 /// Where the section directory lies.
 pub const DIRECTORY_OFFSET: u32 = 160;
 
@@ -133,10 +133,10 @@ impl Header {
         let (created, expires) = (reader.u64()?, reader.u64()?);
         let digest = *reader.array()?;
         let section_count = reader.u16()?;
-        at_most(Code::SectionCount, 152, 8, section_count.into())?;
+        at_most(Code::SectionCount, 152, 10, section_count.into())?;
         reader.zeros(6)?;
         let sections = parse_directory(reader.sub(DIRECTORY_LEN)?, section_count)?;
-        reader.zeros(224)?;
+        reader.zeros(192)?;
         Signatures::parse(reader)?;
         Ok(Self {
             channel,

@@ -25,15 +25,23 @@ pub const MAX_ANCHOR_KEYS: usize = 12;
 pub const MAX_RULES: u32 = 65_536;
 /// Criteria in one file: what the 24-bit operand of a program instruction can name.
 pub const MAX_CRITERIA: u32 = 1 << 24;
-/// Instructions of one rule's program. Lists of a few thousand values occur in published rules.
-pub const MAX_PROGRAM: u32 = 65_536;
-/// Truth values a program may have on its stack; the stack is one 64-bit word of two-bit values.
-pub const MAX_STACK: u32 = 32;
+/// Instructions of one rule's program. Lists of a few thousand values occur in published rules; a
+/// jump's 16 bits reach over twice as many.
+pub const MAX_PROGRAM: u32 = 32_768;
+/// Searched criteria that may hold for one event before the rest counts as Unknown. Everyday events
+/// have a few; names glued from rules' own literals some dozens.
+pub const MAX_FOUND: usize = 96;
+/// Regular expressions whose literal may occur in one event before the rest counts as Unknown.
+pub const MAX_RUNS: usize = 24;
+/// Rules that one event may point to before it is judged by all.
+pub const MAX_CANDIDATES: usize = 96;
 /// Code units of the longest text that is matched: longer inputs are Unknown to every criterion.
 /// NPFS names are at most 256 units, and image paths beyond 1,024 do not occur in practice.
 pub const MAX_TEXT_UNITS: u32 = 1_024;
 /// Code units of one literal: a longer one could never match.
 pub const MAX_LITERAL_UNITS: u32 = MAX_TEXT_UNITS;
+/// Units that the longest security identifier takes: 8 bytes and 15 parts of 4.
+pub const MAX_SID_UNITS: u32 = 34;
 /// Bytes of one metadata text (identifier, title, tag, reference).
 pub const MAX_META_TEXT: u32 = 2_048;
 /// Tags, or references, of one rule.
@@ -57,10 +65,9 @@ pub const MAX_RULE_EXAMPLES: u32 = 64;
 /// Bytes of the examples section.
 pub const MAX_EXAMPLES_LEN: u32 = 8 * 1024 * 1024;
 
-/// Steps one event may cost. A step is one unit looked at; in an automaton with many ranges it
-/// also bisects them for a unit above ASCII, so steps bound the work and not the time alone. The
-/// bound is this wide because this version looks at each criterion on its own; automata for whole
-/// fields will lower it.
-pub const MAX_STEPS_PER_EVENT: u64 = 1 << 24;
+/// Steps one event may cost. A step is one unit looked at, one literal found or one instruction:
+/// some nanoseconds. The worst event is one that every rule must be judged for; 10,000 rules of the
+/// published kinds need a tenth of this.
+pub const MAX_STEPS_PER_EVENT: u64 = 1 << 22;
 /// Steps the self test of one load may cost, on a worker thread.
 pub const MAX_STEPS_PER_LOAD: u64 = 1 << 28;

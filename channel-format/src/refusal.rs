@@ -228,18 +228,10 @@ codes! {
     UnknownOperator = 83, File, "build the file for this sensor's format, or update the sensor";
     /// an operator does not suit its field
     OperatorForField = 84, File, "build the file again";
-    /// a program instruction is not known
-    UnknownInstruction = 85, File, "build the file for this sensor's format, or update the sensor";
-    /// a program takes more values from its stack than there are
-    StackUnderflow = 86, File, "build the file again";
-    /// a program needs a deeper stack than there is
-    StackOverflow = 87, File, "build the file again, with conditions that nest less";
-    /// a program does not end with exactly one value
-    StackAtEnd = 88, File, "build the file again";
+    // 85 to 88 were about programs with a stack.
     /// a literal is not folded
     NotFolded = 89, File, "build the file again";
-    /// the search table of a literal is wrong
-    SearchTable = 90, File, "build the file again";
+    // 90 was about search tables of single literals.
     /// an automaton's unit classes are wrong
     UnitClasses = 91, File, "build the file again";
     /// an automaton's state table is wrong
@@ -256,6 +248,20 @@ codes! {
     StepsPerLoad = 97, File, "build the file again";
     /// an example was not judged as its author says
     ExampleFailed = 98, File, "do not deploy this file; mend the rule or its example";
+
+    /// a criterion is to be searched in a way that is not known, or not one for its operator
+    UnknownSearch = 99, File, "build the file for this sensor's format, or update the sensor";
+    /// an automaton over literals is not that of its criteria's literals
+    ScanTable = 100, File, "do not deploy this file; build it again with a sound compiler";
+    /// a criterion's triggers are not what its search calls for, or name a rule that is not there
+    TriggerList = 101, File, "do not deploy this file; build it again with a sound compiler";
+    /// a program jumps out of itself, or not forward
+    JumpTarget = 102, File, "do not deploy this file; build it again with a sound compiler";
+    /// a rule could be true for an event that is not judged by it
+    RuleCover = 103, File, "do not deploy this file; build it again with a sound compiler";
+
+    /// a rule has no example that it matches, or none that it does not
+    ExampleMissing = 104, File, "give the rule an example of each kind";
 
     /// the program contradicts itself
     Internal = 120, Host, "report this with the file";

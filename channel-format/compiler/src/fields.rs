@@ -68,7 +68,7 @@ pub(crate) const fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "text",
         Kind::Number => "a number",
-        Kind::Sid => "a security identifier",
+        Kind::Sid => "a security identifier or the name of a well-known account",
     }
 }
 

@@ -1,15 +1,19 @@
 //! From expressions to the bytes of an unsigned file.
 
+mod plan;
+mod program;
+mod scan;
 mod tables;
 
 use channel_format::anchor::Anchor;
 use channel_format::frame::{FLAG_SHRINK, FORMAT_VERSION, Header, MAGIC, TEMPLATE_IPC, verify};
 use channel_format::limits::{HEADER_LEN, MAX_NAME_NUMBER, MAX_RULES};
 use channel_format::refusal::{Code, Refusal};
-use channel_format::ruleset::{Ruleset, SectionKind};
+use channel_format::ruleset::{Bounds, Ruleset, SectionKind};
 use channel_format::schema::{Field, FieldSet, SCHEMA_VERSION, SensorProfile, Truth};
 use channel_format::signature::{Role, sha512};
 
+use crate::derive::complete;
 use crate::error::RuleError;
 use crate::fields::SigmaField;
 use crate::keys::SecretKey;
@@ -17,7 +21,7 @@ use crate::lower::{Expr, lower};
 use crate::naive;
 use crate::sign::attach_signature;
 use crate::source::{SourceRule, duplicates};
-use tables::Writer;
+use tables::{Lowered, Writer};
 
 /// What a file says about itself, beside its rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,22 +57,32 @@ pub fn build_for(
     errors.extend(duplicates(rules));
     let mut sorted: Vec<&SourceRule> = rules.iter().collect();
     sorted.sort_by(|left, right| left.id.cmp(&right.id));
-    let mut writer = Writer::default();
+    let (mut lowered, mut conditions) = (Vec::new(), Vec::new());
     for rule in sorted {
-        errors.extend(failing_examples(rule));
+        let failing = failing_examples(rule);
         match lower(rule) {
             Ok(expr) => {
                 errors.extend(unsupplied(rule, &expr, sensor));
-                writer.rule(rule, &expr);
+                match complete(rule, &expr) {
+                    Ok(examples) => {
+                        lowered.push(Lowered { rule, examples });
+                        conditions.push(expr);
+                    }
+                    // An example that fails says the same, and says it better.
+                    Err(found) if failing.is_empty() => errors.extend(found),
+                    Err(_) => {}
+                }
             }
             Err(found) => errors.extend(found),
         }
+        errors.extend(failing);
     }
     if !errors.is_empty() {
         return Err(errors);
     }
-    let file = assemble(&writer, options, rules.len(), sensor);
-    match accepted(&file, options.channel, sensor) {
+    let writer = Writer::of(&lowered, &conditions);
+    let mut file = assemble(&writer, options, rules.len(), sensor);
+    match declare_bounds(&mut file).and_then(|()| accepted(&file, options.channel, sensor)) {
         Ok(()) => Ok(file),
         Err(refusal) => {
             let reason = format!("the rules together make a file that is refused: {refusal}");
@@ -149,7 +163,7 @@ fn collect_fields(expr: &Expr, fields: &mut FieldSet) {
 
 /// Puts header, sections and digest together.
 fn assemble(
-    writer: &Writer,
+    writer: &Writer<'_>,
     options: &BuildOptions,
     rules: usize,
     sensor: &SensorProfile,
@@ -179,8 +193,8 @@ fn assemble(
     header.extend(writer.fields().bits().to_le_bytes());
     header.extend(sensor.api_level.to_le_bytes());
     header.extend((rules as u32).to_le_bytes());
-    header.extend(writer.steps_per_event.to_le_bytes());
-    header.extend(writer.steps_per_load.to_le_bytes());
+    // Declared once the file is there to be measured.
+    header.extend([0; 16]);
     header.extend(options.created.to_le_bytes());
     header.extend(options.expires.to_le_bytes());
     header.extend(sha512(&[&file[HEADER_LEN..]]));
@@ -189,6 +203,14 @@ fn assemble(
     header.extend(directory);
     file[..header.len()].copy_from_slice(&header);
     file
+}
+
+/// Has the driver's own code say what the file may cost, and declares that.
+fn declare_bounds(file: &mut [u8]) -> Result<(), Refusal> {
+    let bounds = Bounds::of_file(&Header::parse(file)?, file)?;
+    file[56..64].copy_from_slice(&bounds.steps_per_event.to_le_bytes());
+    file[64..72].copy_from_slice(&bounds.steps_per_load.to_le_bytes());
+    Ok(())
 }
 
 /// Has the driver's own code accept the file, under a key made for the purpose.

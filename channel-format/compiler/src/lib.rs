@@ -13,6 +13,8 @@
 //! * The same rules and options give the same bytes, whatever the order of the files.
 //! * What is not supported refuses the rule, with its place and a remedy; nothing is dropped.
 
+mod cover;
+mod derive;
 mod error;
 mod fields;
 pub mod incident;
@@ -26,6 +28,7 @@ mod regex;
 mod sign;
 mod source;
 mod supported;
+mod users;
 
 pub use error::{FaultKind, RuleError};
 pub use keys::{KeyError, SecretKey};

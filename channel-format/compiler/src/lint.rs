@@ -18,6 +18,7 @@ mod view;
 
 use channel_format::schema::SensorProfile;
 
+use crate::derive::complete;
 use crate::error::{FaultKind, RuleError};
 use crate::layout::{failing_examples, unsupplied};
 use crate::lower::{Expr, lower};
@@ -42,6 +43,9 @@ pub fn lint(loaded: &Loaded, sensor: &SensorProfile) -> Vec<Finding> {
                 let impossible = contradiction::findings(rule, &expr);
                 // What never matches overlaps with everything, and nobody wants to know.
                 if !impossible.iter().any(|finding| finding.code == Code::NeverMatches) {
+                    if faults.is_empty() {
+                        faults.extend(complete(rule, &expr).err().into_iter().flatten());
+                    }
                     live.push(Lowered { rule, expr });
                 }
                 findings.extend(impossible);

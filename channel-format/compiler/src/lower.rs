@@ -2,14 +2,13 @@
 
 mod item;
 
-#[cfg(test)]
-pub(crate) use item::pattern_parts;
-pub(crate) use item::{Comparison, Modifiers};
+pub(crate) use item::{Comparison, Modifiers, pattern_parts};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use channel_format::engine::criterion::Operator;
-use channel_format::limits::{MAX_PROGRAM, MAX_STACK};
+use channel_format::engine::fold::fold;
+use channel_format::limits::MAX_PROGRAM;
 use channel_format::schema::Field;
 use rsigma_parser::{ConditionExpr, Detection, Quantifier, SelectorPattern};
 
@@ -22,9 +21,25 @@ use crate::source::SourceRule;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operand {
     Nothing,
-    Literal { units: Vec<u16>, cased: bool },
+    /// As it is compared, and as a scan finds it.
+    Literal {
+        units: Vec<u16>,
+        cased: bool,
+        folded: Vec<u16>,
+    },
     Number(u64),
+    /// A binary security identifier.
+    Sid(Vec<u8>),
     Automaton(Box<Automaton>),
+}
+
+impl Operand {
+    /// A literal. The empty one has no case: its two spellings are one criterion.
+    pub(crate) fn literal(units: Vec<u16>, cased: bool) -> Self {
+        let folded: Vec<u16> = units.iter().map(|unit| fold(*unit)).collect();
+        let cased = cased && !units.is_empty();
+        Self::Literal { units: if cased { units } else { folded.clone() }, cased, folded }
+    }
 }
 
 /// A criterion before it has a place in a table.
@@ -39,6 +54,17 @@ pub(crate) struct Criterion {
 impl Criterion {
     pub(crate) fn new(field: Field, operator: Operator, operand: Operand) -> Self {
         Self { field, operator: operator.number(), operand }
+    }
+
+    /// The literal that a scan can find it by, folded.
+    pub(crate) fn searched_literal(&self) -> Option<&[u16]> {
+        match &self.operand {
+            Operand::Literal { folded, .. } => Some(folded),
+            Operand::Automaton(automaton) => {
+                Some(automaton.literal.as_slice()).filter(|literal| !literal.is_empty())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -70,30 +96,17 @@ impl Expr {
         }
     }
 
-    /// How many values its program has on its stack at most. The deepest part goes first, so a
-    /// list of any length needs two.
-    pub(crate) fn depth(&self) -> u32 {
-        match self {
-            Self::Criterion(_) => 1,
-            Self::Not(inner) => inner.depth(),
-            Self::And(parts) | Self::Or(parts) => {
-                let mut depths: Vec<u32> = parts.iter().map(Expr::depth).collect();
-                depths.sort_unstable_by(|left, right| right.cmp(left));
-                let later = depths.get(1).map_or(0, |depth| depth + 1);
-                depths.first().copied().unwrap_or(0).max(later)
-            }
-        }
+    /// Whether all of its parts must hold for it to hold; else any of them, or the one.
+    pub(crate) fn needs_all(&self, negated: bool) -> bool {
+        matches!((self, negated), (Self::And(_), false) | (Self::Or(_), true))
     }
 
-    /// How many instructions its program has.
-    fn size(&self) -> usize {
+    /// How many criteria it names, each as often as it names it: the length of its program.
+    pub(crate) fn criteria(&self) -> usize {
         match self {
             Self::Criterion(_) => 1,
-            Self::Not(inner) => inner.size() + 1,
-            Self::And(parts) | Self::Or(parts) => {
-                // Each part but the first is joined to those before it.
-                (parts.iter().map(Expr::size).sum::<usize>() + parts.len()).saturating_sub(1)
-            }
+            Self::Not(inner) => inner.criteria(),
+            Self::And(parts) | Self::Or(parts) => parts.iter().map(Self::criteria).sum(),
         }
     }
 
@@ -145,10 +158,6 @@ pub(crate) fn lower(rule: &SourceRule) -> Result<Expr, Vec<RuleError>> {
     for name in unused {
         let help = "name it in the condition, or take it out";
         lowering.fail(&[name], format!("no condition uses the selection `{name}`"), help);
-    }
-    if lowering.errors.is_empty() && expr.depth() > MAX_STACK {
-        let help = "let its parentheses nest less";
-        lowering.unsupported(&["condition"], "the condition nests too deeply", help);
     }
     if lowering.errors.is_empty() { Ok(expr) } else { Err(lowering.errors) }
 }
@@ -214,7 +223,7 @@ impl<'a> Lowering<'a> {
             ConditionExpr::Identifier(name) => match self.selections.get(name.as_str()) {
                 Some(expr) => {
                     used.insert(name.clone());
-                    let size = expr.size();
+                    let size = expr.criteria();
                     self.take(size)?;
                     self.selections.get(name.as_str()).cloned()
                 }
@@ -247,7 +256,7 @@ impl<'a> Lowering<'a> {
                 SelectorPattern::Them => !name.starts_with('_'),
                 SelectorPattern::Pattern(pattern) => name_fits(name, pattern),
             })
-            .map(|(name, expr)| (*name, expr.size()))
+            .map(|(name, expr)| (*name, expr.criteria()))
             .collect();
         if chosen.is_empty() {
             let help = match closest(&pattern.to_string(), self.selections.keys().copied()) {

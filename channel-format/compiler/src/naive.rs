@@ -1,7 +1,7 @@
 //! The slow reference: judges an event by a source rule, straight from what the Sigma parser read.
 //!
 //! It shares with the tables only the parser, the meaning of modifiers and the fold table. It
-//! matches wildcards by trying, regular expressions with the `regex` crate, and conditions by
+//! knows a user by every text that stands for its identifier, matches wildcards by trying, regular expressions with the `regex` crate, and conditions by
 //! walking them. Text that is no UTF-16 reaches the `regex` crate with U+FFFD in place of lone
 //! surrogates.
 
@@ -16,6 +16,7 @@ use rsigma_parser::{
 use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
 use crate::lower::{Comparison, Modifiers, name_fits};
 use crate::source::SourceRule;
+use crate::users;
 
 /// How the rule judges the event.
 pub fn judge(rule: &SourceRule, inputs: &Inputs<'_>) -> Truth {
@@ -123,6 +124,16 @@ fn judge_value(
         }
         (SigmaField::Plain(field), Input::Number(number)) if field.kind() == Kind::Number => {
             return judge_number(modifiers.comparison, number, as_number(value));
+        }
+        (SigmaField::Plain(_), Input::Sid(sid)) => {
+            let SigmaValue::String(pattern) = value else {
+                return Truth::Unknown;
+            };
+            let fits = |text: &String| {
+                let text: Vec<u16> = text.encode_utf16().collect();
+                text_fits(modifiers, pattern, &text)
+            };
+            return users::texts(sid).iter().any(fits).into();
         }
         (SigmaField::Plain(Field::PipeName), Input::Text([])) => {
             ANONYMOUS_PIPE.encode_utf16().collect()

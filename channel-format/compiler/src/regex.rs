@@ -11,6 +11,7 @@
 //! that is no part of a pair.
 
 pub(crate) mod dfa;
+mod literal;
 mod nfa;
 #[cfg(test)]
 mod tests;
@@ -27,8 +28,9 @@ pub(crate) struct Flags {
     pub(crate) dot_all: bool,
 }
 
-/// Builds the automaton of a regular expression; says why not, and what to do.
-pub(crate) fn compile(pattern: &str, flags: Flags) -> Result<Automaton, (String, String)> {
+/// Builds the automata of a regular expression, one of which accepts what it matches; says why not,
+/// and what to do.
+pub(crate) fn compile(pattern: &str, flags: Flags) -> Result<Vec<Automaton>, (String, String)> {
     let hir = regex_syntax::ParserBuilder::new()
         .case_insensitive(flags.ignore_case)
         .multi_line(flags.multi_line)
@@ -41,7 +43,8 @@ pub(crate) fn compile(pattern: &str, flags: Flags) -> Result<Automaton, (String,
                         without them";
             (format!("not a regular expression: {error}"), help.to_owned())
         })?;
-    dfa::build(&nfa::from_hir(&hir)?, false)
+    let ways = literal::ways(&hir).into_iter();
+    ways.map(|(way, literal)| dfa::build(&nfa::from_hir(&way)?, false, literal)).collect()
 }
 
 /// Builds the automaton of a text with wildcards, which the whole of a field must fit.
@@ -49,7 +52,7 @@ pub(crate) fn compile_wildcards(
     parts: &[StringPart],
     cased: bool,
 ) -> Result<Automaton, (String, String)> {
-    dfa::build(&nfa::from_wildcards(parts, cased)?, !cased)
+    dfa::build(&nfa::from_wildcards(parts, cased)?, !cased, literal::of_wildcards(parts))
 }
 
 /// True if the part is `*`.

@@ -2,8 +2,9 @@
 
 use channel_format::schema::SensorProfile;
 
+use crate::derive::complete;
 use crate::error::RuleError;
-use crate::layout::unsupplied;
+use crate::layout::{failing_examples, unsupplied};
 use crate::lower::lower;
 use crate::source::{Loaded, RefusedRule, SourceRule};
 
@@ -22,7 +23,13 @@ pub fn split(loaded: Loaded, sensor: &SensorProfile) -> Result<Split, Vec<RuleEr
     let mut split = Split { rules: Vec::new(), skipped: loaded.refused };
     for rule in loaded.rules {
         let faults = match lower(&rule) {
-            Ok(expr) => unsupplied(&rule, &expr, sensor),
+            // An author's example that fails is told when the file is built.
+            Ok(expr) if !failing_examples(&rule).is_empty() => unsupplied(&rule, &expr, sensor),
+            Ok(expr) => {
+                let mut faults = unsupplied(&rule, &expr, sensor);
+                faults.extend(complete(&rule, &expr).err().into_iter().flatten());
+                faults
+            }
             Err(faults) => faults,
         };
         if faults.is_empty() {

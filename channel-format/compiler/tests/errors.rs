@@ -74,8 +74,8 @@ fn what_is_not_supported_is_refused_and_not_dropped() {
     refused(
         &format!("    s: {{User: 'NT AUTHORITY\\SYSTEM'}}{CONDITION}"),
         7,
-        "User",
-        "not supplied",
+        "does not supply the field User",
+        "supplied are Operation",
     );
     refused(&format!("    s: {{CommandLine: x}}{CONDITION}"), 7, "unknown field", "PipeName");
     refused(&format!("    s: {{PipeName|base64: x}}{CONDITION}"), 7, "base64", "write out");

@@ -68,7 +68,8 @@ fn today_s_build_already_says_that_the_field_is_not_supplied() {
 fn every_field_meets_a_criterion_that_is_no_wildcard() {
     for field in Field::ALL {
         let value = match field {
-            Field::User => "|exists: true".to_owned(),
+            Field::User => ": 'NT AUTHORITY\\SYSTEM'".to_owned(),
+            Field::Operation => ": 2".to_owned(),
             _ if field.kind() == channel_format::schema::Kind::Text => ": 'x'".to_owned(),
             _ => ": 7".to_owned(),
         };
@@ -94,7 +95,9 @@ fn every_field_meets_a_criterion_that_is_no_wildcard() {
                 match field.kind() {
                     channel_format::schema::Kind::Text => Input::Text(&[0x58]),
                     channel_format::schema::Kind::Number => Input::Number(7),
-                    channel_format::schema::Kind::Sid => Input::Sid(&[1]),
+                    channel_format::schema::Kind::Sid => {
+                        Input::Sid(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0])
+                    }
                 },
             );
             assert_eq!(judge(&inputs), Truth::True, "{}", field.name());

@@ -268,7 +268,7 @@ fn rules_that_are_judged_for_every_event() {
     dear(&many(&[r"f: {PipeName|startswith: '\evil'}"], "not f"), &["no text"]);
     dear(&many(&[r"a: {PipeName: '\evil'}", "b: {ProcessId: 4}"], "a or b"), &["no text"]);
     dear(&one(r"{PipeName|startswith: '\'}"), &["no text"]);
-    dear(&one(r"{PipeName|re: '\d{2}[a-f]+'}"), &["its pattern has no text"]);
+    dear(&one(r"{PipeName|re: '\d{2}[a-f]+'}"), &["no text must occur"]);
     clean(&one(r"{PipeName|re: '\d{2}[a-f]+', Image|endswith: '\x.exe'}"));
     clean(&one(r"{PipeName|re: '\\evil\d{2}'}"));
     clean(&one(r"{PipeName: '\evil', ProcessId: 4}"));
@@ -277,9 +277,10 @@ fn rules_that_are_judged_for_every_event() {
 
 #[test]
 fn patterns_near_the_limit() {
-    let pattern = |count: u32| one(&format!(r"{{PipeName|re: '\\evil[a-f]{{{count}}}'}}"));
-    only(&of(&pattern(1_200), ""), Code::RegexNearLimit, &["states", "2048"]);
-    clean(&pattern(100));
+    // Each letter more doubles the states.
+    let pattern = |count: u32| one(&format!(r"{{PipeName|re: '\\evil(a|b)*a(a|b){{{count}}}$'}}"));
+    only(&of(&pattern(9), ""), Code::RegexNearLimit, &["states", "2048"]);
+    clean(&pattern(5));
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn what_a_rule_should_say_of_itself() {
         assert_ne!(changed, whole, "{text}");
         let found = findings(&changed);
         assert_eq!(found.iter().map(|f| f.code).collect::<Vec<_>>(), [code], "{found:#?}");
-        let note = matches!(code, Code::MissingAuthor | Code::MissingDate);
+        let note = matches!(code, Code::MissingAuthor | Code::MissingDate | Code::MissingExamples);
         let severity = if note { Severity::Note } else { Severity::Warning };
         assert_eq!(found[0].severity, severity);
     }
@@ -333,7 +334,8 @@ fn a_conflict_of_many_values_ends() {
     );
     // Whether it is found is a matter of steps; that it ends is not.
     for finding in of(&text, "") {
-        assert!(matches!(finding.code, Code::NeverMatches | Code::DeadValue), "{finding:?}");
+        let codes = [Code::NeverMatches, Code::DeadValue, Code::Unsupported];
+        assert!(codes.contains(&finding.code), "{finding:?}");
     }
 }
 

@@ -95,7 +95,7 @@ fn records_are_checked_one_by_one() {
     // Criterion 0: a literal.
     refused(Criteria, 0, &[23], Code::UnknownField);
     refused(Criteria, 1, &[0], Code::UnknownOperator);
-    refused(Criteria, 1, &[13], Code::UnknownOperator);
+    refused(Criteria, 1, &[14], Code::UnknownOperator);
     refused(Criteria, 1, &[8], Code::OperatorForField);
     refused(Criteria, 2, &[2], Code::UnknownFlags);
     refused(Criteria, 3, &[1], Code::ReservedNotZero);
@@ -151,10 +151,12 @@ fn records_are_checked_one_by_one() {
 
     refused(Examples, 0, &[1], Code::OutOfOrder);
     refused(Examples, 0, &wild, Code::IndexOutOfRange);
-    refused(Examples, 4, &[2], Code::BadExample);
+    refused(Examples, 4, &[4], Code::BadExample);
     refused(Examples, 6, &[1], Code::ReservedNotZero);
     refused(Examples, 8, &[23], Code::UnknownField);
     refused(Examples, 9, &[9], Code::BadExample);
+    // A number is no security identifier.
+    refused(Examples, 9, &[4], Code::BadExample);
     refused(Examples, 9, &[1], Code::BadExample);
 }
 

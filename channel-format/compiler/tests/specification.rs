@@ -69,6 +69,7 @@ fn the_limits_are_those_of_the_code() {
         ("MAX_STACK", limits::MAX_STACK.into()),
         ("MAX_TEXT_UNITS", limits::MAX_TEXT_UNITS.into()),
         ("MAX_LITERAL_UNITS", limits::MAX_LITERAL_UNITS.into()),
+        ("MAX_SID_UNITS", limits::MAX_SID_UNITS.into()),
         ("MAX_META_TEXT", limits::MAX_META_TEXT.into()),
         ("MAX_LIST", limits::MAX_LIST.into()),
         ("MAX_AUTOMATA", limits::MAX_AUTOMATA.into()),

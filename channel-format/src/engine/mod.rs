@@ -1,4 +1,14 @@
-//! Evaluation: events, criteria, and the four parts of matching.
+//! Evaluation: events, criteria, and the parts of matching.
+//!
+//! | module | does |
+//! |---|---|
+//! | [`scan`] | one automaton a field over the literals of all criteria: one pass says which occur |
+//! | [`regex`] | an automaton a pattern, run from where its literal stands |
+//! | [`literals`] | a comparison at a place |
+//! | [`criterion`] | the record that says what is compared with what |
+//! | [`program`] | a rule's condition as code that only jumps forward |
+//! | [`judgement`] | one event against a ruleset: which rules to look at, and their truth |
+//! | [`kept`] | what was found in the texts of a process, for its next event |
 //!
 //! Everything here works on tables that [`crate::ruleset::Ruleset::parse`] has accepted, and yet
 //! reads them only with checked reads: a read that fails makes a criterion Unknown. It never does
@@ -7,10 +17,14 @@
 pub mod criterion;
 pub mod fold;
 mod fold_table;
+pub(crate) mod judgement;
+pub mod kept;
 pub mod literals;
 pub mod program;
 pub mod regex;
+pub mod scan;
 
+use crate::limits::MAX_TEXT_UNITS;
 use crate::schema::{Field, Input, Inputs};
 
 /// Text as a sequence of UTF-16 code units, wherever it lies.
@@ -19,6 +33,15 @@ pub trait Units: Copy {
     fn count(self) -> usize;
     /// The unit at a place.
     fn unit(self, index: usize) -> Option<u16>;
+    /// The units from a place on; none beyond the end.
+    fn units_from(self, index: usize) -> impl Iterator<Item = u16>;
+
+    /// How many units there are; `None` if they are more than a text may have.
+    #[inline]
+    fn length(self) -> Option<u16> {
+        let length = u16::try_from(self.count()).ok()?;
+        (u32::from(length) <= MAX_TEXT_UNITS).then_some(length)
+    }
 }
 
 impl Units for &[u16] {
@@ -30,6 +53,11 @@ impl Units for &[u16] {
     #[inline]
     fn unit(self, index: usize) -> Option<u16> {
         self.get(index).copied()
+    }
+
+    #[inline]
+    fn units_from(self, index: usize) -> impl Iterator<Item = u16> {
+        self.get(index..).unwrap_or(&[]).iter().copied()
     }
 }
 
@@ -47,11 +75,16 @@ impl Units for LeUnits<'_> {
     fn unit(self, index: usize) -> Option<u16> {
         self.0.get(index).map(|bytes| u16::from_le_bytes(*bytes))
     }
+
+    #[inline]
+    fn units_from(self, index: usize) -> impl Iterator<Item = u16> {
+        self.0.get(index..).unwrap_or(&[]).iter().map(|bytes| u16::from_le_bytes(*bytes))
+    }
 }
 
 /// One input of an event, with its text in whatever form the event keeps it.
 #[derive(Clone, Copy, Debug)]
-pub enum Value<T> {
+pub enum Value<'a, T> {
     /// See [`Input::Unknown`].
     Unknown,
     /// See [`Input::Absent`].
@@ -60,8 +93,8 @@ pub enum Value<T> {
     Text(T),
     /// See [`Input::Number`].
     Number(u64),
-    /// See [`Input::Sid`]. No operator of this version looks inside.
-    Sid,
+    /// See [`Input::Sid`].
+    Sid(&'a [u8]),
 }
 
 /// Where criteria find their inputs.
@@ -69,19 +102,19 @@ pub trait Event {
     /// The form of its texts.
     type Text: Units;
     /// The input of a field.
-    fn value(&self, field: Field) -> Value<Self::Text>;
+    fn value(&self, field: Field) -> Value<'_, Self::Text>;
 }
 
 impl<'a> Event for Inputs<'a> {
     type Text = &'a [u16];
 
     #[inline]
-    fn value(&self, field: Field) -> Value<&'a [u16]> {
+    fn value(&self, field: Field) -> Value<'_, &'a [u16]> {
         match self.try_input(field.index()) {
             Some(Input::Text(text)) => Value::Text(text),
             Some(Input::Number(number)) => Value::Number(number),
             Some(Input::Absent) => Value::Absent,
-            Some(Input::Sid(_)) => Value::Sid,
+            Some(Input::Sid(sid)) => Value::Sid(sid),
             Some(Input::Unknown) | None => Value::Unknown,
         }
     }

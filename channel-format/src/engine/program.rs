@@ -1,157 +1,217 @@
-//! Programs: a rule's condition as a sequence of instructions over a stack of truth values.
+//! Programs: a rule's condition as code that only jumps forward.
 //!
 //! # Format
-//! An instruction is a u32: its number in the low 8 bits, its operand in the other 24. 1 pushes
-//! the truth of the criterion with that index; 2 and 3 replace the two topmost values by their
-//! Kleene and / or; 4 replaces the topmost by its not. The operand of 2, 3 and 4 is 0. There are
-//! no jumps: a program costs the same whatever the event, and at most its length and its criteria.
-//! The stack is one u64, two bits a value.
+//! An instruction is 8 bytes: criterion u24, flags u8, where to go if it holds u16, where to go if it
+//! does not u16. Flag bit 0 *negated*: it holds if the criterion is false. A target is the number of
+//! instructions to go forward, from 1, or 0xffff: the rule is true, or 0xfffe: it is not. So a run
+//! looks at each instruction once at most.
+//!
+//! # Unknown
+//! A criterion that is unknown holds in no way, negated or not. If such a run says that the rule is
+//! true, it is. Else, if it met an unknown criterion, a second run takes every unknown one as
+//! holding: if that says that the rule is true, it cannot be told; else it is false. This is Kleene's
+//! logic, since negations stand at criteria alone.
+//!
+//! # The proof that a rule is not missed
+//! An event is judged by those rules alone that one of their *cover* criteria points to by its
+//! triggers. Flag bit 1 marks them, and bit 2 *live* each instruction that can be reached while all
+//! of them are false. If from no live instruction a way that is open then leads to *true*, the rule
+//! is false for every event for which none of its cover criteria is true or unknown. A rule without
+//! such marks stands in the list of those judged for every event.
 
-use super::Event;
-use super::criterion::Criterion;
-use crate::limits::{MAX_PROGRAM, MAX_STACK};
+use crate::limits::MAX_PROGRAM;
 use crate::refusal::{Code, Refusal};
-use crate::ruleset::Tables;
 use crate::schema::Truth;
 
 /// Length of an instruction.
-pub const RECORD_LEN: usize = 4;
+pub const RECORD_LEN: usize = 8;
+/// Target: the rule is true.
+pub const TRUE: u16 = 0xffff;
+/// Target: the rule is not true.
+pub const FALSE: u16 = 0xfffe;
+/// Flag: it holds if the criterion is false.
+pub const FLAG_NEGATED: u8 = 1;
+/// Flag: the criterion's triggers name the rule.
+pub const FLAG_COVER: u8 = 2;
+/// Flag: it can be reached while every cover criterion is false.
+pub const FLAG_LIVE: u8 = 4;
 
 /// One instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instruction {
-    /// Push the truth of a criterion.
-    Criterion(u32),
-    /// Pop two, push their and.
-    And,
-    /// Pop two, push their or.
-    Or,
-    /// Replace the topmost by its not.
-    Not,
+pub struct Instruction {
+    /// The criterion's index.
+    pub criterion: u32,
+    /// See [`FLAG_NEGATED`], [`FLAG_COVER`] and [`FLAG_LIVE`].
+    pub flags: u8,
+    /// Where to go if it holds.
+    pub if_holds: u16,
+    /// Where to go if it does not.
+    pub if_not: u16,
 }
 
 impl Instruction {
-    /// Reads an instruction; `None` if it is none.
+    /// Reads an instruction.
     #[inline]
-    pub fn read(record: [u8; RECORD_LEN]) -> Option<Self> {
-        let word = u32::from_le_bytes(record);
-        let operand = word.wrapping_shr(8);
-        match (word & 0xff, operand) {
-            (1, index) => Some(Self::Criterion(index)),
-            (2, 0) => Some(Self::And),
-            (3, 0) => Some(Self::Or),
-            (4, 0) => Some(Self::Not),
-            _ => None,
+    pub const fn read(record: [u8; RECORD_LEN]) -> Self {
+        let [c0, c1, c2, flags, h0, h1, n0, n1] = record;
+        Self {
+            criterion: u32::from_le_bytes([c0, c1, c2, 0]),
+            flags,
+            if_holds: u16::from_le_bytes([h0, h1]),
+            if_not: u16::from_le_bytes([n0, n1]),
         }
     }
 
     /// The instruction as files have it.
     pub const fn write(self) -> [u8; RECORD_LEN] {
-        let word = match self {
-            Self::Criterion(index) => index.wrapping_shl(8) | 1,
-            Self::And => 2,
-            Self::Or => 3,
-            Self::Not => 4,
-        };
-        word.to_le_bytes()
+        let [c0, c1, c2, _] = self.criterion.to_le_bytes();
+        let ([h0, h1], [n0, n1]) = (self.if_holds.to_le_bytes(), self.if_not.to_le_bytes());
+        [c0, c1, c2, self.flags, h0, h1, n0, n1]
+    }
+
+    /// True if the flag is set.
+    pub const fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
     }
 }
 
-/// Runs a program, and adds what that costs to `steps`.
+/// Runs a program; `judge` says whether a criterion holds, and what that costs is for it to count.
 ///
 /// `None` if it is no program; that does not happen for one that was accepted.
 #[inline]
-pub fn run<E: Event>(
+pub fn run(
     program: &[[u8; RECORD_LEN]],
-    tables: &Tables<'_>,
-    event: &E,
+    judge: &mut impl FnMut(u32) -> Truth,
     steps: &mut u64,
 ) -> Option<Truth> {
-    let mut stack = Stack(0);
-    for record in program {
-        *steps = steps.saturating_add(1);
-        let truth = match Instruction::read(*record)? {
-            Instruction::Criterion(index) => {
-                let record = tables.criteria.get(usize::try_from(index).ok()?)?;
-                Criterion::read(record)?.judge(tables, event, steps)
-            }
-            Instruction::And => stack.pop()?.and(stack.pop()?),
-            Instruction::Or => stack.pop()?.or(stack.pop()?),
-            Instruction::Not => stack.pop()?.not(),
-        };
-        stack.push(truth);
+    let (holds, unknown) = pass(program, false, judge, steps)?;
+    if holds || !unknown {
+        return Some(holds.into());
     }
-    stack.pop()
+    let (possible, _) = pass(program, true, judge, steps)?;
+    Some(if possible { Truth::Unknown } else { Truth::False })
 }
 
-/// Truth values, two bits each, the topmost lowest. It does not know its depth: validation does.
-struct Stack(u64);
-
-impl Stack {
-    #[inline]
-    fn push(&mut self, truth: Truth) {
-        let bits = match truth {
-            Truth::False => 0b01,
-            Truth::True => 0b10,
-            Truth::Unknown => 0b11,
+/// One run: whether it says that the rule is true, and whether it met an unknown criterion, which
+/// holds as `unknown_holds` says.
+#[inline]
+fn pass(
+    program: &[[u8; RECORD_LEN]],
+    unknown_holds: bool,
+    judge: &mut impl FnMut(u32) -> Truth,
+    steps: &mut u64,
+) -> Option<(bool, bool)> {
+    let mut rest = program;
+    let mut unknown = false;
+    while let Some(record) = rest.first() {
+        *steps = steps.saturating_add(1);
+        let instruction = Instruction::read(*record);
+        let holds = match judge(instruction.criterion) {
+            Truth::True => !instruction.has(FLAG_NEGATED),
+            Truth::False => instruction.has(FLAG_NEGATED),
+            Truth::Unknown => {
+                unknown = true;
+                unknown_holds
+            }
         };
-        self.0 = self.0.wrapping_shl(2) | bits;
-    }
-
-    /// The topmost value. An empty stack reads as 0, which no value is.
-    #[inline]
-    fn pop(&mut self) -> Option<Truth> {
-        let bits = self.0 & 0b11;
-        self.0 = self.0.wrapping_shr(2);
-        match bits {
-            0b01 => Some(Truth::False),
-            0b10 => Some(Truth::True),
-            0b11 => Some(Truth::Unknown),
-            _ => None,
+        match if holds { instruction.if_holds } else { instruction.if_not } {
+            TRUE => return Some((true, unknown)),
+            FALSE => return Some((false, unknown)),
+            0 => return None,
+            forward => rest = rest.get(usize::from(forward)..)?,
         }
     }
+    None
 }
 
-/// Checks a program, whose first instruction lies at `offset`, and returns the most steps that a
-/// run of it may cost.
+/// What is known of a program that was checked.
+pub(crate) struct Checked {
+    /// The most steps that a run of it may cost.
+    pub(crate) cost: u64,
+    /// Whether it proves that no event is missed that none of its cover criteria points to.
+    pub(crate) covered: bool,
+}
+
+/// Checks a program, whose first instruction lies at `offset`. `cost` says what judging a criterion
+/// may cost, and `covers` whether a criterion's triggers name the rule.
 pub(crate) fn validate(
     program: &[[u8; RECORD_LEN]],
-    tables: &Tables<'_>,
     mut offset: u32,
-) -> Result<u64, Refusal> {
+    cost: impl Fn(u32) -> Option<u64>,
+    covers: impl Fn(u32) -> bool,
+) -> Result<Checked, Refusal> {
     let length = u64::try_from(program.len()).unwrap_or(u64::MAX);
     crate::frame::at_most(Code::TooMany, offset, MAX_PROGRAM.into(), length)?;
-    let mut cost = length;
-    let mut depth = 0_u32;
-    for record in program {
-        let (pops, index) = match Instruction::read(*record) {
-            Some(Instruction::Criterion(index)) => (0, Some(index)),
-            Some(Instruction::And | Instruction::Or) => (2, None),
-            Some(Instruction::Not) => (1, None),
-            None => {
-                let word = u32::from_le_bytes(*record);
-                return Err(Refusal::new(Code::UnknownInstruction, offset, 4, word.into()));
-            }
+    crate::frame::at_least(Code::LengthOutOfRange, offset, 1, length)?;
+    let covered = program.first().is_some_and(|first| Instruction::read(*first).has(FLAG_LIVE));
+    let mut total = 0_u64;
+    let mut rest = program;
+    while let Some((record, behind)) = rest.split_first() {
+        let instruction = Instruction::read(*record);
+        let known = FLAG_NEGATED | FLAG_COVER | FLAG_LIVE;
+        let flags = u64::from(instruction.flags & !known);
+        crate::frame::equal(Code::UnknownFlags, offset, 0, flags)?;
+        let Some(own) = cost(instruction.criterion) else {
+            return Err(Refusal::new(
+                Code::IndexOutOfRange,
+                offset,
+                0,
+                instruction.criterion.into(),
+            ));
         };
-        let Some(left) = depth.checked_sub(pops) else {
-            return Err(Refusal::new(Code::StackUnderflow, offset, pops.into(), depth.into()));
-        };
-        depth = left.saturating_add(1);
-        crate::frame::at_most(Code::StackOverflow, offset, MAX_STACK.into(), depth.into())?;
-        if let Some(index) = index {
-            cost = cost.saturating_add(criterion_cost(tables, index, offset)?);
+        total = total.saturating_add(own).saturating_add(1);
+        for target in [instruction.if_holds, instruction.if_not] {
+            check_target(target, behind, offset)?;
         }
-        offset = offset.saturating_add(4);
+        check_proof(instruction, behind, covered, &covers, offset)?;
+        rest = behind;
+        offset = offset.saturating_add(8);
     }
-    crate::frame::equal(Code::StackAtEnd, offset, 1, depth.into())?;
-    Ok(cost)
+    // It may run twice.
+    Ok(Checked { cost: total.saturating_mul(2), covered })
 }
 
-fn criterion_cost(tables: &Tables<'_>, index: u32, offset: u32) -> Result<u64, Refusal> {
-    let record = usize::try_from(index).ok().and_then(|index| tables.criteria.get(index));
-    let Some(criterion) = record.and_then(Criterion::read) else {
-        let count = u64::try_from(tables.criteria.len()).unwrap_or(u64::MAX);
-        return Err(Refusal::new(Code::IndexOutOfRange, offset, count, index.into()));
-    };
-    Ok(criterion.cost())
+/// A target names an instruction behind this one, or an end.
+fn check_target(target: u16, behind: &[[u8; RECORD_LEN]], offset: u32) -> Result<(), Refusal> {
+    let known = matches!(target, TRUE | FALSE) || target_of(target, behind).is_some();
+    let length = u64::try_from(behind.len()).unwrap_or(u64::MAX);
+    if known { Ok(()) } else { Err(Refusal::new(Code::JumpTarget, offset, length, target.into())) }
+}
+
+/// Checks the marks of an instruction: see the module's last part.
+fn check_proof(
+    instruction: Instruction,
+    behind: &[[u8; RECORD_LEN]],
+    covered: bool,
+    covers: &impl Fn(u32) -> bool,
+    offset: u32,
+) -> Result<(), Refusal> {
+    let wrong = |found: u64| Err(Refusal::new(Code::RuleCover, offset, 0, found));
+    let cover = instruction.has(FLAG_COVER);
+    if !covered && instruction.flags & (FLAG_COVER | FLAG_LIVE) != 0 {
+        return wrong(instruction.flags.into());
+    }
+    if cover && !covers(instruction.criterion) {
+        return wrong(instruction.criterion.into());
+    }
+    if !instruction.has(FLAG_LIVE) {
+        return Ok(());
+    }
+    // A cover criterion is false there: it holds if it is negated.
+    let negated = instruction.has(FLAG_NEGATED);
+    let open =
+        [(instruction.if_holds, !cover || negated), (instruction.if_not, !cover || !negated)];
+    for (target, _) in open.into_iter().filter(|(_, open)| *open) {
+        let live = target_of(target, behind).is_some_and(|next| next.has(FLAG_LIVE));
+        if target != FALSE && !live {
+            return wrong(target.into());
+        }
+    }
+    Ok(())
+}
+
+/// The instruction that a target names.
+fn target_of(target: u16, behind: &[[u8; RECORD_LEN]]) -> Option<Instruction> {
+    let place = usize::from(target).checked_sub(1)?;
+    behind.get(place).map(|record| Instruction::read(*record))
 }

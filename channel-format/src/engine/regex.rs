@@ -1,21 +1,27 @@
 //! Automata: a regular expression, or a pattern with wildcards, as a table over code units.
 //!
 //! # Format
-//! The automata section: count u32, then a descriptor of 16 bytes an automaton {flags u16 (bit 0:
-//! the text is folded), state count u16, class count u16, range count u16, start state u16,
-//! zero u16, offset of its tables from the section's start u32}, then their tables, one behind the
-//! other without a gap:
+//! The automata section: count u32, then a descriptor of 20 bytes an automaton {flags u16 (bit 0:
+//! the text is folded), state count u16, class count u16, range count u16, start state u16, middle
+//! state u16, lead u16, zero u16, offset of its tables from the section's start u32}, then their
+//! tables, one behind the other without a gap:
 //!
 //! * the class of each unit below 0x80, 128 × u8;
 //! * ranges of the units from 0x80 on, {first u16, class u16} each: rising, the first at 0x80, and
 //!   each reaches to the next one's first, which has another class;
 //! * the next state for each state and class, u16;
-//! * the flags of each state, u8, one at most: bit 0, the text is accepted whatever follows; bit 1,
-//!   the text is accepted if it ends here;
+//! * what each state says, u8: 0 nothing; 1 the text is accepted whatever follows; 2 it is accepted
+//!   if it ends here; 4 nothing of a match has been seen that what was read last may continue; 8 no
+//!   text that goes on from here is accepted;
 //! * zeros to a multiple of 4.
 //!
-//! A section of length 0 holds no automaton. A search costs one step a unit of the text and ends
-//! early when it has accepted; it is unanchored, since the automaton was built so.
+//! A section of length 0 holds no automaton. A search is unanchored, since the automaton was built
+//! so. It costs one step a unit of the text and ends early when it has accepted or cannot accept.
+//!
+//! Most patterns hold a literal: every text that is accepted holds it, at most `lead` units behind
+//! where the match begins (0xffff: any number). Then a scan finds the literal's first and last place,
+//! and the automaton runs from `lead` units before the first, in the middle state behind the unit
+//! before that, until it says 4 behind the last place: from there no match can begin.
 
 use super::Units;
 use super::fold::fold;
@@ -26,12 +32,18 @@ use crate::refusal::{Code, Refusal};
 
 /// Descriptor flag: units are folded before their class is looked up.
 pub const FLAG_FOLDED: u16 = 1;
-/// State flag: the text is accepted whatever follows.
+/// A state says: the text is accepted whatever follows.
 pub const ACCEPT: u8 = 1;
-/// State flag: the text is accepted if it ends here.
+/// A state says: the text is accepted if it ends here.
 pub const ACCEPT_AT_END: u8 = 2;
+/// A state says: no match has begun that may still end.
+pub const IDLE: u8 = 4;
+/// A state says: no text that goes on from here is accepted.
+pub const DEAD: u8 = 8;
+/// The lead of a pattern before whose literal any number of units may stand.
+pub const ANY_LEAD: u16 = u16::MAX;
 /// Length of a descriptor.
-pub const DESCRIPTOR_LEN: usize = 16;
+pub const DESCRIPTOR_LEN: usize = 20;
 
 const COUNT_LEN: usize = 4;
 
@@ -45,22 +57,24 @@ pub fn count(section: &[u8]) -> u64 {
 pub struct Automaton<'a> {
     folded: bool,
     start: u16,
+    middle: u16,
+    lead: u16,
     classes: usize,
     ascii: &'a [u8; 128],
     ranges: &'a [[u8; 4]],
     next: &'a [[u8; 2]],
-    flags: &'a [u8],
+    says: &'a [u8],
 }
 
 impl<'a> Automaton<'a> {
     /// The automaton with that index.
     #[inline]
-    pub fn read(section: &'a [u8], index: u64) -> Option<Self> {
+    pub fn read(section: &'a [u8], index: u16) -> Option<Self> {
         let (descriptors, _) = section.get(COUNT_LEN..)?.as_chunks::<DESCRIPTOR_LEN>();
-        if index >= count(section) {
+        if u64::from(index) >= count(section) {
             return None;
         }
-        let shape = Shape::read(descriptors.get(usize::try_from(index).ok()?)?);
+        let shape = Shape::read(descriptors.get(usize::from(index))?);
         let tables = section.get(usize::try_from(shape.offset).ok()?..)?;
         let (ascii, rest) = tables.split_first_chunk::<128>()?;
         let (ranges, rest) = rest.as_chunks_checked(usize::from(shape.ranges))?;
@@ -69,28 +83,68 @@ impl<'a> Automaton<'a> {
         Some(Self {
             folded: shape.flags & FLAG_FOLDED != 0,
             start: shape.start,
+            middle: shape.middle,
+            lead: shape.lead,
             classes,
             ascii,
             ranges,
             next,
-            flags: rest.get(..states)?,
+            says: rest.get(..states)?,
         })
     }
 
-    /// True if the automaton accepts the text. `None` if its tables are not sound.
+    /// True if the automaton accepts the text; looks at all of it. `None` if its tables are not
+    /// sound.
     #[inline]
-    pub fn accepts<T: Units>(&self, text: T) -> Option<bool> {
-        let mut state = usize::from(self.start);
-        for index in 0..text.count() {
-            if self.flags.get(state)? & ACCEPT != 0 {
-                return Some(true);
+    pub fn search<T: Units>(&self, text: T, steps: &mut u64) -> Option<bool> {
+        self.run(text, 0, self.start, usize::MAX, steps)
+    }
+
+    /// [`Self::search`] for a text that holds the pattern's literal at `first`, at `last`, and
+    /// nowhere before or behind them.
+    #[inline]
+    pub fn search_around<T: Units>(
+        &self,
+        text: T,
+        first: u16,
+        last: u16,
+        steps: &mut u64,
+    ) -> Option<bool> {
+        let begin = first.saturating_sub(self.lead);
+        // The unit before is read too: some patterns ask what stands before them.
+        let (from, state) = match begin.checked_sub(1) {
+            Some(before) if self.lead != ANY_LEAD => (before, self.middle),
+            _ => (0, self.start),
+        };
+        self.run(text, from.into(), state, last.into(), steps)
+    }
+
+    /// Runs from a place in a state; once past `last`, no match can begin.
+    #[inline]
+    fn run<T: Units>(
+        &self,
+        text: T,
+        from: usize,
+        state: u16,
+        last: usize,
+        steps: &mut u64,
+    ) -> Option<bool> {
+        let mut state = usize::from(state);
+        let mut place = from;
+        for unit in text.units_from(from) {
+            match *self.says.get(state)? {
+                ACCEPT => return Some(true),
+                DEAD => return Some(false),
+                IDLE if place > last => return Some(false),
+                _ => {}
             }
-            let unit = text.unit(index)?;
+            *steps = steps.saturating_add(1);
             let unit = if self.folded { fold(unit) } else { unit };
-            let place = state.checked_mul(self.classes)?.checked_add(self.class(unit)?)?;
-            state = usize::from(u16::from_le_bytes(*self.next.get(place)?));
+            let entry = state.checked_mul(self.classes)?.checked_add(self.class(unit)?)?;
+            state = usize::from(u16::from_le_bytes(*self.next.get(entry)?));
+            place = place.wrapping_add(1);
         }
-        Some(self.flags.get(state)? & (ACCEPT | ACCEPT_AT_END) != 0)
+        Some(matches!(*self.says.get(state)?, ACCEPT | ACCEPT_AT_END))
     }
 
     #[inline]
@@ -124,6 +178,8 @@ struct Shape {
     classes: u16,
     ranges: u16,
     start: u16,
+    middle: u16,
+    lead: u16,
     zero: u16,
     offset: u32,
 }
@@ -131,13 +187,15 @@ struct Shape {
 impl Shape {
     #[inline]
     fn read(record: &[u8; DESCRIPTOR_LEN]) -> Self {
-        let [f0, f1, s0, s1, c0, c1, r0, r1, b0, b1, z0, z1, offset @ ..] = *record;
+        let [f0, f1, s0, s1, c0, c1, r0, r1, b0, b1, m0, m1, l0, l1, z0, z1, offset @ ..] = *record;
         Self {
             flags: u16::from_le_bytes([f0, f1]),
             states: u16::from_le_bytes([s0, s1]),
             classes: u16::from_le_bytes([c0, c1]),
             ranges: u16::from_le_bytes([r0, r1]),
             start: u16::from_le_bytes([b0, b1]),
+            middle: u16::from_le_bytes([m0, m1]),
+            lead: u16::from_le_bytes([l0, l1]),
             zero: u16::from_le_bytes([z0, z1]),
             offset: u32::from_le_bytes(offset),
         }
@@ -180,8 +238,9 @@ fn validate_shape(shape: &Shape, at: u32) -> Result<(), Refusal> {
     if shape.classes == 0 || u32::from(shape.classes) > MAX_CLASSES {
         return Err(Refusal::new(Code::UnitClasses, at, MAX_CLASSES.into(), shape.classes.into()));
     }
-    if shape.start >= shape.states {
-        return Err(Refusal::new(Code::StateTable, at, shape.states.into(), shape.start.into()));
+    let greatest = shape.start.max(shape.middle);
+    if greatest >= shape.states {
+        return Err(Refusal::new(Code::StateTable, at, shape.states.into(), greatest.into()));
     }
     let transitions = u32::from(shape.states).saturating_mul(shape.classes.into());
     at_most(Code::TooMany, at, MAX_TRANSITIONS.into(), transitions.into())
@@ -211,9 +270,13 @@ fn validate_tables(shape: &Shape, reader: &mut Reader<'_>) -> Result<(), Refusal
     }
 
     let at = reader.offset();
-    // One of the flags at most: to accept at the end says nothing beside to accept in any case.
-    let greatest = reader.take(states)?.iter().fold(0, |greatest: u8, flags| greatest.max(*flags));
-    at_most(Code::UnknownFlags, at, ACCEPT_AT_END.into(), greatest.into())?;
+    let says = reader.take(states)?;
+    let wrong = says.iter().position(|says| !matches!(*says, 0 | 1 | 2 | 4 | 8));
+    if let Some(place) = wrong {
+        let found = says.get(place).copied().unwrap_or(0);
+        let at = at.saturating_add(u32::try_from(place).unwrap_or(u32::MAX));
+        return Err(Refusal::new(Code::UnknownFlags, at, DEAD.into(), found.into()));
+    }
     let length = reader.offset().wrapping_sub(start);
     let padding = length.wrapping_neg() & 3;
     reader.zeros(usize::try_from(padding).unwrap_or(0))

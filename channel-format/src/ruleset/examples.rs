@@ -1,48 +1,56 @@
 //! Examples: events that come with the rules, and how they must be judged.
 //!
 //! # Format
-//! One behind the other: {rule u32, expectation u8 (0 false, 1 true), value count u8, zero u16},
-//! then that many values {field u8, kind u8, length u16, payload}. Kind 1 is text, `length` code
-//! units; kind 2 a number, `length` 8, a u64; kind 3 says that the value is unknown, `length` 0.
+//! One behind the other: {rule u32, expectation u8 (0 false, 1 true; 2 more if it was derived from
+//! the rule and not written by its author), value count u8, zero u16}, then that many values {field
+//! u8, kind u8, length u16, payload}. Kind 1 is text, `length` code units; kind 2 a number, `length`
+//! 8, a u64; kind 3 says that the value is unknown, `length` 0; kind 4 is a security identifier of
+//! `length` bytes.
 //! Fields that are not listed are absent. Values stand in rising order of their fields, examples
-//! in rising order of their rules.
+//! in rising order of their rules. Every rule has one that it must match and one that it must not.
 
-use crate::engine::{Event, LeUnits, Value};
-use crate::frame::at_most;
+use crate::engine::scan::{Scans, TEXT_FIELDS, pass_cost};
+use crate::engine::{Event, LeUnits, Units, Value};
+use crate::frame::{at_most, equal};
 use crate::limits::{MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_TEXT_UNITS};
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
 use crate::schema::{FIELD_COUNT, Field, Kind, Truth};
 
-use super::rules::{RULE_LEN, RuleRecord, cost};
+use super::rules::{RULE_LEN, RuleRecord, example_cost};
 use super::tables::{Layout, SectionKind, Tables};
 
 /// Expectation: the rule is false.
 pub const EXPECT_FALSE: u8 = 0;
 /// Expectation: the rule is true.
 pub const EXPECT_TRUE: u8 = 1;
+/// Added to the expectation of an example that was derived from its rule.
+pub const DERIVED: u8 = 2;
 /// Value kind: text.
 pub const VALUE_TEXT: u8 = 1;
 /// Value kind: number.
 pub const VALUE_NUMBER: u8 = 2;
 /// Value kind: unknown.
 pub const VALUE_UNKNOWN: u8 = 3;
-/// Steps that an example costs beside its rule: reading each of its fields.
-pub const EXAMPLE_COST: u64 = 24;
+/// Value kind: security identifier.
+pub const VALUE_SID: u8 = 4;
+/// Steps that an example costs beside its rule and its scans: reading each of its fields, and asking
+/// of each criterion that there is room for whether it points to the rule.
+pub const EXAMPLE_COST: u64 = 160;
 
 /// One example, read.
 pub(super) struct Example<'a> {
     pub(super) offset: u32,
     pub(super) rule: u32,
     pub(super) expected: Truth,
-    values: [Value<LeUnits<'a>>; FIELD_COUNT],
+    values: [Value<'a, LeUnits<'a>>; FIELD_COUNT],
 }
 
 impl<'a> Event for Example<'a> {
     type Text = LeUnits<'a>;
 
     #[inline]
-    fn value(&self, field: Field) -> Value<LeUnits<'a>> {
+    fn value(&self, field: Field) -> Value<'_, LeUnits<'a>> {
         self.values.get(field.index()).copied().unwrap_or(Value::Unknown)
     }
 }
@@ -76,10 +84,11 @@ impl<'a> Examples<'a> {
         }
         let offset = reader.offset();
         let rule = reader.u32()?;
-        let expected = match reader.u8()? {
+        let expectation = reader.u8()?;
+        let expected = match expectation & !DERIVED {
             EXPECT_FALSE => Truth::False,
             EXPECT_TRUE => Truth::True,
-            other => return Err(bad(offset, EXPECT_TRUE.into(), other.into())),
+            _ => return Err(bad(offset, EXPECT_TRUE.into(), expectation.into())),
         };
         let count = reader.u8()?;
         reader.zeros(2)?;
@@ -101,7 +110,7 @@ impl<'a> Examples<'a> {
     }
 }
 
-fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<LeUnits<'a>>), Refusal> {
+fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<'a, LeUnits<'a>>), Refusal> {
     let at = reader.offset();
     let number = u64::from(reader.u8()?);
     let Some(field) = Field::from_number(number) else {
@@ -116,40 +125,90 @@ fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<LeUnits<'a>>), Ref
         }
         (VALUE_NUMBER, Kind::Number, 8) => Value::Number(reader.u64()?),
         (VALUE_UNKNOWN, _, 0) => Value::Unknown,
-        _ => return Err(bad(at, VALUE_UNKNOWN.into(), kind.into())),
+        (VALUE_SID, Kind::Sid, length) => Value::Sid(reader.take(usize::from(length))?),
+        _ => return Err(bad(at, VALUE_SID.into(), kind.into())),
     };
     Ok((field, value))
 }
 
 /// Checks every example, and returns the most steps that judging all of them may cost.
-pub(super) fn validate(tables: &Tables<'_>, layout: &Layout) -> Result<u64, Refusal> {
+pub(super) fn validate(
+    tables: &Tables<'_>,
+    layout: &Layout,
+    scans: &Scans,
+) -> Result<u64, Refusal> {
     let start = layout.offset(SectionKind::Examples);
     let length = u64::try_from(tables.examples.len()).unwrap_or(u64::MAX);
     at_most(Code::TooMany, start, MAX_EXAMPLES_LEN.into(), length)?;
     let mut examples = Examples::new(tables, layout);
-    let (mut steps, mut count, mut of_rule) = (0_u64, 0_u64, 0_u64);
-    // The rule of the example before, and what judging it costs: worked out once a rule.
-    let mut before: Option<(u32, u64)> = None;
+    let (mut steps, mut count) = (0_u64, 0_u64);
+    let mut of_rule = OfRule::default();
+    let mut rules = 0_u64;
     while let Some(example) = examples.next_example()? {
-        let rule_cost = match before {
-            Some((rule, rule_cost)) if rule == example.rule => rule_cost,
-            Some((rule, _)) if rule > example.rule => {
+        if rules == 0 || example.rule != of_rule.rule {
+            of_rule.complete(example.offset)?;
+            // Each rule has its examples, in their order.
+            if u64::from(example.rule) != rules {
                 let found = example.rule.into();
-                return Err(Refusal::new(Code::OutOfOrder, example.offset, rule.into(), found));
+                return Err(Refusal::new(Code::OutOfOrder, example.offset, rules, found));
             }
-            _ => {
-                of_rule = 0;
-                cost(&RuleRecord::read(example.rule_record(tables)?), tables, layout)?
-            }
-        };
-        before = Some((example.rule, rule_cost));
-        of_rule = of_rule.saturating_add(1);
+            rules = rules.saturating_add(1);
+            let cost = example_cost(&RuleRecord::read(example.rule_record(tables)?), tables);
+            of_rule = OfRule { rule: example.rule, cost, ..OfRule::default() };
+        }
+        of_rule.add(example.expected);
         count = count.saturating_add(1);
-        at_most(Code::TooMany, example.offset, MAX_RULE_EXAMPLES.into(), of_rule)?;
+        at_most(Code::TooMany, example.offset, MAX_RULE_EXAMPLES.into(), of_rule.count)?;
         at_most(Code::TooMany, example.offset, MAX_EXAMPLES.into(), count)?;
-        steps = steps.saturating_add(rule_cost).saturating_add(EXAMPLE_COST);
+        let own = of_rule.cost.saturating_add(EXAMPLE_COST).saturating_add(example.scans(scans));
+        steps = steps.saturating_add(own);
     }
+    let end = start.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
+    of_rule.complete(end)?;
+    equal(Code::ExampleMissing, end, u64::try_from(tables.rules.len()).unwrap_or(u64::MAX), rules)?;
     Ok(steps)
+}
+
+/// The examples of one rule while they are checked.
+#[derive(Default)]
+struct OfRule {
+    rule: u32,
+    /// What judging the rule may cost.
+    cost: u64,
+    count: u64,
+    matching: u64,
+}
+
+impl OfRule {
+    fn add(&mut self, expected: Truth) {
+        self.count = self.count.saturating_add(1);
+        self.matching = self.matching.saturating_add(u64::from(expected == Truth::True));
+    }
+
+    /// It has an example of each kind, or has not begun.
+    fn complete(&self, offset: u32) -> Result<(), Refusal> {
+        if self.count == 0 || self.matching > 0 && self.matching < self.count {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::ExampleMissing, offset, 1, 0))
+    }
+}
+
+impl Example<'_> {
+    /// The most steps that the scans of its texts may cost.
+    fn scans(&self, scans: &Scans) -> u64 {
+        let mut steps = 0_u64;
+        for (index, field) in TEXT_FIELDS.into_iter().enumerate() {
+            let Value::Text(text) = self.value(field) else { continue };
+            for places in [&scans.covers, &scans.filters] {
+                if let Some(place) = places.get(index).and_then(Option::as_ref) {
+                    let units = u64::try_from(text.count()).unwrap_or(u64::MAX);
+                    steps = steps.saturating_add(pass_cost(place, units));
+                }
+            }
+        }
+        steps
+    }
 }
 
 fn bad(offset: u32, expected: u64, found: u64) -> Refusal {

@@ -10,20 +10,24 @@ mod rules;
 mod tables;
 
 pub use examples::{
-    EXAMPLE_COST, EXPECT_FALSE, EXPECT_TRUE, VALUE_NUMBER, VALUE_TEXT, VALUE_UNKNOWN,
+    DERIVED, EXAMPLE_COST, EXPECT_FALSE, EXPECT_TRUE, VALUE_NUMBER, VALUE_SID, VALUE_TEXT,
+    VALUE_UNKNOWN,
 };
+pub(crate) use rules::RuleRecord;
 pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
 pub use tables::{SectionKind, Tables};
 
-use crate::engine::{Event, Value, program};
+use crate::engine::judgement::Judgement;
+use crate::engine::kept::Kept;
+use crate::engine::scan::{Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
+use crate::engine::{Event, Units, Value};
 use crate::frame::{Header, Verified, at_least, at_most, equal};
-use crate::limits::MAX_CRITERIA;
+use crate::limits::{MAX_CANDIDATES, MAX_CRITERIA, MAX_FOUND, MAX_RUNS, MAX_TEXT_UNITS};
 use crate::refusal::{Code, Refusal};
 use crate::schema::{Field, FieldSet, Inputs, Operation, SensorProfile, Truth};
 use crate::signature::KeyId;
 
 use examples::Examples;
-use rules::RuleRecord;
 use tables::Layout;
 
 /// Steps that a rule costs beside its program.
@@ -34,6 +38,9 @@ pub const RULE_COST: u64 = 1;
 pub struct Ruleset<B> {
     header: Header,
     layout: Layout,
+    scans: Scans,
+    /// Whether there are rules that every event is judged by.
+    has_always: bool,
     may_block: bool,
     signer: KeyId,
     file: B,
@@ -58,9 +65,13 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         let Verified { header, may_block, signer, file } = verified;
         check_profile(&header, sensor)?;
         let layout = Layout::parse(&header, file.as_ref())?;
-        let ruleset = Self { header, layout, may_block, signer, file };
-        ruleset.validate()?;
-        Ok(ruleset)
+        let tables = layout.tables(file.as_ref());
+        let Bounds { scans, steps_per_event, steps_per_load } =
+            Bounds::of(&header, &layout, &tables)?;
+        at_least(Code::StepsPerEvent, 56, steps_per_event, header.steps_per_event)?;
+        at_least(Code::StepsPerLoad, 64, steps_per_load, header.steps_per_load)?;
+        let has_always = !rules::always(&tables).is_empty();
+        Ok(Self { header, layout, scans, has_always, may_block, signer, file })
     }
 
     /// The header.
@@ -108,91 +119,213 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         Rule::read(&self.tables(), index)
     }
 
-    /// Judges an event by every rule, in their order, and calls back for each that is true or
-    /// cannot be told.
+    /// Judges an event by every rule, and calls back once for each that is true or cannot be told,
+    /// in no order that matters.
     pub fn evaluate(
         &self,
         inputs: &Inputs<'_>,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
-        let tables = self.tables();
-        let operation = operation_mask(inputs);
-        let mut evaluation = Evaluation::default();
-        let mut index = 0_u32;
-        for record in tables.rules {
-            let rule = RuleRecord::read(record);
-            let truth = judge(&rule, &tables, inputs, operation, &mut evaluation.steps);
-            match truth {
-                Truth::False => {}
-                Truth::True => {
-                    evaluation.matched = evaluation.matched.saturating_add(1);
-                    evaluation.block |= rule.blocks & operation.unwrap_or(0) != 0;
-                    on_rule(index, truth);
-                }
-                Truth::Unknown => {
-                    evaluation.unknown = evaluation.unknown.saturating_add(1);
-                    on_rule(index, truth);
-                }
-            }
-            index = index.wrapping_add(1);
-        }
-        evaluation
+        self.evaluate_kept(inputs, None, on_rule)
     }
 
-    /// Judges the file's own examples; refuses with the first that does not come out as it says.
+    /// [`Self::evaluate`] for an event of a process for which [`Self::keep`] was asked before: what
+    /// it found is not sought again.
+    #[inline]
+    pub fn evaluate_kept(
+        &self,
+        inputs: &Inputs<'_>,
+        kept: Option<&Kept>,
+        on_rule: &mut impl FnMut(u32, Truth),
+    ) -> Evaluation {
+        let kept = kept.filter(|kept| kept.ruleset == self.mark());
+        match self.first_literal(inputs, kept) {
+            Begun::NothingFound { steps } if !self.has_always => {
+                Evaluation { steps, ..Evaluation::default() }
+            }
+            Begun::NothingFound { .. } | Begun::Afresh => self.judge(inputs, kept, None, on_rule),
+            Begun::At(field, walk) => self.judge(inputs, kept, Some((field, walk)), on_rule),
+        }
+    }
+
+    /// What there is to be found in the image texts of a process, for [`Self::evaluate_kept`]. None
+    /// if there are none among the inputs, or more is found than there is room for.
+    pub fn keep(&self, inputs: &Inputs<'_>) -> Option<Kept> {
+        let tables = self.tables();
+        Judgement::new(&tables, &self.scans, inputs).keep(self.mark())
+    }
+
+    /// Judges the file's own examples; refuses with the first that does not come out as it says, or
+    /// that its rule would not be judged for.
     pub fn self_test(&self) -> Result<(), Refusal> {
         let tables = self.tables();
         let mut examples = Examples::new(&tables, &self.layout);
         while let Some(example) = examples.next_example()? {
-            let record = example.rule_record(&tables)?;
-            let rule = RuleRecord::read(record);
-            let mut steps = 0;
-            let operation = operation_mask(&example);
-            let truth = judge(&rule, &tables, &example, operation, &mut steps);
+            let rule = RuleRecord::read(example.rule_record(&tables)?);
+            let mut judgement = Judgement::new(&tables, &self.scans, &example);
+            let truth = judgement.rule(&rule, operation_mask(&example));
             let (expected, found) = (truth_number(example.expected), truth_number(truth));
             equal(Code::ExampleFailed, example.offset, expected, found)?;
+            let judged = truth != Truth::True || !rule.is_covered(&tables) || {
+                judgement.scan_covers(None);
+                judgement.points_to(example.rule)
+            };
+            equal(Code::ExampleFailed, example.offset, 1, judged.into())?;
         }
         Ok(())
     }
 
-    fn validate(&self) -> Result<(), Refusal> {
-        let tables = self.tables();
-        let layout = &self.layout;
-        tables::validate_text(&tables, layout)?;
-        crate::engine::regex::validate(tables.automata, layout.offset(SectionKind::Automata))?;
-        let fields = validate_criteria(&tables, layout)?;
-        let used = self.header.fields_used;
-        let undeclared = fields.without(used).iter().chain(used.without(fields).iter()).next();
-        if let Some(field) = undeclared {
-            return Err(Refusal::new(Code::FieldsUsed, 40, used.bits(), field.number()));
+    /// What tells this ruleset from others.
+    #[inline]
+    fn mark(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.header.digest;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// Goes through the texts that rules are covered by, to the first literal in one of them. Most
+    /// events have none, and that is all that is done for them.
+    #[inline]
+    fn first_literal<E: Event>(&self, event: &E, kept: Option<&Kept>) -> Begun {
+        let section = self.layout.section(SectionKind::Scans, self.file.as_ref());
+        let mut steps = 0_u64;
+        for (index, (place, field)) in self.scans.covers.iter().zip(TEXT_FIELDS).enumerate() {
+            let Some(place) = place else { continue };
+            if let Some(kept) = kept.filter(|kept| kept.has(index)) {
+                if kept.triggers {
+                    return Begun::Afresh;
+                }
+                continue;
+            }
+            let text = match event.value(field) {
+                Value::Absent => continue,
+                Value::Text(text) if text.length().is_some() => text,
+                _ => return Begun::Afresh,
+            };
+            let Some(scan) = Scan::at(section, place) else { return Begun::Afresh };
+            if text.count() == 0 {
+                if scan.empty_group().is_some() {
+                    return Begun::Afresh;
+                }
+                continue;
+            }
+            let mut walk = Walk::START;
+            match walk.advance(&scan, text) {
+                Some(false) => {
+                    steps = steps.saturating_add(u64::try_from(walk.taken).unwrap_or(u64::MAX));
+                }
+                Some(true) => return Begun::At(index, walk),
+                None => return Begun::Afresh,
+            }
         }
-        let steps = rules::validate(&tables, layout, &self.header)?;
-        at_least(Code::StepsPerEvent, 56, steps, self.header.steps_per_event)?;
-        let steps = examples::validate(&tables, layout)?;
-        at_least(Code::StepsPerLoad, 64, steps, self.header.steps_per_load)
+        Begun::NothingFound { steps }
+    }
+
+    /// Judges an event by the rules that what is found in its texts points to.
+    #[inline(never)]
+    fn judge<E: Event>(
+        &self,
+        event: &E,
+        kept: Option<&Kept>,
+        begun: Option<(usize, Walk)>,
+        on_rule: &mut impl FnMut(u32, Truth),
+    ) -> Evaluation {
+        let tables = self.tables();
+        let mut judgement = Judgement::new(&tables, &self.scans, event);
+        if let Some(kept) = kept {
+            judgement.recall(kept);
+        }
+        let candidates = judgement.candidates(begun);
+        let operation = operation_mask(event);
+        let mut evaluation = Evaluation::default();
+        let mut judge = |index: u32, record: &[u8; RULE_LEN]| {
+            let rule = RuleRecord::read(record);
+            let truth = judgement.rule(&rule, operation);
+            match truth {
+                Truth::False => return,
+                Truth::True => {
+                    evaluation.matched = evaluation.matched.saturating_add(1);
+                    evaluation.block |= rule.blocks & operation.unwrap_or(0) != 0;
+                }
+                Truth::Unknown => evaluation.unknown = evaluation.unknown.saturating_add(1),
+            }
+            on_rule(index, truth);
+        };
+        if candidates.all {
+            for (record, index) in tables.rules.iter().zip(0..) {
+                judge(index, record);
+            }
+        } else {
+            let always = rules::always(&tables).iter().map(|entry| u32::from_le_bytes(*entry));
+            for index in candidates.rules().iter().copied().chain(always) {
+                let record = usize::try_from(index).ok().and_then(|index| tables.rules.get(index));
+                if let Some(record) = record {
+                    judge(index, record);
+                }
+            }
+        }
+        evaluation.steps = judgement.steps;
+        evaluation
     }
 }
 
-/// Judges one rule; `operation` is the mask of what was asked, if that is known.
-#[inline]
-fn judge<E: Event>(
-    rule: &RuleRecord,
-    tables: &Tables<'_>,
-    event: &E,
-    operation: Option<u8>,
-    steps: &mut u64,
-) -> Truth {
-    *steps = steps.saturating_add(RULE_COST);
-    let judged = match operation {
-        Some(mask) => Truth::from(rule.judges & mask != 0),
-        None if rule.judges == Operation::ALL_MASK => Truth::True,
-        None => Truth::Unknown,
-    };
-    if judged == Truth::False {
-        return judged;
+/// How far a first look at an event's texts came.
+enum Begun {
+    /// To their ends: nothing holds that a rule is covered by.
+    NothingFound { steps: u64 },
+    /// To a literal in the text of that field; nothing was found in those before it.
+    At(usize, Walk),
+    /// Not far: a text is not known, or what was kept of one points to rules.
+    Afresh,
+}
+
+/// What checking a body finds out.
+pub struct Bounds {
+    scans: Scans,
+    /// The most steps that one event may cost: what the header must declare at least.
+    pub steps_per_event: u64,
+    /// The most steps that the self test may cost.
+    pub steps_per_load: u64,
+}
+
+impl Bounds {
+    /// The bounds of a file whose header does not declare them yet: for whoever builds it.
+    ///
+    /// # Errors
+    /// What else is wrong with the body.
+    pub fn of_file(header: &Header, file: &[u8]) -> Result<Self, Refusal> {
+        let layout = Layout::parse(header, file)?;
+        Self::of(header, &layout, &layout.tables(file))
     }
-    let program = rule.program(tables).unwrap_or(&[]);
-    judged.and(program::run(program, tables, event, steps).unwrap_or(Truth::Unknown))
+
+    /// Checks the body.
+    fn of(header: &Header, layout: &Layout, tables: &Tables<'_>) -> Result<Self, Refusal> {
+        tables::validate_text(tables, layout)?;
+        crate::engine::regex::validate(tables.automata, layout.offset(SectionKind::Automata))?;
+        let criteria = validate_criteria(tables, layout)?;
+        let (used, found) = (header.fields_used, criteria.fields);
+        let undeclared = found.without(used).union(used.without(found)).iter().next();
+        if let Some(field) = undeclared {
+            return Err(Refusal::new(Code::FieldsUsed, 40, used.bits(), field.number()));
+        }
+        let at = layout.offset(SectionKind::Scans);
+        let scans = crate::engine::scan::validate(tables, at, criteria.searched)?;
+        let rules = rules::validate(tables, layout, header)?;
+        let steps_per_load = examples::validate(tables, layout, &scans)?;
+        let steps_per_event = rules.saturating_add(event_cost(&scans));
+        Ok(Self { scans, steps_per_event, steps_per_load })
+    }
+}
+
+/// The most steps that an event may cost beside its rules: each scan of a longest text, the automata
+/// that there is room for, and triggers until there are too many.
+fn event_cost(scans: &Scans) -> u64 {
+    let places = scans.covers.iter().chain(&scans.filters).flatten();
+    let units = u64::from(MAX_TEXT_UNITS);
+    let scans = places.fold(0_u64, |sum, place| sum.saturating_add(pass_cost(place, units)));
+    let runs = u64::try_from(MAX_RUNS).unwrap_or(u64::MAX).saturating_mul(units);
+    let found = MAX_FOUND.saturating_add(MAX_RUNS);
+    let triggers = found.saturating_mul(MAX_CANDIDATES.saturating_add(1));
+    scans.saturating_add(runs).saturating_add(u64::try_from(triggers).unwrap_or(u64::MAX))
 }
 
 /// The mask of what was asked; `None` if that is not known.
@@ -201,7 +334,7 @@ fn operation_mask<E: Event>(event: &E) -> Option<u8> {
     match event.value(Field::Operation) {
         Value::Unknown => None,
         Value::Number(number) => Some(Operation::from_number(number).map_or(0, Operation::mask)),
-        Value::Absent | Value::Text(_) | Value::Sid => Some(0),
+        Value::Absent | Value::Text(_) | Value::Sid(_) => Some(0),
     }
 }
 
@@ -218,23 +351,28 @@ fn check_profile(header: &Header, sensor: &SensorProfile) -> Result<(), Refusal>
     }
 }
 
-/// Checks the criteria, and returns the fields that the rules use: theirs and the operation.
-fn validate_criteria(tables: &Tables<'_>, layout: &Layout) -> Result<FieldSet, Refusal> {
+/// Checks the criteria. The fields that the rules use are theirs and the operation.
+fn validate_criteria(
+    tables: &Tables<'_>,
+    layout: &Layout,
+) -> Result<crate::engine::criterion::Progress, Refusal> {
     let mut offset = layout.offset(SectionKind::Criteria);
     let count = u64::try_from(tables.criteria.len()).unwrap_or(u64::MAX);
     at_most(Code::TooMany, offset, MAX_CRITERIA.into(), count)?;
     let mut progress = crate::engine::criterion::Progress::default();
     for record in tables.criteria {
         crate::engine::criterion::validate(tables, record, offset, &mut progress)?;
-        offset = offset.saturating_add(16);
+        offset = offset.saturating_add(24);
     }
     let units = u64::try_from(tables.units.len()).unwrap_or(u64::MAX);
     equal(Code::TrailingBytes, layout.offset(SectionKind::Units), progress.units, units)?;
     let automata = crate::engine::regex::count(tables.automata);
     let at = layout.offset(SectionKind::Automata);
     equal(Code::TrailingBytes, at, progress.automata, automata)?;
-    let rules = if tables.rules.is_empty() { FieldSet::EMPTY } else { OPERATION };
-    Ok(rules.union(progress.fields))
+    if !tables.rules.is_empty() {
+        progress.fields = progress.fields.union(OPERATION);
+    }
+    Ok(progress)
 }
 
 const OPERATION: FieldSet = FieldSet::EMPTY.with(Field::Operation);

@@ -10,11 +10,13 @@
 //! one another in the same order. Texts stand in the order in which a rule's tags, references, id
 //! and title first name them, rule by rule, and every byte of their section belongs to one.
 
-use crate::engine::program;
+use crate::engine::criterion::{Criterion, Operator};
+use crate::engine::judgement::{names, triggers};
+use crate::engine::program::{self, Instruction};
 use crate::frame::{Header, at_most, equal};
-use crate::limits::{MAX_LIST, MAX_META_TEXT};
+use crate::limits::{MAX_LIST, MAX_META_TEXT, MAX_TEXT_UNITS};
 use crate::refusal::{Code, Refusal};
-use crate::schema::Operation;
+use crate::schema::{Operation, Truth};
 
 use super::RULE_COST;
 use super::tables::{Layout, SectionKind, Tables};
@@ -177,7 +179,7 @@ impl<'a> Iterator for Texts<'a> {
 }
 
 /// A rule record, its bytes taken apart.
-pub(super) struct RuleRecord {
+pub(crate) struct RuleRecord {
     id: [u8; 8],
     title: [u8; 8],
     program: u32,
@@ -187,7 +189,7 @@ pub(super) struct RuleRecord {
     references: u16,
     level: u8,
     action: u8,
-    pub(super) judges: u8,
+    judges: u8,
     pub(super) blocks: u8,
     zero: u32,
 }
@@ -219,8 +221,24 @@ impl RuleRecord {
         }
     }
 
+    /// Whether it judges what was asked; `operation` is the mask of that, if it is known.
     #[inline]
-    pub(super) fn program<'a>(
+    pub(crate) fn judges_operation(&self, operation: Option<u8>) -> Truth {
+        match operation {
+            Some(mask) => Truth::from(self.judges & mask != 0),
+            None if self.judges == Operation::ALL_MASK => Truth::True,
+            None => Truth::Unknown,
+        }
+    }
+
+    /// Whether it is judged only for events that a criterion points to it for.
+    pub(super) fn is_covered(&self, tables: &Tables<'_>) -> bool {
+        let first = self.program(tables).and_then(|program| program.first());
+        first.is_some_and(|first| Instruction::read(*first).has(program::FLAG_LIVE))
+    }
+
+    #[inline]
+    pub(crate) fn program<'a>(
         &self,
         tables: &Tables<'a>,
     ) -> Option<&'a [[u8; program::RECORD_LEN]]> {
@@ -230,7 +248,7 @@ impl RuleRecord {
     }
 }
 
-/// Checks every rule, and returns the most steps that one event may cost.
+/// Checks every rule, and returns the most steps that judging an event by all of them may cost.
 pub(super) fn validate(
     tables: &Tables<'_>,
     layout: &Layout,
@@ -242,7 +260,9 @@ pub(super) fn validate(
     let (mut steps, mut program, mut list) = (0_u64, 0_u32, 0_u32);
     let (mut laid, mut criteria) = (0_u64, 0_u32);
     let mut before = "";
-    for record in tables.rules {
+    // The rules that every event is judged by stand behind those that criteria point to.
+    let mut always = always(tables);
+    for (record, index) in tables.rules.iter().zip(0_u32..) {
         let rule = RuleRecord::read(record);
         validate_masks(&rule, offset)?;
         program =
@@ -253,10 +273,20 @@ pub(super) fn validate(
         list = follow(rule.list, entries, list, tables.lists.len(), offset)?;
         validate_list(&rule, entries, tables, layout, &mut laid)?;
         before = validate_texts(&rule, tables, &mut laid, before, offset)?;
-        steps = steps.saturating_add(cost(&rule, tables, layout)?);
+        let checked = check_program(&rule, index, tables, layout)?;
+        if !checked.covered {
+            let listed = always.split_first().filter(|(next, _)| **next == index.to_le_bytes());
+            let Some((_, rest)) = listed else {
+                return Err(Refusal::new(Code::RuleCover, offset, 0, index.into()));
+            };
+            always = rest;
+        }
+        steps = steps.saturating_add(checked.cost).saturating_add(RULE_COST);
         criteria = first_uses(&rule, tables, layout, criteria)?;
         offset = offset.saturating_add(40);
     }
+    let left = u64::try_from(always.len()).unwrap_or(u64::MAX);
+    equal(Code::TrailingBytes, layout.offset(SectionKind::Triggers), 0, left)?;
     for (end, length, kind) in [
         (program, tables.programs.len(), SectionKind::Programs),
         (list, tables.lists.len(), SectionKind::Lists),
@@ -267,19 +297,76 @@ pub(super) fn validate(
     }
     let length = u64::try_from(tables.text.len()).unwrap_or(u64::MAX);
     equal(Code::TrailingBytes, layout.offset(SectionKind::Text), laid, length)?;
+    validate_triggers(tables, layout)?;
     Ok(steps)
 }
 
-/// The most steps that the rule may cost for one event; checks its program.
-pub(super) fn cost(
+/// The rules that every event is judged by: those behind the triggers of the criteria.
+pub(super) fn always<'a>(tables: &Tables<'a>) -> &'a [[u8; 4]] {
+    let last = tables.criteria.last().and_then(Criterion::read);
+    let end = last.map_or(0, |last| last.first_trigger.saturating_add(last.triggers));
+    tables.triggers.get(usize::try_from(end).unwrap_or(usize::MAX)..).unwrap_or(&[])
+}
+
+/// Each criterion's triggers are rules in rising order that are judged only where criteria hold.
+fn validate_triggers(tables: &Tables<'_>, layout: &Layout) -> Result<(), Refusal> {
+    let start = layout.offset(SectionKind::Triggers);
+    for record in tables.criteria {
+        let Some(criterion) = Criterion::read(record) else { continue };
+        let mut offset = start.saturating_add(criterion.first_trigger.saturating_mul(4));
+        let mut next = 0;
+        for entry in triggers(tables, &criterion) {
+            let index = u32::from_le_bytes(*entry);
+            let rule = usize::try_from(index).ok().and_then(|index| tables.rules.get(index));
+            let covered = rule.is_some_and(|rule| RuleRecord::read(rule).is_covered(tables));
+            if index < next || !covered {
+                return Err(Refusal::new(Code::TriggerList, offset, next.into(), index.into()));
+            }
+            next = index.saturating_add(1);
+            offset = offset.saturating_add(4);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the program of a rule.
+fn check_program(
     rule: &RuleRecord,
+    index: u32,
     tables: &Tables<'_>,
     layout: &Layout,
-) -> Result<u64, Refusal> {
-    let start = rule.program.saturating_mul(4);
+) -> Result<program::Checked, Refusal> {
+    let start = rule.program.saturating_mul(8);
     let offset = layout.offset(SectionKind::Programs).saturating_add(start);
+    program::validate(
+        rule.program(tables).unwrap_or(&[]),
+        offset,
+        |criterion| Some(criterion_at(tables, criterion)?.direct_cost()),
+        |criterion| {
+            criterion_at(tables, criterion)
+                .is_some_and(|criterion| names(triggers(tables, &criterion), index))
+        },
+    )
+}
+
+/// The most steps that judging one example by its rule may cost, beside the scans of its texts. The
+/// program has been checked.
+pub(super) fn example_cost(rule: &RuleRecord, tables: &Tables<'_>) -> u64 {
     let program = rule.program(tables).unwrap_or(&[]);
-    Ok(program::validate(program, tables, offset)?.saturating_add(RULE_COST))
+    let costs = program.iter().map(|record| {
+        let criterion = criterion_at(tables, Instruction::read(*record).criterion);
+        criterion.map_or(0, |criterion| {
+            // Its automaton may run where its literal is found.
+            let run = if criterion.operator == Operator::Regex { MAX_TEXT_UNITS } else { 0 };
+            criterion.direct_cost().saturating_add(run.into()).saturating_add(2)
+        })
+    });
+    let sum = costs.fold(0_u64, u64::saturating_add);
+    sum.saturating_mul(2).saturating_add(RULE_COST)
+}
+
+fn criterion_at(tables: &Tables<'_>, index: u32) -> Option<Criterion> {
+    Criterion::read(tables.criteria.get(usize::try_from(index).ok()?)?)
 }
 
 /// Checks id and title, and returns the id, which must come after the one before.
@@ -349,14 +436,13 @@ fn first_uses(
     used: u32,
 ) -> Result<u32, Refusal> {
     let mut offset =
-        layout.offset(SectionKind::Programs).saturating_add(rule.program.saturating_mul(4));
+        layout.offset(SectionKind::Programs).saturating_add(rule.program.saturating_mul(8));
     let mut used = used;
     for record in rule.program(tables).unwrap_or(&[]) {
-        if let Some(program::Instruction::Criterion(index)) = program::Instruction::read(*record) {
-            at_most(Code::OutOfOrder, offset, used.into(), index.into())?;
-            used = used.max(index.saturating_add(1));
-        }
-        offset = offset.saturating_add(4);
+        let index = Instruction::read(*record).criterion;
+        at_most(Code::OutOfOrder, offset, used.into(), index.into())?;
+        used = used.max(index.saturating_add(1));
+        offset = offset.saturating_add(8);
     }
     Ok(used)
 }

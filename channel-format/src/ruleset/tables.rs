@@ -16,32 +16,38 @@ const ALIGNMENT: u32 = 8;
 pub enum SectionKind {
     /// Metadata texts, UTF-8.
     Text = 1,
-    /// Literals and search tables: see [`crate::engine::literals`].
-    Units = 2,
-    /// See [`crate::engine::regex`].
-    Automata = 3,
-    /// See [`crate::engine::criterion`].
-    Criteria = 4,
-    /// See [`crate::engine::program`].
-    Programs = 5,
-    /// Rule records.
-    Rules = 6,
     /// Tags and references of the rules: {offset u32, length u32} into the text section.
-    Lists = 7,
+    Lists = 2,
+    /// Rule records.
+    Rules = 3,
+    /// See [`crate::engine::program`].
+    Programs = 4,
+    /// See [`crate::engine::criterion`].
+    Criteria = 5,
+    /// Literals: see [`crate::engine::literals`].
+    Units = 6,
+    /// See [`crate::engine::regex`].
+    Automata = 7,
+    /// See [`crate::engine::scan`].
+    Scans = 8,
+    /// Rules by index, u32: those that criteria point to, then those that every event is judged by.
+    Triggers = 9,
     /// Examples.
-    Examples = 8,
+    Examples = 10,
 }
 
 impl SectionKind {
     /// Every kind, in the order that files have them.
     pub const ALL: [Self; SECTION_SLOTS] = [
         Self::Text,
+        Self::Lists,
+        Self::Rules,
+        Self::Programs,
+        Self::Criteria,
         Self::Units,
         Self::Automata,
-        Self::Criteria,
-        Self::Programs,
-        Self::Rules,
-        Self::Lists,
+        Self::Scans,
+        Self::Triggers,
         Self::Examples,
     ];
 
@@ -49,13 +55,15 @@ impl SectionKind {
     pub const fn number(self) -> u16 {
         match self {
             Self::Text => 1,
-            Self::Units => 2,
-            Self::Automata => 3,
-            Self::Criteria => 4,
-            Self::Programs => 5,
-            Self::Rules => 6,
-            Self::Lists => 7,
-            Self::Examples => 8,
+            Self::Lists => 2,
+            Self::Rules => 3,
+            Self::Programs => 4,
+            Self::Criteria => 5,
+            Self::Units => 6,
+            Self::Automata => 7,
+            Self::Scans => 8,
+            Self::Triggers => 9,
+            Self::Examples => 10,
         }
     }
 
@@ -63,12 +71,14 @@ impl SectionKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Lists => "lists",
+            Self::Rules => "rules",
+            Self::Programs => "programs",
+            Self::Criteria => "criteria",
             Self::Units => "units",
             Self::Automata => "automata",
-            Self::Criteria => "criteria",
-            Self::Programs => "programs",
-            Self::Rules => "rules",
-            Self::Lists => "lists",
+            Self::Scans => "scans",
+            Self::Triggers => "triggers",
             Self::Examples => "examples",
         }
     }
@@ -76,11 +86,11 @@ impl SectionKind {
     /// Length of the section's records, or 0 if it has none of fixed length.
     pub const fn record_size(self) -> u32 {
         match self {
-            Self::Text | Self::Automata | Self::Examples => 0,
+            Self::Text | Self::Automata | Self::Scans | Self::Examples => 0,
             Self::Units => 2,
-            Self::Programs => 4,
-            Self::Lists => 8,
-            Self::Criteria => 16,
+            Self::Triggers => 4,
+            Self::Lists | Self::Programs => 8,
+            Self::Criteria => 24,
             Self::Rules => 40,
         }
     }
@@ -88,13 +98,15 @@ impl SectionKind {
     const fn index(self) -> usize {
         match self {
             Self::Text => 0,
-            Self::Units => 1,
-            Self::Automata => 2,
-            Self::Criteria => 3,
-            Self::Programs => 4,
-            Self::Rules => 5,
-            Self::Lists => 6,
-            Self::Examples => 7,
+            Self::Lists => 1,
+            Self::Rules => 2,
+            Self::Programs => 3,
+            Self::Criteria => 4,
+            Self::Units => 5,
+            Self::Automata => 6,
+            Self::Scans => 7,
+            Self::Triggers => 8,
+            Self::Examples => 9,
         }
     }
 }
@@ -136,10 +148,7 @@ impl Layout {
     /// The tables, over the file that was checked.
     #[inline]
     pub(crate) fn tables<'a>(&self, file: &'a [u8]) -> Tables<'a> {
-        let bytes = |kind: SectionKind| {
-            let range = self.sections.get(kind.index()).and_then(Section::range);
-            range.and_then(|range| file.get::<Range<usize>>(range)).unwrap_or(&[])
-        };
+        let bytes = |kind| self.section(kind, file);
         Tables {
             text: bytes(SectionKind::Text),
             units: bytes(SectionKind::Units).as_chunks().0,
@@ -148,8 +157,17 @@ impl Layout {
             programs: bytes(SectionKind::Programs).as_chunks().0,
             rules: bytes(SectionKind::Rules).as_chunks().0,
             lists: bytes(SectionKind::Lists).as_chunks().0,
+            scans: bytes(SectionKind::Scans),
+            triggers: bytes(SectionKind::Triggers).as_chunks().0,
             examples: bytes(SectionKind::Examples),
         }
+    }
+
+    /// The bytes of one section.
+    #[inline]
+    pub(crate) fn section<'a>(&self, kind: SectionKind, file: &'a [u8]) -> &'a [u8] {
+        let range = self.sections.get(kind.index()).and_then(Section::range);
+        range.and_then(|range| file.get::<Range<usize>>(range)).unwrap_or(&[])
     }
 
     /// Where a section starts in the file.
@@ -163,7 +181,7 @@ impl Layout {
 pub struct Tables<'a> {
     /// Metadata texts.
     pub text: &'a [u8],
-    /// Literals and search tables.
+    /// Literals.
     pub units: &'a [[u8; 2]],
     /// Automata.
     pub automata: &'a [u8],
@@ -175,6 +193,10 @@ pub struct Tables<'a> {
     pub rules: &'a [[u8; RULE_LEN]],
     /// Tags and references.
     pub lists: &'a [[u8; 8]],
+    /// Automata over literals.
+    pub scans: &'a [u8],
+    /// Rules by index.
+    pub triggers: &'a [[u8; 4]],
     /// Examples.
     pub examples: &'a [u8],
 }

@@ -1,49 +1,75 @@
 //! The tables of a file while they grow.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use channel_format::engine::criterion::{Criterion as Record, FLAG_CASED, Operator};
-use channel_format::engine::program::Instruction;
+use channel_format::engine::criterion::{Criterion as Record, Operator, Search};
+use channel_format::engine::program::{FLAG_COVER, Instruction};
+
 use channel_format::engine::regex::DESCRIPTOR_LEN;
+use channel_format::frame::SECTION_SLOTS;
 use channel_format::ruleset::{
-    EXAMPLE_COST, EXPECT_FALSE, EXPECT_TRUE, RULE_COST, VALUE_NUMBER, VALUE_TEXT,
+    DERIVED, EXPECT_FALSE, EXPECT_TRUE, VALUE_NUMBER, VALUE_SID, VALUE_TEXT,
 };
 use channel_format::schema::{Field, FieldSet};
 
+use super::plan::Plan;
+use super::program::{self, Branch};
+use super::scan::{Scan, Sought};
 use crate::lower::{Criterion, Expr, Operand};
 use crate::regex::Automaton;
-use crate::source::{ExampleValue, SourceRule};
+use crate::source::{Example, ExampleValue, SourceRule};
 
-/// The sections' contents. Rules must come in the order of their ids.
+/// A rule that has been lowered, with all of its examples.
+pub(super) struct Lowered<'a> {
+    pub(super) rule: &'a SourceRule,
+    pub(super) examples: Vec<Example>,
+}
+
+/// The sections' contents.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct Writer<'a> {
     text: Vec<u8>,
     texts: HashMap<String, [u8; 8]>,
     units: Vec<u8>,
-    automata: Vec<Automaton>,
-    known_automata: HashMap<Automaton, u64>,
-    criteria: Vec<u8>,
-    known_criteria: HashMap<Criterion, u32>,
-    costs: Vec<u64>,
+    automata: Vec<&'a Automaton>,
+    known_automata: HashMap<&'a Automaton, u16>,
+    criteria: Vec<(&'a Criterion, Record)>,
+    known_criteria: HashMap<&'a Criterion, u32>,
+    /// For each cover criterion by its index, the rules that it points to.
+    triggers: BTreeMap<u32, BTreeSet<u32>>,
+    /// The rules that every event is judged by.
+    always: Vec<u32>,
     programs: Vec<u8>,
     rules: Vec<u8>,
     lists: Vec<u8>,
     examples: Vec<u8>,
     used: BTreeSet<Field>,
-    pub(super) steps_per_event: u64,
-    pub(super) steps_per_load: u64,
 }
 
-impl Writer {
-    /// Adds a rule.
-    pub(super) fn rule(&mut self, rule: &SourceRule, expr: &Expr) {
+impl<'a> Writer<'a> {
+    /// Writes rules, which must come in the order of their ids, and their conditions.
+    pub(super) fn of(rules: &[Lowered<'a>], conditions: &'a [Expr]) -> Self {
+        let plan = Plan::of(conditions);
+        let mut writer = Self::default();
+        for (index, (rule, condition)) in rules.iter().zip(conditions).enumerate() {
+            writer.rule(index, rule, condition, &plan);
+        }
+        writer
+    }
+
+    fn rule(&mut self, index: usize, lowered: &Lowered<'a>, condition: &'a Expr, plan: &Plan<'a>) {
+        let rule = lowered.rule;
         self.used.insert(Field::Operation);
-        let index = (self.rules.len() / 40) as u32;
-        let program = (self.programs.len() / 4) as u32;
-        let mut cost = RULE_COST;
-        self.program(expr, &mut cost);
-        let length = (self.programs.len() / 4) as u32 - program;
-        self.steps_per_event += cost;
+        let cover = &plan.covers[index];
+        let index = index as u32;
+        let code = program::write(condition, cover, &|criterion| plan.effort(criterion));
+        let first = (self.programs.len() / 8) as u32;
+        for branch in &code {
+            self.branch(branch, index, plan);
+        }
+        if cover.is_empty() {
+            self.always.push(index);
+        }
         let list = (self.lists.len() / 8) as u32;
         for text in rule.tags.iter().chain(&rule.references) {
             let reference = self.reference(text);
@@ -52,23 +78,86 @@ impl Writer {
         let (id, title) = (self.reference(&rule.id), self.reference(&rule.title));
         self.rules.extend(id);
         self.rules.extend(title);
-        self.rules.extend(program.to_le_bytes());
-        self.rules.extend(length.to_le_bytes());
+        self.rules.extend(first.to_le_bytes());
+        self.rules.extend((code.len() as u32).to_le_bytes());
         self.rules.extend(list.to_le_bytes());
         self.rules.extend((rule.tags.len() as u16).to_le_bytes());
         self.rules.extend((rule.references.len() as u16).to_le_bytes());
         self.rules.extend([rule.level.number(), rule.action.number(), rule.judges, rule.blocks]);
         self.rules.extend([0; 4]);
-        for example in &rule.examples {
-            self.steps_per_load += cost + EXAMPLE_COST;
-            self.examples.extend(index.to_le_bytes());
-            self.examples.push(if example.matches { EXPECT_TRUE } else { EXPECT_FALSE });
-            self.examples.push(example.values.len() as u8);
-            self.examples.extend([0; 2]);
-            for (field, value) in &example.values {
-                self.example_value(*field, value);
-            }
+        for example in &lowered.examples {
+            self.example(index, example);
         }
+    }
+
+    fn branch(&mut self, branch: &Branch<'a>, rule: u32, plan: &Plan<'a>) {
+        let criterion = self.criterion(branch.criterion, plan);
+        let Branch { flags, if_holds, if_not, .. } = *branch;
+        if flags & FLAG_COVER != 0 {
+            self.triggers.entry(criterion).or_default().insert(rule);
+        }
+        self.programs.extend(Instruction { criterion, flags, if_holds, if_not }.write());
+    }
+
+    fn criterion(&mut self, criterion: &'a Criterion, plan: &Plan<'a>) -> u32 {
+        if let Some(index) = self.known_criteria.get(criterion) {
+            return *index;
+        }
+        let Some(operator) = Operator::from_number(criterion.operator) else {
+            unreachable!("criteria are made from operators");
+        };
+        let mut record = Record {
+            field: criterion.field,
+            operator,
+            cased: false,
+            search: plan.search(criterion),
+            length: 0,
+            automaton: 0,
+            value: (self.units.len() / 2) as u64,
+            first_trigger: 0,
+            triggers: 0,
+        };
+        let laid = self.units.len();
+        let literal: &[u16] = match &criterion.operand {
+            Operand::Nothing => {
+                record.value = 0;
+                &[]
+            }
+            Operand::Number(number) => {
+                record.value = *number;
+                &[]
+            }
+            Operand::Sid(sid) => {
+                self.units.extend(sid);
+                &[]
+            }
+            Operand::Automaton(automaton) => {
+                record.automaton = self.automaton(automaton);
+                &automaton.literal
+            }
+            Operand::Literal { units, cased, .. } => {
+                record.cased = *cased;
+                units
+            }
+        };
+        self.units.extend(literal.iter().flat_map(|unit| unit.to_le_bytes()));
+        record.length = ((self.units.len() - laid) / 2) as u16;
+        let index = self.criteria.len() as u32;
+        self.criteria.push((criterion, record));
+        self.used.insert(criterion.field);
+        self.known_criteria.insert(criterion, index);
+        index
+    }
+
+    fn automaton(&mut self, automaton: &'a Automaton) -> u16 {
+        let fresh = self.automata.len();
+        // Beyond the format's limit the file is refused as a whole.
+        let index = u16::try_from(fresh).unwrap_or(u16::MAX);
+        let index = *self.known_automata.entry(automaton).or_insert(index);
+        if usize::from(index) == fresh {
+            self.automata.push(automaton);
+        }
+        index
     }
 
     /// The fields that the rules use.
@@ -77,91 +166,55 @@ impl Writer {
     }
 
     /// The sections, in their order.
-    pub(super) fn sections(&self) -> [Vec<u8>; 8] {
+    pub(super) fn sections(&self) -> [Vec<u8>; SECTION_SLOTS] {
+        let (criteria, triggers) = self.criteria_and_triggers();
         [
             self.text.clone(),
+            self.lists.clone(),
+            self.rules.clone(),
+            self.programs.clone(),
+            criteria,
             self.units.clone(),
             self.automata_section(),
-            self.criteria.clone(),
-            self.programs.clone(),
-            self.rules.clone(),
-            self.lists.clone(),
+            self.scans_section(),
+            triggers,
             self.examples.clone(),
         ]
     }
 
-    fn program(&mut self, expr: &Expr, cost: &mut u64) {
-        match expr {
-            Expr::Criterion(criterion) => {
-                let index = self.criterion(criterion);
-                *cost += self.costs[index as usize];
-                self.instruction(Instruction::Criterion(index), cost);
-            }
-            Expr::Not(inner) => {
-                self.program(inner, cost);
-                self.instruction(Instruction::Not, cost);
-            }
-            Expr::And(parts) => self.join(parts, Instruction::And, cost),
-            Expr::Or(parts) => self.join(parts, Instruction::Or, cost),
+    fn criteria_and_triggers(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut criteria, mut triggers) = (Vec::new(), Vec::new());
+        for ((_, record), index) in self.criteria.iter().zip(0_u32..) {
+            let rules = self.triggers.get(&index).into_iter().flatten();
+            let first_trigger = (triggers.len() / 4) as u32;
+            triggers.extend(rules.flat_map(|rule| rule.to_le_bytes()));
+            let count = (triggers.len() / 4) as u32 - first_trigger;
+            criteria.extend(Record { first_trigger, triggers: count, ..*record }.write());
         }
+        triggers.extend(self.always.iter().flat_map(|rule| rule.to_le_bytes()));
+        (criteria, triggers)
     }
 
-    /// The deepest part first, then each other and the instruction that joins it.
-    fn join(&mut self, parts: &[Expr], instruction: Instruction, cost: &mut u64) {
-        let mut parts: Vec<&Expr> = parts.iter().collect();
-        parts.sort_by_key(|part| std::cmp::Reverse(part.depth()));
-        for (place, part) in parts.into_iter().enumerate() {
-            self.program(part, cost);
-            if place > 0 {
-                self.instruction(instruction, cost);
+    fn scans_section(&self) -> Vec<u8> {
+        let mut sought: BTreeMap<(u8, u8), Vec<Sought<'_>>> = BTreeMap::new();
+        for ((criterion, record), index) in self.criteria.iter().zip(0_u32..) {
+            if let (Some(literal), true) =
+                (criterion.searched_literal(), record.search != Search::Direct)
+            {
+                let scan = (record.field.number() as u8, record.search.number());
+                sought.entry(scan).or_default().push(Sought {
+                    literal,
+                    criterion: index,
+                    operator: criterion.operator,
+                    cased: record.cased,
+                });
             }
         }
-    }
-
-    fn instruction(&mut self, instruction: Instruction, cost: &mut u64) {
-        *cost += 1;
-        self.programs.extend(instruction.write());
-    }
-
-    fn criterion(&mut self, criterion: &Criterion) -> u32 {
-        if let Some(index) = self.known_criteria.get(criterion) {
-            return *index;
-        }
-        let (mut flags, mut length, mut value) = (0, 0, 0);
-        match &criterion.operand {
-            Operand::Nothing => {}
-            Operand::Number(number) => value = *number,
-            Operand::Automaton(automaton) => value = self.automaton(automaton),
-            Operand::Literal { units, cased } => {
-                flags = if *cased { FLAG_CASED } else { 0 };
-                length = units.len() as u32;
-                value = (self.units.len() / 2) as u64;
-                self.units.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
-                if criterion.operator == Operator::Contains.number() {
-                    self.units.extend(search_table(units).into_iter().flat_map(u16::to_le_bytes));
-                }
-            }
-        }
-        let mut record = [0; 16];
-        record[..3].copy_from_slice(&[criterion.field.number() as u8, criterion.operator, flags]);
-        record[4..8].copy_from_slice(&u32::to_le_bytes(length));
-        record[8..].copy_from_slice(&u64::to_le_bytes(value));
-        let index = self.costs.len() as u32;
-        self.costs.push(Record::read(&record).map_or(0, |record| record.cost()));
-        self.criteria.extend(record);
-        self.used.insert(criterion.field);
-        self.known_criteria.insert(criterion.clone(), index);
-        index
-    }
-
-    fn automaton(&mut self, automaton: &Automaton) -> u64 {
-        if let Some(index) = self.known_automata.get(automaton) {
-            return *index;
-        }
-        let index = self.automata.len() as u64;
-        self.known_automata.insert(automaton.clone(), index);
-        self.automata.push(automaton.clone());
-        index
+        let scans: Vec<(u8, u8, Scan)> = sought
+            .iter()
+            .map(|((field, purpose), sought)| (*field, *purpose, Scan::build(sought)))
+            .collect();
+        Scan::section(&scans)
     }
 
     fn automata_section(&self) -> Vec<u8> {
@@ -171,8 +224,9 @@ impl Writer {
         let mut section = (self.automata.len() as u32).to_le_bytes().to_vec();
         let mut offset = section.len() + self.automata.len() * DESCRIPTOR_LEN;
         for automaton in &self.automata {
-            let Automaton { flags, states, classes, ranges, start, tables } = automaton;
-            for number in [flags, states, classes, ranges, start, &0] {
+            let Automaton { flags, states, classes, ranges, start, middle, lead, tables, .. } =
+                automaton;
+            for number in [flags, states, classes, ranges, start, middle, lead, &0] {
                 section.extend(number.to_le_bytes());
             }
             section.extend((offset as u32).to_le_bytes());
@@ -195,6 +249,17 @@ impl Writer {
         reference
     }
 
+    fn example(&mut self, rule: u32, example: &Example) {
+        self.examples.extend(rule.to_le_bytes());
+        let expected = if example.matches { EXPECT_TRUE } else { EXPECT_FALSE };
+        self.examples.push(expected | if example.derived { DERIVED } else { 0 });
+        self.examples.push(example.values.len() as u8);
+        self.examples.extend([0; 2]);
+        for (field, value) in &example.values {
+            self.example_value(*field, value);
+        }
+    }
+
     fn example_value(&mut self, field: Field, value: &ExampleValue) {
         self.examples.push(field.number() as u8);
         match value {
@@ -208,19 +273,11 @@ impl Writer {
                 self.examples.extend(8_u16.to_le_bytes());
                 self.examples.extend(number.to_le_bytes());
             }
+            ExampleValue::Sid(sid) => {
+                self.examples.push(VALUE_SID);
+                self.examples.extend((sid.len() as u16).to_le_bytes());
+                self.examples.extend(sid);
+            }
         }
     }
-}
-
-/// For each prefix of the literal, the length of its longest proper prefix that is also its suffix.
-fn search_table(units: &[u16]) -> Vec<u16> {
-    let mut table = vec![0_u16; units.len()];
-    for end in 1..units.len() {
-        let mut border = usize::from(table[end - 1]);
-        while border > 0 && units[border] != units[end] {
-            border = usize::from(table[border - 1]);
-        }
-        table[end] = if units[border] == units[end] { border as u16 + 1 } else { 0 };
-    }
-    table
 }

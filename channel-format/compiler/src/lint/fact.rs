@@ -113,6 +113,11 @@ impl<'a> Fact<'a> {
         if let (Some(span), Some(theirs)) = (self.span(), other.span()) {
             return span.and(theirs).is_empty();
         }
+        if let (Operand::Sid(mine), Operand::Sid(theirs)) =
+            (&self.criterion.operand, &other.criterion.operand)
+        {
+            return mine != theirs;
+        }
         let (Some((mine, cased)), Some((theirs, other_cased))) = (self.text(), other.text()) else {
             return false;
         };
@@ -154,7 +159,7 @@ impl<'a> Fact<'a> {
     /// The literal that it compares with, and whether case matters.
     pub(super) fn text(&self) -> Option<(&'a [u16], bool)> {
         match &self.criterion.operand {
-            Operand::Literal { units, cased } => Some((units, *cased)),
+            Operand::Literal { units, cased, .. } => Some((units, *cased)),
             _ => None,
         }
     }
@@ -200,7 +205,7 @@ impl<'a> Fact<'a> {
         let used = names.iter().find(|name| place::detected(rule, name).is_some());
         let name = used.copied().unwrap_or(self.field().name());
         let comparison = match self.operator {
-            Some(Operator::Equals | Operator::NumberEqual) => "is",
+            Some(Operator::Equals | Operator::NumberEqual | Operator::SidEquals) => "is",
             Some(Operator::StartsWith) => "starts with",
             Some(Operator::EndsWith) => "ends with",
             Some(Operator::Contains) => "contains",
@@ -215,6 +220,7 @@ impl<'a> Fact<'a> {
         let value = match &self.criterion.operand {
             Operand::Literal { units, .. } => format!(" `{}`", place::spelling(rule, units)),
             Operand::Number(number) => format!(" {number}"),
+            Operand::Sid(_) => " a certain account".to_owned(),
             _ => String::new(),
         };
         let not = if self.holds { "" } else { "not: " };
@@ -260,9 +266,8 @@ mod tests {
     use super::*;
 
     fn criterion(field: Field, operator: Operator, text: &str, cased: bool) -> Criterion {
-        let spell = |unit| if cased { unit } else { fold(unit) };
-        let units = text.encode_utf16().map(spell).collect();
-        Criterion::new(field, operator, Operand::Literal { units, cased })
+        let units = text.encode_utf16().collect();
+        Criterion::new(field, operator, Operand::literal(units, cased))
     }
 
     fn pipe(operator: Operator, text: &str) -> Criterion {
@@ -346,6 +351,18 @@ mod tests {
         assert!(!contradicts((&less, true), (&number(Operator::Greater, 3), true)));
         assert!(Fact::new(&number(Operator::Less, 0), true).impossible().is_some());
         assert!(Fact::new(&number(Operator::Less, 1), true).impossible().is_none());
+    }
+
+    #[test]
+    fn an_account_is_no_other() {
+        let sid = |last: u8| {
+            let sid = vec![1, 1, 0, 0, 0, 0, 0, 5, last, 0, 0, 0];
+            Criterion::new(Field::User, Operator::SidEquals, Operand::Sid(sid))
+        };
+        let (system, service) = (sid(18), sid(19));
+        assert!(contradicts((&system, true), (&service, true)));
+        assert!(!contradicts((&system, true), (&sid(18), true)));
+        assert!(entails((&system, true), (&service, false)));
     }
 
     #[test]

@@ -49,9 +49,9 @@ pub(super) fn findings(rule: &SourceRule) -> Vec<Finding> {
         (false, false) => Some("it has no examples"),
     };
     if let Some(reason) = reason {
-        let help =
-            "add `saker: {examples: {match: [...], no_match: [...]}}`: the driver tries them";
-        find(Code::MissingExamples, warning, "examples", reason, help);
+        let help = "add `saker: {examples: {match: [...], no_match: [...]}}`; until then such are \
+                    tried as can be derived";
+        find(Code::MissingExamples, Severity::Note, "examples", reason, help);
     }
     if metadata.author.trim().is_empty() {
         find(Code::MissingAuthor, Severity::Note, "author", "it has no author", "add `author:`");

@@ -1,7 +1,6 @@
 //! One line of a detection, `Field|modifiers: values`, to an expression.
 
 use channel_format::engine::criterion::Operator;
-use channel_format::engine::fold::fold;
 use channel_format::limits::MAX_LITERAL_UNITS;
 use channel_format::schema::{Field, Kind};
 use rsigma_parser::value::StringPart;
@@ -11,6 +10,7 @@ use super::{Criterion, Expr, Operand};
 use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
 use crate::naive;
 use crate::regex::{self, Flags, is_star};
+use crate::users::{self, Wanted};
 
 /// Words that may show the place, the reason, and the remedy.
 type Fault = (Vec<String>, String, String);
@@ -141,10 +141,7 @@ fn lower_value(
         SigmaField::Plain(field) => match field.kind() {
             Kind::Text => lower_text(field, modifiers, value),
             Kind::Number => lower_number(field, modifiers, value),
-            Kind::Sid => {
-                let help = "match on the pipe and the image; users are not supplied yet";
-                Err((format!("values of {} are not supported", field.name()), help.into()))
-            }
+            Kind::Sid => lower_user(field, modifiers, value),
         },
     }
 }
@@ -159,8 +156,10 @@ fn lower_text(
         return Err((format!("the value of {} is not text", field.name()), help.into()));
     };
     let expr = if modifiers.comparison == Comparison::Regex {
-        let automaton = regex::compile(&text.original, modifiers.flags)?;
-        criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)))
+        let automata = regex::compile(&text.original, modifiers.flags)?.into_iter();
+        let part =
+            |automaton| criterion(field, Operator::Regex, Operand::Automaton(Box::new(automaton)));
+        Expr::any(automata.map(part).collect())
     } else {
         lower_pattern(field, modifiers, text)?
     };
@@ -266,6 +265,25 @@ fn lower_number(
     Ok(criterion(field, operator, Operand::Number(number)))
 }
 
+/// Any of the identifiers that the value means.
+fn lower_user(
+    field: Field,
+    modifiers: &Modifiers,
+    value: &SigmaValue,
+) -> Result<Expr, (String, String)> {
+    let SigmaValue::String(text) = value else {
+        let help = "write the account's name or its identifier, in quotes";
+        return Err((format!("the value of {} is not text", field.name()), help.into()));
+    };
+    Ok(match users::read(modifiers, text)? {
+        Wanted::Any => criterion(field, Operator::Exists, Operand::Nothing),
+        Wanted::OneOf(sids) => {
+            let equals = |sid| criterion(field, Operator::SidEquals, Operand::Sid(sid));
+            Expr::any(sids.into_iter().map(equals).collect())
+        }
+    })
+}
+
 fn lower_event_id(modifiers: &Modifiers, value: &SigmaValue) -> Result<Expr, (String, String)> {
     let number = match value {
         SigmaValue::Integer(number) => u64::try_from(*number).ok(),
@@ -316,15 +334,16 @@ fn literal(
     text: &str,
     cased: bool,
 ) -> Result<Expr, (String, String)> {
-    let spell = |unit| if cased { unit } else { fold(unit) };
-    let units: Vec<u16> = text.encode_utf16().map(spell).collect();
+    let units: Vec<u16> = text.encode_utf16().collect();
     if units.len() > MAX_LITERAL_UNITS as usize {
         let reason = format!("a value of {} code units can never match", units.len());
         return Err((reason, format!("shorten it to {MAX_LITERAL_UNITS}")));
     }
-    // Units that have no case need no folding: the two spellings are then one criterion.
-    let cased = cased && !units.is_empty();
-    Ok(criterion(field, operator, Operand::Literal { units, cased }))
+    if units.is_empty() && operator != Operator::Equals {
+        // Every text starts with, ends with and contains the empty one.
+        return Ok(criterion(field, Operator::Exists, Operand::Nothing));
+    }
+    Ok(criterion(field, operator, Operand::literal(units, cased)))
 }
 
 fn criterion(field: Field, operator: Operator, operand: Operand) -> Expr {

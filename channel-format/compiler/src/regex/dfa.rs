@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, FLAG_FOLDED};
+use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, DEAD, FLAG_FOLDED, IDLE};
 use channel_format::limits::{MAX_CLASSES, MAX_STATES, MAX_TRANSITIONS};
 
+use super::literal::Literal;
 use super::nfa::{Beside, Nfa, State, UnitSet};
 
 /// States before minimisation beyond this are refused.
@@ -22,17 +23,25 @@ pub(crate) struct Automaton {
     pub(crate) classes: u16,
     pub(crate) ranges: u16,
     pub(crate) start: u16,
+    pub(crate) middle: u16,
+    pub(crate) lead: u16,
     /// The tables, padded.
     pub(crate) tables: Vec<u8>,
+    /// What every text that it accepts holds, folded; may be empty.
+    pub(crate) literal: Vec<u16>,
 }
 
 /// Makes the automaton deterministic and lays out its tables.
-pub(super) fn build(nfa: &Nfa, folded: bool) -> Result<Automaton, (String, String)> {
+pub(super) fn build(
+    nfa: &Nfa,
+    folded: bool,
+    literal: Literal,
+) -> Result<Automaton, (String, String)> {
     let classes = Classes::of(nfa)?;
     let table = Subsets::new(nfa, &classes).explore()?;
     // Twins go first as well, since they make the states' rows longer.
     let table = table.without_twin_classes().minimised()?.without_twin_classes();
-    table.encode(&classes, folded)
+    table.encode(&classes, folded, literal)
 }
 
 /// What the unit before a place was, as far as conditions can ask.
@@ -118,8 +127,13 @@ struct Table {
     /// For each class of the automaton's [`Classes`], the column that stands for it.
     columns: Vec<usize>,
     next: Vec<usize>,
+    /// Whether each state accepts.
     flags: Vec<u8>,
+    /// The states in which no match has begun.
+    idle: Vec<bool>,
     start: usize,
+    /// The state behind a unit of which nothing is known, before the next.
+    middle: usize,
 }
 
 /// Subset construction.
@@ -163,6 +177,8 @@ impl<'a> Subsets<'a> {
     fn explore(mut self) -> Result<Table, (String, String)> {
         let classes = self.classes.samples.len();
         let start = self.state(vec![self.nfa.start], Before::Start);
+        // Nothing begins at the unit that it takes, but that unit is what stands before the next.
+        let middle = self.state(vec![], Before::Other);
         let (mut next, mut flags) = (Vec::new(), Vec::new());
         let mut at = 0;
         while let Some((set, before)) = self.queue.get(at).cloned() {
@@ -199,7 +215,8 @@ impl<'a> Subsets<'a> {
                 return Err(explodes(&format!("has more than {MAX_SUBSETS} states")));
             }
         }
-        Ok(Table { classes, columns: (0..classes).collect(), next, flags, start })
+        let idle = self.queue.iter().map(|(set, _)| *set == [self.nfa.start]).collect();
+        Ok(Table { classes, columns: (0..classes).collect(), next, flags, idle, start, middle })
     }
 
     /// The state after taking a unit of a class.
@@ -296,15 +313,18 @@ impl Table {
             count = known.len();
         }
         let mut next = vec![0; count * self.classes];
-        let mut flags = vec![0; count];
+        let (mut flags, mut idle) = (vec![0; count], vec![false; count]);
         for state in 0..states {
             let row = &self.next[state * self.classes..][..self.classes];
             flags[blocks[state]] = self.flags[state];
+            // What no text tells apart from a state without a match begun is as good as one.
+            idle[blocks[state]] |= self.idle[state];
             for (class, to) in row.iter().enumerate() {
                 next[blocks[state] * self.classes + class] = blocks[*to];
             }
         }
-        Ok(Self { start: blocks[self.start], next, flags, ..self })
+        let (start, middle) = (blocks[self.start], blocks[self.middle]);
+        Ok(Self { start, middle, next, flags, idle, ..self })
     }
 
     /// Brings together classes that no state tells apart.
@@ -331,7 +351,33 @@ impl Table {
         Self { classes: kept.len(), columns, next, ..self }
     }
 
-    fn encode(&self, classes: &Classes, folded: bool) -> Result<Automaton, (String, String)> {
+    /// What each state says.
+    fn says(&self) -> Vec<u8> {
+        let mut alive: Vec<bool> = self.flags.iter().map(|flags| *flags != 0).collect();
+        // Backwards from what accepts, until nothing is added.
+        loop {
+            let before = alive.clone();
+            for (state, row) in self.next.chunks(self.classes).enumerate() {
+                alive[state] = alive[state] || row.iter().any(|to| alive[*to]);
+            }
+            if alive == before {
+                break;
+            }
+        }
+        let says = |state: usize| match self.flags[state] {
+            0 if !alive[state] => DEAD,
+            0 if self.idle[state] => IDLE,
+            flags => flags,
+        };
+        (0..self.flags.len()).map(says).collect()
+    }
+
+    fn encode(
+        &self,
+        classes: &Classes,
+        folded: bool,
+        literal: Literal,
+    ) -> Result<Automaton, (String, String)> {
         let states = self.flags.len();
         if states > MAX_STATES as usize || states * self.classes > MAX_TRANSITIONS as usize {
             return Err(explodes(&format!("has {states} states for {} classes", self.classes)));
@@ -353,7 +399,7 @@ impl Table {
             }
         }
         tables.extend(self.next.iter().flat_map(|to| (*to as u16).to_le_bytes()));
-        tables.extend(&self.flags);
+        tables.extend(self.says());
         tables.resize(tables.len().next_multiple_of(4), 0);
         Ok(Automaton {
             flags: if folded { FLAG_FOLDED } else { 0 },
@@ -361,7 +407,10 @@ impl Table {
             classes: self.classes as u16,
             ranges,
             start: self.start as u16,
+            middle: self.middle as u16,
+            lead: literal.lead,
             tables,
+            literal: literal.units,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! An author's examples: events in Sigma's terms, and how the rule must judge them.
+//! Examples: events that come with a rule, and how it must judge them. An author's are in Sigma's
+//! terms.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +7,17 @@ use channel_format::limits::{MAX_RULE_EXAMPLES, MAX_TEXT_UNITS};
 use channel_format::schema::{Field, Input, Inputs, Kind, Operation};
 use yaml_serde::Value;
 
+use crate::derive::MAX_DERIVED;
 use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, kind_name};
+use crate::users;
 
 /// An event that comes with a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// Whether the rule must match it.
     pub matches: bool,
+    /// Whether it was derived from the rule, and not written by its author.
+    pub derived: bool,
     /// Its fields; those not listed are absent.
     pub values: BTreeMap<Field, ExampleValue>,
 }
@@ -24,6 +29,8 @@ pub enum ExampleValue {
     Text(Vec<u16>),
     /// A number.
     Number(u64),
+    /// A binary security identifier.
+    Sid(Vec<u8>),
 }
 
 impl Example {
@@ -36,6 +43,7 @@ impl Example {
                 match value {
                     ExampleValue::Text(text) => Input::Text(text),
                     ExampleValue::Number(number) => Input::Number(*number),
+                    ExampleValue::Sid(sid) => Input::Sid(sid),
                 },
             );
         }
@@ -69,13 +77,14 @@ pub(super) fn read(value: &Value, fail: Fail<'_>) -> Vec<Example> {
         };
         for event in events {
             if let Some(values) = read_event(event, fail) {
-                examples.push(Example { matches, values });
+                examples.push(Example { matches, derived: false, values });
             }
         }
     }
-    if examples.len() > MAX_RULE_EXAMPLES as usize {
+    let most = MAX_RULE_EXAMPLES as usize - MAX_DERIVED;
+    if examples.len() > most {
         let reason = format!("{} examples are too many", examples.len());
-        fail(&["examples"], reason, format!("keep at most {MAX_RULE_EXAMPLES}"));
+        fail(&["examples"], reason, format!("keep at most {most}"));
     }
     examples
 }
@@ -145,7 +154,7 @@ fn read_value(field: SigmaField, value: &Value) -> Option<ExampleValue> {
                 (units.len() <= MAX_TEXT_UNITS as usize).then_some(ExampleValue::Text(units))
             }
             Kind::Number => Some(ExampleValue::Number(number(value)?)),
-            Kind::Sid => None,
+            Kind::Sid => users::named(value.as_str()?).ok().map(ExampleValue::Sid),
         },
     }
 }

@@ -1,0 +1,428 @@
+//! One event against a ruleset: what was found in its texts, which rules that points to, and
+//! whether they hold.
+//!
+//! An event that meets no literal never comes here. All that is kept lies in arrays of fixed size,
+//! on the stack of the caller. An event for which more criteria hold than there is room for is
+//! judged as far as that goes: what there was no room for is Unknown, and every rule is looked at.
+
+use super::criterion::{Criterion, Operator, Search};
+use super::kept::{Kept, MAX_KEPT, field_bit};
+use super::scan::{CASED, Hit, NO_GROUP, Place, Scan, Scans, TEXT_FIELDS, Walk, text_index};
+use super::{Event, Units, Value, literals, program, regex};
+use crate::limits::{MAX_CANDIDATES, MAX_FOUND, MAX_LITERAL_UNITS, MAX_RUNS};
+use crate::ruleset::{RuleRecord, Tables};
+use crate::schema::Truth;
+
+/// What is known of one event.
+pub(crate) struct Judgement<'t, 'e, E> {
+    tables: &'t Tables<'t>,
+    scans: &'t Scans,
+    event: &'e E,
+    /// Searched criteria that hold, and how many there are.
+    found: [u32; MAX_FOUND],
+    count: usize,
+    /// Regular expressions whose literal was found.
+    runs: [Run; MAX_RUNS],
+    run_count: usize,
+    /// There was no room for a criterion that holds.
+    full: bool,
+    /// Fields whose text has gone through the first, and through the second automaton.
+    covered: u8,
+    filtered: u8,
+    /// What it cost so far.
+    pub(crate) steps: u64,
+}
+
+/// A regular expression whose literal was found.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    criterion: u32,
+    /// First and last place of the literal.
+    first: u16,
+    last: u16,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Outcome {
+    #[default]
+    NotRun,
+    Accepts,
+    Rejects,
+}
+
+/// Rules to be judged, each once.
+pub(crate) struct Candidates {
+    rules: [u32; MAX_CANDIDATES],
+    count: usize,
+    /// There was no room, or a text that covers are sought in is not known: judge every rule.
+    pub(crate) all: bool,
+}
+
+impl Candidates {
+    const NONE: Self = Self { rules: [0; MAX_CANDIDATES], count: 0, all: false };
+
+    pub(crate) fn rules(&self) -> &[u32] {
+        self.rules.get(..self.count).unwrap_or(&[])
+    }
+
+    fn add(&mut self, rule: u32) {
+        if self.rules().contains(&rule) {
+            return;
+        }
+        match self.rules.get_mut(self.count) {
+            Some(slot) => {
+                *slot = rule;
+                self.count = self.count.wrapping_add(1);
+            }
+            None => self.all = true,
+        }
+    }
+}
+
+impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
+    pub(crate) fn new(tables: &'t Tables<'t>, scans: &'t Scans, event: &'e E) -> Self {
+        Self {
+            tables,
+            scans,
+            event,
+            found: [0; MAX_FOUND],
+            count: 0,
+            runs: [Run::default(); MAX_RUNS],
+            run_count: 0,
+            full: false,
+            covered: 0,
+            filtered: 0,
+            steps: 0,
+        }
+    }
+
+    /// Takes over what is already known of some texts.
+    pub(crate) fn recall(&mut self, kept: &Kept) {
+        self.covered |= kept.fields;
+        self.filtered |= kept.fields;
+        for criterion in kept.found() {
+            self.add(*criterion);
+        }
+    }
+
+    /// Says which rules to judge, after a scan of every text that covers are sought in.
+    pub(crate) fn candidates(&mut self, begun: Option<(usize, Walk)>) -> Candidates {
+        let mut candidates = Candidates::NONE;
+        candidates.all = !self.scan_covers(begun) || self.full;
+        if !candidates.all {
+            self.collect(&mut candidates);
+        }
+        candidates
+    }
+
+    /// Scans every text that covers are sought in; false if one is not known. `begun` is a walk over
+    /// one of them, before which nothing was found.
+    pub(crate) fn scan_covers(&mut self, begun: Option<(usize, Walk)>) -> bool {
+        let mut known = true;
+        for (index, field) in TEXT_FIELDS.into_iter().enumerate() {
+            let Some(place) = self.scans.covers.get(index).and_then(Option::as_ref) else {
+                continue;
+            };
+            if self.covered & field_bit(index) != 0 {
+                continue;
+            }
+            self.covered |= field_bit(index);
+            let walk = match begun {
+                Some((begun, walk)) if begun == index => Some(walk),
+                Some((begun, _)) if begun > index => None,
+                _ => Some(Walk::START),
+            };
+            match (self.event.value(field), walk) {
+                (Value::Absent, _) | (Value::Text(_), None) => {}
+                (Value::Text(text), Some(walk)) if text.length().is_some() => {
+                    self.scan(place, text, walk);
+                }
+                _ => known = false,
+            }
+        }
+        known
+    }
+
+    /// The rules that the triggers of all criteria found name.
+    fn collect(&mut self, candidates: &mut Candidates) {
+        self.run_all();
+        let mut visited = 0_u64;
+        let rules = self.holding().flat_map(|criterion| triggers(self.tables, &criterion));
+        for rule in rules {
+            visited = visited.saturating_add(1);
+            candidates.add(u32::from_le_bytes(*rule));
+            if candidates.all {
+                break;
+            }
+        }
+        self.steps = self.steps.saturating_add(visited);
+    }
+
+    /// Whether a criterion that holds has the rule among its triggers.
+    pub(crate) fn points_to(&mut self, rule: u32) -> bool {
+        self.run_all();
+        self.holding().any(|criterion| names(triggers(self.tables, &criterion), rule))
+    }
+
+    /// The searched criteria that hold, after [`Self::run_all`].
+    fn holding(&self) -> impl Iterator<Item = Criterion> {
+        let runs = self.runs.get(..self.run_count).unwrap_or(&[]);
+        let accepted = runs.iter().filter(|run| run.outcome == Outcome::Accepts);
+        let found = self.found().iter().copied().chain(accepted.map(|run| run.criterion));
+        found.filter_map(|criterion| criterion_at(self.tables, criterion))
+    }
+
+    fn run_all(&mut self) {
+        for place in 0..self.run_count {
+            self.outcome(place);
+        }
+    }
+
+    /// How a rule comes out; `operation` is the mask of what was asked, if that is known.
+    #[inline]
+    pub(crate) fn rule(&mut self, rule: &RuleRecord, operation: Option<u8>) -> Truth {
+        self.steps = self.steps.saturating_add(crate::ruleset::RULE_COST);
+        let judged = rule.judges_operation(operation);
+        if judged == Truth::False {
+            return judged;
+        }
+        let program = rule.program(self.tables).unwrap_or(&[]);
+        let mut own_steps = 0;
+        let truth =
+            program::run(program, &mut |criterion| self.criterion(criterion), &mut own_steps);
+        self.steps = self.steps.saturating_add(own_steps);
+        judged.and(truth.unwrap_or(Truth::Unknown))
+    }
+
+    /// What is true of the texts of a process, if it is known of all of them and there is room.
+    pub(crate) fn keep(&mut self, ruleset: u64) -> Option<Kept> {
+        let mut kept = Kept { ruleset, found: [0; MAX_KEPT], count: 0, fields: 0, triggers: false };
+        for (index, field) in TEXT_FIELDS.into_iter().enumerate() {
+            if !super::kept::KEPT_FIELDS.contains(&field) {
+                continue;
+            }
+            let Value::Text(text) = self.event.value(field) else { continue };
+            if text.length().is_none() {
+                continue;
+            }
+            kept.fields |= field_bit(index);
+            for places in [&self.scans.covers, &self.scans.filters] {
+                if let Some(place) = places.get(index).and_then(Option::as_ref) {
+                    self.scan(place, text, Walk::START);
+                }
+            }
+        }
+        for place in 0..self.run_count {
+            if self.outcome(place) == Some(Outcome::Accepts)
+                && let Some(run) = self.runs.get(place)
+            {
+                self.add(run.criterion);
+            }
+        }
+        if self.full || kept.fields == 0 {
+            return None;
+        }
+        kept.found.get_mut(..self.count)?.copy_from_slice(self.found.get(..self.count)?);
+        kept.count = u8::try_from(self.count).ok()?;
+        kept.triggers = kept.found().iter().any(|criterion| {
+            criterion_at(self.tables, *criterion).is_some_and(|criterion| criterion.triggers > 0)
+        });
+        Some(kept)
+    }
+
+    fn criterion(&mut self, index: u32) -> Truth {
+        let Some(criterion) = criterion_at(self.tables, index) else {
+            return Truth::Unknown;
+        };
+        match self.event.value(criterion.field) {
+            Value::Unknown => Truth::Unknown,
+            Value::Absent => Truth::from(criterion.operator == Operator::Null),
+            Value::Number(number) => criterion.judge_number(number),
+            Value::Sid(sid) => criterion.judge_sid(self.tables, sid),
+            Value::Text(text) if text.length().is_none() => Truth::Unknown,
+            Value::Text(text) => match criterion.search {
+                Search::Direct => {
+                    let truth = criterion.judge_text(self.tables, text, &mut self.steps);
+                    truth.unwrap_or(Truth::Unknown)
+                }
+                Search::Cover | Search::Filter => self.searched(index, &criterion, text),
+            },
+        }
+    }
+
+    /// Looks a criterion up among those found, after the scan that would find it.
+    fn searched(&mut self, index: u32, criterion: &Criterion, text: E::Text) -> Truth {
+        let Some(field) = text_index(criterion.field) else {
+            return Truth::Unknown;
+        };
+        let bit = field_bit(field);
+        let (done, places) = match criterion.search {
+            Search::Cover => (&mut self.covered, &self.scans.covers),
+            _ => (&mut self.filtered, &self.scans.filters),
+        };
+        if *done & bit == 0 {
+            *done |= bit;
+            if let Some(place) = places.get(field).and_then(Option::as_ref) {
+                self.scan(place, text, Walk::START);
+            }
+        }
+        if self.found().contains(&index) {
+            return Truth::True;
+        }
+        if criterion.operator == Operator::Regex
+            && let Some(place) = self.run_of(index)
+        {
+            return match self.outcome(place) {
+                Some(outcome) => Truth::from(outcome == Outcome::Accepts),
+                None => Truth::Unknown,
+            };
+        }
+        if self.full { Truth::Unknown } else { Truth::False }
+    }
+
+    /// Walks a text to its end, and keeps which criteria hold.
+    fn scan<T: Units>(&mut self, place: &Place, text: T, walk: Walk) {
+        if self.try_scan(place, text, walk).is_none() {
+            // Tables that are not sound find nothing: then nothing is known.
+            self.full = true;
+        }
+    }
+
+    fn try_scan<T: Units>(&mut self, place: &Place, text: T, mut walk: Walk) -> Option<()> {
+        let scan = Scan::at(self.tables.scans, place)?;
+        let length = text.length()?;
+        if length == 0 {
+            return match scan.empty_group() {
+                Some(group) => self.ends(&scan, group, text, &walk),
+                None => Some(()),
+            };
+        }
+        let mut before = 0_usize;
+        if walk.taken > 0 {
+            self.ends(&scan, scan.group_at(walk.state)?, text, &walk)?;
+        }
+        while walk.advance(&scan, text)? {
+            self.ends(&scan, scan.group_at(walk.state)?, text, &walk)?;
+            before = walk.taken;
+        }
+        let taken = u64::try_from(walk.taken.max(before)).ok()?;
+        self.steps = self.steps.saturating_add(taken);
+        Some(())
+    }
+
+    /// Keeps the criteria whose literals end where a walk is: those of a group and of its suffixes.
+    fn ends<T: Units>(&mut self, scan: &Scan<'_>, group: u32, text: T, walk: &Walk) -> Option<()> {
+        let at_end = walk.taken == text.count();
+        let mut next = group;
+        // Each suffix is shorter than the one before.
+        for _ in 0..=MAX_LITERAL_UNITS {
+            let (group, hits) = scan.group(next)?;
+            let start = walk.taken.checked_sub(usize::from(group.length))?;
+            for hit in hits {
+                let hit = Hit::read(*hit);
+                self.steps = self.steps.saturating_add(1);
+                let (starts, operator) = (start == 0, hit.operator & !CASED);
+                let holds = match Operator::from_number(operator)? {
+                    Operator::Equals => starts && at_end,
+                    Operator::StartsWith => starts,
+                    Operator::EndsWith => at_end,
+                    Operator::Contains => true,
+                    Operator::Regex => {
+                        self.add_run(hit.criterion, u16::try_from(start).ok()?);
+                        false
+                    }
+                    _ => return None,
+                };
+                let compare = hit.operator & CASED != 0 || walk.odd;
+                if holds && (!compare || self.spelled(hit.criterion, text, start)?) {
+                    self.add(hit.criterion);
+                }
+            }
+            match group.suffix {
+                NO_GROUP => return Some(()),
+                suffix => next = suffix,
+            }
+        }
+        None
+    }
+
+    /// Compares a literal that was found once more, unit by unit.
+    fn spelled<T: Units>(&mut self, criterion: u32, text: T, start: usize) -> Option<bool> {
+        let criterion = criterion_at(self.tables, criterion)?;
+        let literal = literals::literal(self.tables, criterion.value, criterion.length)?;
+        self.steps = self.steps.saturating_add(criterion.length.into());
+        literals::equals_at(literal, criterion.cased, text, start)
+    }
+
+    fn found(&self) -> &[u32] {
+        self.found.get(..self.count).unwrap_or(&[])
+    }
+
+    fn add(&mut self, criterion: u32) {
+        if self.found().contains(&criterion) {
+            return;
+        }
+        match self.found.get_mut(self.count) {
+            Some(slot) => {
+                *slot = criterion;
+                self.count = self.count.wrapping_add(1);
+            }
+            None => self.full = true,
+        }
+    }
+
+    fn run_of(&self, criterion: u32) -> Option<usize> {
+        let runs = self.runs.get(..self.run_count)?;
+        runs.iter().position(|run| run.criterion == criterion)
+    }
+
+    fn add_run(&mut self, criterion: u32, start: u16) {
+        let known = self.run_of(criterion).and_then(|place| self.runs.get_mut(place));
+        if let Some(run) = known {
+            run.last = start;
+            return;
+        }
+        match self.runs.get_mut(self.run_count) {
+            Some(slot) => {
+                *slot = Run { criterion, first: start, last: start, outcome: Outcome::NotRun };
+                self.run_count = self.run_count.wrapping_add(1);
+            }
+            None => self.full = true,
+        }
+    }
+
+    /// Whether the automaton of a run accepts; it runs the first time that this is asked. `None` if
+    /// its tables are not sound.
+    fn outcome(&mut self, place: usize) -> Option<Outcome> {
+        let run = *self.runs.get(place)?;
+        if run.outcome != Outcome::NotRun {
+            return Some(run.outcome);
+        }
+        let criterion = criterion_at(self.tables, run.criterion)?;
+        let Value::Text(text) = self.event.value(criterion.field) else {
+            return None;
+        };
+        let automaton = regex::Automaton::read(self.tables.automata, criterion.automaton)?;
+        let accepts = automaton.search_around(text, run.first, run.last, &mut self.steps)?;
+        let outcome = if accepts { Outcome::Accepts } else { Outcome::Rejects };
+        self.runs.get_mut(place)?.outcome = outcome;
+        Some(outcome)
+    }
+}
+
+fn criterion_at(tables: &Tables<'_>, index: u32) -> Option<Criterion> {
+    Criterion::read(tables.criteria.get(usize::try_from(index).ok()?)?)
+}
+
+/// The rules that a criterion points to.
+pub(crate) fn triggers<'a>(tables: &Tables<'a>, criterion: &Criterion) -> &'a [[u8; 4]] {
+    let first = usize::try_from(criterion.first_trigger).unwrap_or(usize::MAX);
+    let end = first.saturating_add(usize::try_from(criterion.triggers).unwrap_or(usize::MAX));
+    tables.triggers.get(first..end).unwrap_or(&[])
+}
+
+/// Whether rising rules hold one of that index.
+pub(crate) fn names(rules: &[[u8; 4]], rule: u32) -> bool {
+    rules.binary_search_by_key(&rule, |entry| u32::from_le_bytes(*entry)).is_ok()
+}

@@ -1,0 +1,369 @@
+//! Scans: one automaton a field over the literals of many criteria, which says in one pass over a
+//! text which of them occur in it, and where.
+//!
+//! It is the automaton of Aho and Corasick over *classes* of folded units. Its states lie in a
+//! double array: a state has a *base*, and the state behind it for a class lies at the slot
+//! `base XOR class`, if that slot is labelled with the class. Where there is none, the search goes
+//! on from what the last two units alone lead to, which a table over pairs of classes says; only a
+//! state whose text ends with a longer beginning of a literal has a link to follow first. So a text
+//! that resembles no literal costs two loads a unit, whatever the number of literals.
+//!
+//! # Format
+//! The scans section: count u32, then a descriptor of 24 bytes a scan, then their tables, one behind
+//! the other without a gap. Descriptors rise by field, then by purpose:
+//!
+//! | offset | size | descriptor |
+//! |---|---|---|
+//! | 0 | 1 | field |
+//! | 1 | 1 | purpose: 1 cover, 2 filter, as in its criteria |
+//! | 2 | 2 | zero |
+//! | 4 | 2 | number of classes C, at most 250 |
+//! | 6 | 2 | number of units beyond ASCII R |
+//! | 8 | 4 | number of slots S |
+//! | 12 | 4 | number of groups G |
+//! | 16 | 4 | number of hits H |
+//! | 20 | 4 | offset of the tables from the section's start |
+//!
+//! | size | tables |
+//! |---|---|
+//! | 128 | class of each unit below 0x80, u8; small letters have their capital's |
+//! | 4 R | folded units from 0x80 on that literals hold, rising: {unit u16, class u16} |
+//! | 4 C C | pairs: for the class before and the class, the state they lead to |
+//! | 4 S | slots |
+//! | 16 G | groups: {first hit u32, suffix u32, cost u32, length u16, zero u16} |
+//! | 4 H | hits: operator u8, 0x80 more if the criterion is cased, and criterion u24 |
+//!
+//! Class 0 is that of every unit that no literal holds; the others are numbered as their units rise.
+//! A text's U+017F counts as S and its U+212A as K: regular expressions that ignore case take them
+//! for those letters. Where a text holds one, each literal found is compared once more.
+//!
+//! A state is a u32: label in bits 0 to 7, bit 8 *out*, bit 9 *link*, bit 10 *short*, base in bits 11
+//! to 31. *Short* states are those of no more than one unit; those of one or two units are only in
+//! the table of pairs, with label 0. The root is `short` alone. Slots: an empty one is 0xff; that of
+//! a state's longest suffix that is itself a state of two units or more has label C + 1 and else that
+//! state's bits, and is there if the state has three units or more and bit *link*; that of its
+//! outputs has label C and the number of a group in bits 8 to 31, and is there if the state has bit
+//! *out*. The first slots, as many as the power of two that holds C + 2 labels, are empty.
+//!
+//! A group is a literal, as its criteria have it when folded; groups are in the order of their
+//! literals. `suffix` is the group of its longest proper suffix that is a literal, or 0xffffffff.
+//! `cost` is that of the suffix, and for each hit of its own one more than its length. Hits of a
+//! group rise.
+
+mod validate;
+
+use super::fold::fold;
+use super::{LeUnits, Units};
+use crate::limits::{MAX_LITERAL_UNITS, MAX_TEXT_UNITS};
+use crate::schema::Field;
+
+pub use validate::WALK_COST;
+pub(crate) use validate::validate;
+
+/// Length of a descriptor.
+pub const DESCRIPTOR_LEN: usize = 24;
+/// Length of a group.
+pub const GROUP_LEN: usize = 16;
+/// The class of every unit that no literal holds.
+pub const OTHER: u8 = 0;
+/// An empty slot.
+pub const EMPTY: u32 = 0xff;
+/// The most classes that a scan may have: labels of slots are bytes, and three of them are taken.
+pub const MAX_SCAN_CLASSES: u16 = 250;
+/// No group.
+pub const NO_GROUP: u32 = u32::MAX;
+
+/// State bit: literals end here.
+pub const OUT: u32 = 1 << 8;
+/// State bit: there is a link to follow before the table of pairs.
+pub const LINK: u32 = 1 << 9;
+/// State bit: the state is that of no more than one unit.
+pub const SHORT: u32 = 1 << 10;
+/// The state before any unit.
+pub const ROOT: u32 = SHORT;
+/// Where a state's base lies in its number.
+pub const BASE_SHIFT: u32 = 11;
+/// The most slots that a scan may have.
+pub const MAX_SLOTS: u32 = 1 << (32 - BASE_SHIFT);
+
+/// Units that regular expressions take for an ASCII letter when they ignore case, though they do
+/// not fold to it: with that letter.
+pub const ODD_UNITS: [(u16, u16); 2] = [(0x017f, 0x53), (0x212a, 0x4b)];
+
+/// Where the tables of a scan lie, and how large they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Start of the tables within the section.
+    pub(crate) start: u32,
+    pub(crate) classes: u16,
+    pub(crate) others: u16,
+    pub(crate) slots: u32,
+    pub(crate) groups: u32,
+    pub(crate) hits: u32,
+    /// The most steps that one unit of a text may cost.
+    pub(crate) unit_cost: u64,
+}
+
+/// Fields of text, in order: those that may have scans.
+pub const TEXT_FIELDS: [Field; 4] =
+    [Field::PipeName, Field::ImagePath, Field::ImageName, Field::ParentImage];
+
+/// The scans of a file, by field.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scans {
+    /// See [`super::criterion::Search::Cover`].
+    pub(crate) covers: [Option<Place>; TEXT_FIELDS.len()],
+    /// See [`super::criterion::Search::Filter`].
+    pub(crate) filters: [Option<Place>; TEXT_FIELDS.len()],
+}
+
+/// The tables of a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct Scan<'a> {
+    classes: usize,
+    ascii: &'a [u8; 128],
+    others: &'a [[u8; 4]],
+    pairs: &'a [[u8; 4]],
+    slots: &'a [[u8; 4]],
+    groups: &'a [[u8; GROUP_LEN]],
+    hits: &'a [[u8; 4]],
+}
+
+/// A group of criteria with one literal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The first of its hits.
+    pub first_hit: u32,
+    /// The group of its longest proper suffix that is a literal, or [`NO_GROUP`].
+    pub suffix: u32,
+    /// The most steps that finding it may cost.
+    pub cost: u32,
+    /// The literal's length in units.
+    pub length: u16,
+    zero: u16,
+}
+
+impl Group {
+    /// Reads a record.
+    #[inline]
+    pub fn read(record: &[u8; GROUP_LEN]) -> Self {
+        let [f0, f1, f2, f3, s0, s1, s2, s3, c0, c1, c2, c3, l0, l1, z0, z1] = *record;
+        Self {
+            first_hit: u32::from_le_bytes([f0, f1, f2, f3]),
+            suffix: u32::from_le_bytes([s0, s1, s2, s3]),
+            cost: u32::from_le_bytes([c0, c1, c2, c3]),
+            length: u16::from_le_bytes([l0, l1]),
+            zero: u16::from_le_bytes([z0, z1]),
+        }
+    }
+}
+
+/// A criterion whose literal was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The criterion's index.
+    pub criterion: u32,
+    /// Its operator's number, and [`CASED`] if it is cased.
+    pub operator: u8,
+}
+
+/// Bit of a hit's operator: the literal is compared as it is spelled, once it is found folded.
+pub const CASED: u8 = 0x80;
+
+impl Hit {
+    /// Reads a record.
+    #[inline]
+    pub const fn read(record: [u8; 4]) -> Self {
+        let [operator, c0, c1, c2] = record;
+        Self { criterion: u32::from_le_bytes([c0, c1, c2, 0]), operator }
+    }
+}
+
+impl<'a> Scan<'a> {
+    /// The scan at a place of the section.
+    #[inline]
+    pub(crate) fn at(section: &'a [u8], place: &Place) -> Option<Self> {
+        let tables = section.get(usize::try_from(place.start).ok()?..)?;
+        let (ascii, rest) = tables.split_first_chunk()?;
+        let classes = usize::from(place.classes);
+        let (others, rest) = chunks(rest, place.others.into())?;
+        let (pairs, rest) =
+            chunks(rest, u32::from(place.classes).checked_mul(place.classes.into())?)?;
+        let (slots, rest) = chunks(rest, place.slots)?;
+        let (groups, rest) = chunks(rest, place.groups)?;
+        let (hits, _) = chunks(rest, place.hits)?;
+        Some(Self { classes, ascii, others, pairs, slots, groups, hits })
+    }
+
+    /// The class of a unit, and whether the unit is one of [`ODD_UNITS`].
+    #[inline]
+    pub fn class(&self, unit: u16) -> (u8, bool) {
+        match self.ascii.get(usize::from(unit)) {
+            Some(class) => (*class, false),
+            None => self.class_beyond_ascii(unit),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn class_beyond_ascii(&self, unit: u16) -> (u8, bool) {
+        let odd = ODD_UNITS.iter().find(|(odd, _)| *odd == unit);
+        let unit = odd.map_or_else(|| fold(unit), |(_, letter)| *letter);
+        let class = match self.ascii.get(usize::from(unit)) {
+            Some(class) => Some(*class),
+            None => self.class_of_other(unit),
+        };
+        (class.unwrap_or(OTHER), odd.is_some())
+    }
+
+    fn class_of_other(&self, unit: u16) -> Option<u8> {
+        let first = self.others.partition_point(|entry| {
+            let [low, high, ..] = *entry;
+            u16::from_le_bytes([low, high]) < unit
+        });
+        let [low, high, class, _] = *self.others.get(first)?;
+        (u16::from_le_bytes([low, high]) == unit).then_some(class)
+    }
+
+    /// The state behind `state`, whose last unit had the class `before`, for a class. `None` if the
+    /// tables are not sound.
+    #[inline(always)]
+    fn step(&self, state: u32, before: u8, class: u8) -> Option<u32> {
+        let mut at = state;
+        // A link leads to a shorter text, so this ends by itself.
+        for _ in 0..=MAX_LITERAL_UNITS {
+            let slot = self.slot(at, class)?;
+            if label(slot) == class {
+                return Some(slot);
+            }
+            if at & LINK == 0 {
+                return self.pair(before, class);
+            }
+            at = self.link(at)?;
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn slot(&self, state: u32, label: u8) -> Option<u32> {
+        let base = usize::try_from(state.wrapping_shr(BASE_SHIFT)).ok()?;
+        Some(u32::from_le_bytes(*self.slots.get(base ^ usize::from(label))?))
+    }
+
+    #[inline(always)]
+    fn pair(&self, before: u8, class: u8) -> Option<u32> {
+        let row = usize::from(before).wrapping_mul(self.classes);
+        let pair = self.pairs.get(row.wrapping_add(usize::from(class)))?;
+        Some(u32::from_le_bytes(*pair))
+    }
+
+    fn link(&self, state: u32) -> Option<u32> {
+        self.labelled(state, 1)
+    }
+
+    /// The slot of a state with the label `beyond` behind those of the classes.
+    fn labelled(&self, state: u32, beyond: usize) -> Option<u32> {
+        let wanted = u8::try_from(self.classes.wrapping_add(beyond)).ok()?;
+        let slot = self.slot(state, wanted)?;
+        (label(slot) == wanted).then_some(slot)
+    }
+
+    /// The group that ends at a state with bit [`OUT`].
+    #[inline]
+    pub fn group_at(&self, state: u32) -> Option<u32> {
+        Some(self.labelled(state, 0)?.wrapping_shr(8))
+    }
+
+    /// The group of the empty literal, if there is one.
+    #[inline]
+    pub fn empty_group(&self) -> Option<u32> {
+        let first = Group::read(self.groups.first()?);
+        (first.length == 0).then_some(0)
+    }
+
+    /// A group and its hits.
+    #[inline]
+    pub fn group(&self, index: u32) -> Option<(Group, &'a [[u8; 4]])> {
+        let index = usize::try_from(index).ok()?;
+        let group = Group::read(self.groups.get(index)?);
+        let end = match self.groups.get(index.wrapping_add(1)) {
+            Some(next) => usize::try_from(Group::read(next).first_hit).ok()?,
+            None => self.hits.len(),
+        };
+        Some((group, self.hits.get(usize::try_from(group.first_hit).ok()?..end)?))
+    }
+}
+
+/// A walk over a text: where it is, and in which state.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    /// Units taken.
+    pub taken: usize,
+    /// The state they led to.
+    pub state: u32,
+    /// Whether one of them is one of [`ODD_UNITS`].
+    pub odd: bool,
+    before: u8,
+}
+
+impl Walk {
+    /// Before the first unit.
+    pub const START: Self = Self { taken: 0, state: ROOT, odd: false, before: OTHER };
+
+    /// Goes on to the next unit behind which a literal ends; false if there is none. `None` if the
+    /// tables are not sound.
+    #[inline]
+    pub fn advance<T: Units>(&mut self, scan: &Scan<'_>, text: T) -> Option<bool> {
+        let Self { mut taken, mut state, mut before, .. } = *self;
+        let mut ends = false;
+        for unit in text.units_from(taken) {
+            let (class, odd) = scan.class(unit);
+            self.odd |= odd;
+            state = scan.step(state, before, class)?;
+            before = class;
+            taken = taken.wrapping_add(1);
+            if state & OUT != 0 {
+                ends = true;
+                break;
+            }
+        }
+        (self.taken, self.state, self.before) = (taken, state, before);
+        Some(ends)
+    }
+}
+
+/// A state's label.
+#[inline(always)]
+const fn label(state: u32) -> u8 {
+    let [label, ..] = state.to_le_bytes();
+    label
+}
+
+/// The first `count` chunks of some bytes, and the rest.
+#[inline]
+fn chunks<const N: usize>(bytes: &[u8], count: u32) -> Option<(&[[u8; N]], &[u8])> {
+    let (taken, rest) = bytes.split_at_checked(usize::try_from(count).ok()?.checked_mul(N)?)?;
+    Some((taken.as_chunks().0, rest))
+}
+
+/// The place of a field among [`TEXT_FIELDS`].
+#[inline]
+pub(crate) const fn text_index(field: Field) -> Option<usize> {
+    match field {
+        Field::PipeName => Some(0),
+        Field::ImagePath => Some(1),
+        Field::ImageName => Some(2),
+        Field::ParentImage => Some(3),
+        _ => None,
+    }
+}
+
+/// The most steps of one pass over a text.
+pub(crate) fn pass_cost(place: &Place, units: u64) -> u64 {
+    place.unit_cost.saturating_mul(units.min(MAX_TEXT_UNITS.into()).saturating_add(1))
+}
+
+/// The folded units of a literal.
+fn folded(literal: LeUnits<'_>) -> impl Iterator<Item = u16> {
+    literal.units_from(0).map(fold)
+}
