@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod eval;
+pub mod failed_example;
 pub mod inputs;
 pub mod inspect;
 pub mod keygen;

@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use pipe_log::LogError;
 use thiserror::Error;
 
+use crate::content::failed_example::FailedExample;
 use crate::machine::stamp::StampError;
 
 /// Why a command did not do what it was asked.
@@ -109,6 +110,27 @@ pub enum Error {
         /// Why.
         source: SignError,
     },
+    /// A rule does not judge one of its examples as it must. Nothing was written.
+    #[error(
+        "{}: not signed: {} {} of the rule `{}` ({}) must {}match, and does {}: {}",
+        path.display(),
+        example.origin(),
+        example.number,
+        example.title,
+        example.id,
+        if example.matches { "" } else { "not " },
+        if example.matches { "not" } else { "match" },
+        example.event
+    )]
+    ExampleFails {
+        /// The channel file.
+        path: PathBuf,
+        /// Which example.
+        example: Box<FailedExample>,
+        /// What the driver would say.
+        #[source]
+        refusal: Refusal,
+    },
     /// The file is refused, as the driver would refuse it.
     #[error("{}: refused", path.display())]
     Refused {
@@ -176,6 +198,10 @@ impl Error {
                     .into()
             }
             Self::Keys { .. } => "give each key once, and at most 12".into(),
+            Self::ExampleFails { .. } => {
+                "mend the rule or its example, and build the file again; no driver would take it"
+                    .into()
+            }
             Self::Sign { source, .. } => return source.help().map(|help| help.to_string()),
             Self::Refused { refusal, .. } => format!(
                 "whose fault: the {}'s. Remedy: {}",

@@ -311,6 +311,68 @@ fn sign_refuses_wrong_keys() {
     assert!(!sandbox.path(SIGNED).exists());
 }
 
+/// The section of examples in a built file, found by its kind in the header's directory.
+fn examples(file: &[u8]) -> std::ops::Range<usize> {
+    let header = channel_format::frame::Header::parse(file).unwrap();
+    let kind = channel_format::ruleset::SectionKind::Examples.number();
+    let section = header.sections.iter().find(|section| section.kind == kind).unwrap();
+    let start = section.offset as usize;
+    start..start + section.length as usize
+}
+
+#[test]
+fn sign_names_the_example_that_fails() {
+    let sandbox = Sandbox::new();
+    let examples_of = "saker: {examples: {match: [{PipeName: '\\evil1'}, {PipeName: '\\evil2'}], \
+                       no_match: [{PipeName: '\\good', Image: 'C:\\x.exe'}, {PipeName: '\\fair'}]}}\n";
+    sandbox.write("rules/image.yml", IMAGE_RULE);
+    sandbox.write("rules/prefix.yml", format!("{PREFIX_RULE}{examples_of}"));
+    sandbox.run(&BUILD).success();
+    let good = sandbox.read(UNSIGNED);
+    let key = channel_compiler::SecretKey::from_seed([1; 32], Role::Content, false, 1..=u32::MAX)
+        .unwrap();
+    sandbox.key("content", 1, Role::Content, false, 1..=u32::MAX);
+
+    // Each author's example, made to expect the opposite; the rule of that file is the first.
+    let section = examples(&good);
+    let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let at = |text: &str| {
+        let text = units(text);
+        let found = good[section.clone()].windows(text.len()).position(|part| part == text);
+        section.start + found.unwrap()
+    };
+    for (name, reason) in [
+        (
+            r"\evil2",
+            "example 2 of the rule `Evil pipe` (11111111-1111-4111-8111-111111111111) must not match, and does match: Operation 1, PipeName `\\evil2`",
+        ),
+        (
+            r"\good",
+            "example 3 of the rule `Evil pipe` (11111111-1111-4111-8111-111111111111) must match, and does not: Operation 1, PipeName `\\good`, ImagePath `C:\\x.exe`, ImageName `x.exe`",
+        ),
+    ] {
+        let mut file = good.clone();
+        // Before the name: its own head, the operation's value and head, count and zeros.
+        let expected = at(name) - 4 - 12 - 4;
+        assert!(file[expected] <= 1, "the expectation of an author");
+        file[expected] ^= 1;
+        channel_compiler::incident::resign(&mut file, &key).unwrap();
+        // Back to a file without a signature.
+        file[512..1024].fill(0);
+        sandbox.write("bad", file);
+        let output = sandbox.run(&["sign", "bad", "--key", "content.key"]);
+        output.refused(&[
+            "bad: not signed",
+            reason,
+            "ExampleFailed (98)",
+            "help:",
+            "mend the rule",
+        ]);
+        assert!(!sandbox.path(SIGNED).exists());
+    }
+    sandbox.run(&["sign", UNSIGNED, "--key", "content.key"]).success();
+}
+
 #[test]
 fn sign_refuses_damaged_files() {
     let sandbox = Sandbox::new();
