@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use channel_format::ruleset::Rule;
@@ -53,7 +53,7 @@ struct Seen {
 
 impl Summary {
     /// Begins the next log.
-    pub(crate) fn begin_log(&mut self, path: &PathBuf) {
+    pub(crate) fn begin_log(&mut self, path: &Path) {
         self.logs.push(path.display().to_string());
     }
 
