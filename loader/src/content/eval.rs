@@ -1,7 +1,7 @@
 //! `sakerctl content eval`: what a channel file would have said to the events of a log.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use channel_format::frame::verify;
@@ -136,7 +136,7 @@ impl Run<'_> {
     /// Judges one log; `done` bytes of others were read before.
     fn log(
         &mut self,
-        path: &PathBuf,
+        path: &Path,
         mut reader: Reader,
         done: u64,
         out: &mut dyn Write,
@@ -154,7 +154,7 @@ impl Run<'_> {
                     }
                     if let RecordError::Io { reason } = error {
                         let records = self.summary.records() - before;
-                        let path = path.clone();
+                        let path = path.to_owned();
                         self.broken.get_or_insert(Error::LogBroken { path, records, reason });
                     }
                 }
