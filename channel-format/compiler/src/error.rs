@@ -1,6 +1,7 @@
 //! What is wrong with a rule, where, and what to do about it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
@@ -29,7 +30,7 @@ pub struct RuleError {
     pub reason: String,
     /// The text of the file.
     #[source_code]
-    source_text: NamedSource<String>,
+    source_text: NamedSource<Arc<str>>,
     /// The place.
     #[label("here")]
     pub span: Option<SourceSpan>,
@@ -44,14 +45,15 @@ impl RuleError {
         Self::new(file, "", None, reason, help)
     }
 
-    /// A fault at a place in a file's text, given as a byte range.
+    /// A fault at a place in a file's text, given as a byte range. Faults of one file share its text.
     pub fn new(
         file: &Path,
-        text: &str,
+        text: impl Into<Arc<str>>,
         span: Option<std::ops::Range<usize>>,
         reason: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
+        let text = text.into();
         let line = match &span {
             Some(span) => text[..span.start].matches('\n').count() + 1,
             None => 0,
@@ -61,7 +63,7 @@ impl RuleError {
             line,
             kind: FaultKind::Wrong,
             reason: reason.into(),
-            source_text: NamedSource::new(file.display().to_string(), text.to_owned()),
+            source_text: NamedSource::new(file.display().to_string(), text),
             span: span.map(SourceSpan::from),
             help: Some(help.into()).filter(|help: &String| !help.is_empty()),
         }

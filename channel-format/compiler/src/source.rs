@@ -69,7 +69,7 @@ impl SourceRule {
         help: impl Into<String>,
     ) -> RuleError {
         let span = locate(&self.text, &self.document, words);
-        RuleError::new(&self.file, &self.text, span, reason, help)
+        RuleError::new(&self.file, Arc::clone(&self.text), span, reason, help)
     }
 }
 

@@ -5,6 +5,8 @@
 //! fact too. That is sound and takes a bounded number of steps; it does not find every contradiction
 //! there is.
 
+use std::sync::Arc;
+
 use channel_format::engine::criterion::Operator;
 use channel_format::schema::{Field, Operation};
 
@@ -304,6 +306,6 @@ fn finding(
         names.into_iter().find_map(|name| place::detected(rule, name))
     };
     let span = place::value(rule, &why.units).or_else(field);
-    let fault = RuleError::new(&rule.file, &rule.text, span, reason, why.help.clone());
+    let fault = RuleError::new(&rule.file, Arc::clone(&rule.text), span, reason, why.help.clone());
     Finding { code, severity, id: rule.id.clone(), title: rule.title.clone(), fault }
 }

@@ -1,6 +1,7 @@
 //! A finding: what, how bad, where, why and what to do.
 
 use std::fmt;
+use std::sync::Arc;
 
 use channel_format::ruleset::Action;
 use miette::{Diagnostic, LabeledSpan, SourceCode};
@@ -142,7 +143,7 @@ impl Finding {
         let span = place::detected(rule, word)
             .or_else(|| place::word(rule, word))
             .or_else(|| place::word(rule, "title"));
-        let fault = RuleError::new(&rule.file, &rule.text, span, reason, help);
+        let fault = RuleError::new(&rule.file, Arc::clone(&rule.text), span, reason, help);
         Self { code, severity, id: rule.id.clone(), title: rule.title.clone(), fault }
     }
 }

@@ -227,7 +227,7 @@ fn source_rule(
     let mut errors = Vec::new();
     let mut fail = |words: &[&str], reason: String, help: String| {
         let span = locate(text, &document, words);
-        errors.push(RuleError::new(file, text, span, reason, help));
+        errors.push(RuleError::new(file, Arc::clone(text), span, reason, help));
     };
     let id = rule.id.clone().unwrap_or_default();
     if id.is_empty() {
@@ -238,7 +238,7 @@ fn source_rule(
     // From here on the rule asks for what there is not, or for more than there is room for.
     let mut fail = |words: &[&str], reason: String, help: String| {
         let span = locate(text, &document, words);
-        errors.push(RuleError::new(file, text, span, reason, help).unsupported());
+        errors.push(RuleError::new(file, Arc::clone(text), span, reason, help).unsupported());
     };
     check_source(&rule, &mut fail);
     if rule.detection.timeframe.is_some() {
