@@ -68,7 +68,7 @@ pub(crate) fn complete(rule: &SourceRule, expr: &Expr) -> Result<Vec<Example>, V
 
 fn impossible(rule: &SourceRule, what: &str, help: &str) -> RuleError {
     let reason = format!("no example could be derived that the rule `{}` {what}", rule.title);
-    rule.error(&["condition", "detection"], reason, help)
+    rule.error(&["condition", "detection"], reason, help).unsupported()
 }
 
 /// The search for events of one rule.
