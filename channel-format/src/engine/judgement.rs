@@ -7,7 +7,7 @@
 
 use super::criterion::{Criterion, Operator, Search};
 use super::kept::{Kept, MAX_KEPT, field_bit};
-use super::scan::{CASED, Hit, NO_GROUP, Place, Scan, Scans, TEXT_FIELDS, Walk, text_index};
+use super::scan::{CASED, Hit, NO_GROUP, Scan, Scans, TEXT_FIELDS, TablePlace, Walk, text_index};
 use super::{Event, Units, Value, literals, program, regex};
 use crate::limits::{MAX_CANDIDATES, MAX_FOUND, MAX_LITERAL_UNITS, MAX_RUNS};
 use crate::ruleset::{RuleRecord, Tables};
@@ -107,18 +107,17 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 
     /// Says which rules to judge, after a scan of every text that covers are sought in.
-    pub(crate) fn candidates(&mut self, begun: Option<(usize, Walk)>) -> Candidates {
+    pub(crate) fn candidates(&mut self) -> Candidates {
         let mut candidates = Candidates::NONE;
-        candidates.all = !self.scan_covers(begun) || self.full;
+        candidates.all = !self.scan_covers() || self.full;
         if !candidates.all {
             self.collect(&mut candidates);
         }
         candidates
     }
 
-    /// Scans every text that covers are sought in; false if one is not known. `begun` is a walk over
-    /// one of them, before which nothing was found.
-    pub(crate) fn scan_covers(&mut self, begun: Option<(usize, Walk)>) -> bool {
+    /// Scans every text that covers are sought in; false if one is not known.
+    pub(crate) fn scan_covers(&mut self) -> bool {
         let mut known = true;
         for (index, field) in TEXT_FIELDS.into_iter().enumerate() {
             let Some(place) = self.scans.covers.get(index).and_then(Option::as_ref) else {
@@ -128,15 +127,10 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                 continue;
             }
             self.covered |= field_bit(index);
-            let walk = match begun {
-                Some((begun, walk)) if begun == index => Some(walk),
-                Some((begun, _)) if begun > index => None,
-                _ => Some(Walk::START),
-            };
-            match (self.event.value(field), walk) {
-                (Value::Absent, _) | (Value::Text(_), None) => {}
-                (Value::Text(text), Some(walk)) if text.length().is_some() => {
-                    self.scan(place, text, walk);
+            match self.event.value(field) {
+                Value::Absent => {}
+                Value::Text(text) if text.length().is_some() => {
+                    self.scan(place, text);
                 }
                 _ => known = false,
             }
@@ -209,7 +203,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             kept.fields |= field_bit(index);
             for places in [&self.scans.covers, &self.scans.filters] {
                 if let Some(place) = places.get(index).and_then(Option::as_ref) {
-                    self.scan(place, text, Walk::START);
+                    self.scan(place, text);
                 }
             }
         }
@@ -264,7 +258,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         if *done & bit == 0 {
             *done |= bit;
             if let Some(place) = places.get(field).and_then(Option::as_ref) {
-                self.scan(place, text, Walk::START);
+                self.scan(place, text);
             }
         }
         if self.found().contains(&index) {
@@ -282,43 +276,65 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 
     /// Walks a text to its end, and keeps which criteria hold.
-    fn scan<T: Units>(&mut self, place: &Place, text: T, walk: Walk) {
-        if self.try_scan(place, text, walk).is_none() {
-            // Tables that are not sound find nothing: then nothing is known.
-            self.full = true;
+    fn scan(&mut self, place: &TablePlace, text: E::Text) {
+        if let Some(walk) = self.begin(place, text) {
+            self.walk(walk);
         }
     }
 
-    fn try_scan<T: Units>(&mut self, place: &Place, text: T, mut walk: Walk) -> Option<()> {
-        let scan = Scan::at(self.tables.scans, place)?;
-        let length = text.length()?;
-        if length == 0 {
-            return match scan.empty_group() {
-                Some(group) => self.ends(&scan, group, text, &walk),
-                None => Some(()),
-            };
+    /// A walk over a text; none over an empty one, of which it is known at once what holds.
+    fn begin(&mut self, place: &TablePlace, text: E::Text) -> Option<Walk<'t, E::Text>> {
+        let walk = Scan::at(self.tables.scans, place).map(|scan| Walk::new(scan, text));
+        self.full |= walk.is_none();
+        let walk = walk?;
+        if text.count() > 0 {
+            return Some(walk);
         }
-        let mut before = 0_usize;
-        if walk.taken > 0 {
-            self.ends(&scan, scan.group_at(walk.state)?, text, &walk)?;
+        if let Some(group) = walk.scan().empty_group() {
+            let held = self.ends(&walk, group);
+            self.keep_sound(held);
         }
-        while walk.advance(&scan, text)? {
-            self.ends(&scan, scan.group_at(walk.state)?, text, &walk)?;
-            before = walk.taken;
+        None
+    }
+
+    fn walk(&mut self, mut walk: Walk<'t, E::Text>) {
+        loop {
+            match walk.advance() {
+                Some(false) => break,
+                Some(true) => self.arrived(&walk),
+                None => {
+                    self.full = true;
+                    break;
+                }
+            }
         }
-        let taken = u64::try_from(walk.taken.max(before)).ok()?;
-        self.steps = self.steps.saturating_add(taken);
-        Some(())
+        self.count_units(&walk);
+    }
+
+    fn arrived(&mut self, walk: &Walk<'t, E::Text>) {
+        let held = walk.group().and_then(|group| self.ends(walk, group));
+        self.keep_sound(held);
+    }
+
+    /// Tables that are not sound say nothing: then it is not known what else holds.
+    fn keep_sound(&mut self, read: Option<()>) {
+        self.full |= read.is_none();
+    }
+
+    fn count_units(&mut self, walk: &Walk<'t, E::Text>) {
+        let units = u64::try_from(walk.taken()).unwrap_or(u64::MAX);
+        self.steps = self.steps.saturating_add(units);
     }
 
     /// Keeps the criteria whose literals end where a walk is: those of a group and of its suffixes.
-    fn ends<T: Units>(&mut self, scan: &Scan<'_>, group: u32, text: T, walk: &Walk) -> Option<()> {
-        let at_end = walk.taken == text.count();
+    fn ends(&mut self, walk: &Walk<'t, E::Text>, group: u32) -> Option<()> {
+        let text = walk.text();
+        let at_end = walk.taken() == text.count();
         let mut next = group;
         // Each suffix is shorter than the one before.
         for _ in 0..=MAX_LITERAL_UNITS {
-            let (group, hits) = scan.group(next)?;
-            let start = walk.taken.checked_sub(usize::from(group.length))?;
+            let (group, hits) = walk.scan().group(next)?;
+            let start = walk.taken().checked_sub(usize::from(group.length))?;
             for hit in hits {
                 let hit = Hit::read(*hit);
                 self.steps = self.steps.saturating_add(1);
@@ -334,8 +350,12 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                     }
                     _ => return None,
                 };
-                let compare = hit.operator & CASED != 0 || walk.odd;
-                if holds && (!compare || self.spelled(hit.criterion, text, start)?) {
+                // Some units beyond ASCII go through a scan as letters that they do not fold to.
+                let compare = || {
+                    let mut units = text.units_from(start).take(group.length.into());
+                    hit.operator & CASED != 0 || units.any(|unit| unit >= 0x80)
+                };
+                if holds && (!compare() || self.spelled(hit.criterion, text, start)?) {
                     self.add(hit.criterion);
                 }
             }
@@ -348,7 +368,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 
     /// Compares a literal that was found once more, unit by unit.
-    fn spelled<T: Units>(&mut self, criterion: u32, text: T, start: usize) -> Option<bool> {
+    fn spelled(&mut self, criterion: u32, text: E::Text, start: usize) -> Option<bool> {
         let criterion = criterion_at(self.tables, criterion)?;
         let literal = literals::literal(self.tables, criterion.value, criterion.length)?;
         self.steps = self.steps.saturating_add(criterion.length.into());

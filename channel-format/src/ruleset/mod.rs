@@ -139,12 +139,9 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
         let kept = kept.filter(|kept| kept.ruleset == self.mark());
-        match self.first_literal(inputs, kept) {
-            Begun::NothingFound { steps } if !self.has_always => {
-                Evaluation { steps, ..Evaluation::default() }
-            }
-            Begun::NothingFound { .. } | Begun::Afresh => self.judge(inputs, kept, None, on_rule),
-            Begun::At(field, walk) => self.judge(inputs, kept, Some((field, walk)), on_rule),
+        match self.nothing_to_judge(inputs, kept) {
+            Some(steps) => Evaluation { steps, ..Evaluation::default() },
+            None => self.judge(inputs, kept, on_rule),
         }
     }
 
@@ -167,7 +164,7 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
             let (expected, found) = (truth_number(example.expected), truth_number(truth));
             equal(Code::ExampleFailed, example.offset, expected, found)?;
             let judged = truth != Truth::True || !rule.is_covered(&tables) || {
-                judgement.scan_covers(None);
+                judgement.scan_covers();
                 judgement.points_to(example.rule)
             };
             equal(Code::ExampleFailed, example.offset, 1, judged.into())?;
@@ -182,42 +179,42 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// Goes through the texts that rules are covered by, to the first literal in one of them. Most
-    /// events have none, and that is all that is done for them.
+    /// Goes through the texts that rules are covered by. Most events have no literal in them, and
+    /// this is all that is done for those: the steps it took. None if there may be rules to judge.
     #[inline]
-    fn first_literal<E: Event>(&self, event: &E, kept: Option<&Kept>) -> Begun {
+    fn nothing_to_judge<E: Event>(&self, event: &E, kept: Option<&Kept>) -> Option<u64> {
+        if self.has_always {
+            return None;
+        }
         let section = self.layout.section(SectionKind::Scans, self.file.as_ref());
-        let mut steps = 0_u64;
+        let mut steps = 0_usize;
         for (index, (place, field)) in self.scans.covers.iter().zip(TEXT_FIELDS).enumerate() {
             let Some(place) = place else { continue };
             if let Some(kept) = kept.filter(|kept| kept.has(index)) {
                 if kept.triggers {
-                    return Begun::Afresh;
+                    return None;
                 }
                 continue;
             }
             let text = match event.value(field) {
                 Value::Absent => continue,
                 Value::Text(text) if text.length().is_some() => text,
-                _ => return Begun::Afresh,
+                _ => return None,
             };
-            let Some(scan) = Scan::at(section, place) else { return Begun::Afresh };
+            let scan = Scan::at(section, place)?;
             if text.count() == 0 {
                 if scan.empty_group().is_some() {
-                    return Begun::Afresh;
+                    return None;
                 }
                 continue;
             }
-            let mut walk = Walk::START;
-            match walk.advance(&scan, text) {
-                Some(false) => {
-                    steps = steps.saturating_add(u64::try_from(walk.taken).unwrap_or(u64::MAX));
-                }
-                Some(true) => return Begun::At(index, walk),
-                None => return Begun::Afresh,
+            let mut walk = Walk::new(scan, text);
+            if walk.advance()? {
+                return None;
             }
+            steps = steps.wrapping_add(walk.taken());
         }
-        Begun::NothingFound { steps }
+        u64::try_from(steps).ok()
     }
 
     /// Judges an event by the rules that what is found in its texts points to.
@@ -226,7 +223,6 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         &self,
         event: &E,
         kept: Option<&Kept>,
-        begun: Option<(usize, Walk)>,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
         let tables = self.tables();
@@ -234,7 +230,7 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         if let Some(kept) = kept {
             judgement.recall(kept);
         }
-        let candidates = judgement.candidates(begun);
+        let candidates = judgement.candidates();
         let operation = operation_mask(event);
         let mut evaluation = Evaluation::default();
         let mut judge = |index: u32, record: &[u8; RULE_LEN]| {
@@ -266,16 +262,6 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         evaluation.steps = judgement.steps;
         evaluation
     }
-}
-
-/// How far a first look at an event's texts came.
-enum Begun {
-    /// To their ends: nothing holds that a rule is covered by.
-    NothingFound { steps: u64 },
-    /// To a literal in the text of that field; nothing was found in those before it.
-    At(usize, Walk),
-    /// Not far: a text is not known, or what was kept of one points to rules.
-    Afresh,
 }
 
 /// What checking a body finds out.

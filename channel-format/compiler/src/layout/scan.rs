@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use channel_format::engine::criterion::Operator;
 use channel_format::engine::scan::{
-    BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, LINK, NO_GROUP, OTHER, OUT, ROOT, SHORT,
+    ANYWHERE, BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, FLAG_ANYWHERE, LINK, NO_GROUP, OTHER, OUT,
+    ROOT, SHORT,
 };
 
 /// A literal to be found, folded, and the criterion that it belongs to.
@@ -37,10 +39,11 @@ impl Scan {
             trie.insert(&classes.spell(literal), group as u32);
         }
         let suffixes = trie.link(groups.len());
+        let anywhere = anywhere(&groups, &suffixes);
         let mut tables = classes.tables();
-        let (pairs, slots) = DoubleArray::of(&trie, classes.count()).write(&trie);
+        let (pairs, slots) = DoubleArray::of(&trie, classes.count()).write(&trie, &anywhere);
         tables.extend(pairs.iter().chain(&slots).flat_map(|state| state.to_le_bytes()));
-        let hits = group_tables(&groups, &suffixes, &mut tables);
+        let hits = group_tables(&groups, &suffixes, &anywhere, &mut tables);
         Self {
             classes: classes.count(),
             others: classes.others.len() as u16,
@@ -72,10 +75,24 @@ impl Scan {
     }
 }
 
+/// For each group, whether a literal of it or of its suffixes counts wherever it stands.
+fn anywhere(groups: &BTreeMap<&[u16], Vec<&Sought<'_>>>, suffixes: &[u32]) -> Vec<bool> {
+    let wide = [Operator::Contains.number(), Operator::Regex.number()];
+    let own = |of_group: &Vec<&Sought<'_>>| of_group.iter().any(|one| wide.contains(&one.operator));
+    let own: Vec<bool> = groups.values().map(own).collect();
+    let any = |group: usize| {
+        let suffix = |group: &usize| suffixes.get(*group).map(|suffix| *suffix as usize);
+        // The last one's suffix is no group.
+        std::iter::successors(Some(group), suffix).any(|group| own.get(group) == Some(&true))
+    };
+    (0..own.len()).map(any).collect()
+}
+
 /// Appends groups and hits; returns the number of hits.
 fn group_tables(
     groups: &BTreeMap<&[u16], Vec<&Sought<'_>>>,
     suffixes: &[u32],
+    anywhere: &[bool],
     tables: &mut Vec<u8>,
 ) -> u32 {
     let own = |group: &(&&[u16], &Vec<&Sought<'_>>)| (group.1.len() * (group.0.len() + 1)) as u32;
@@ -94,7 +111,7 @@ fn group_tables(
             tables.extend(number.to_le_bytes());
         }
         tables.extend((literal.len() as u16).to_le_bytes());
-        tables.extend([0; 2]);
+        tables.extend(if anywhere[group] { FLAG_ANYWHERE } else { 0 }.to_le_bytes());
         hits += of_group.len() as u32;
     }
     for of_group in groups.values() {
@@ -323,26 +340,27 @@ impl DoubleArray {
     }
 
     /// The table of pairs, and the slots.
-    fn write(&self, trie: &Trie) -> (Vec<u32>, Vec<u32>) {
+    fn write(&self, trie: &Trie, anywhere: &[bool]) -> (Vec<u32>, Vec<u32>) {
         let classes = usize::from(self.classes);
         let mut slots = vec![EMPTY; self.taken.len()];
         let mut pairs = vec![ROOT; classes * classes];
         for (first, child) in &trie.nodes[0].children {
             for row in 0..classes {
-                pairs[row * classes + usize::from(*first)] = self.state(trie, *child, OTHER);
+                pairs[row * classes + usize::from(*first)] =
+                    self.state(trie, anywhere, *child, OTHER);
             }
         }
         for (first, child) in &trie.nodes[0].children {
             for (second, pair) in &trie.nodes[*child].children {
                 pairs[usize::from(*first) * classes + usize::from(*second)] =
-                    self.state(trie, *pair, OTHER);
+                    self.state(trie, anywhere, *pair, OTHER);
             }
         }
         for (index, node) in trie.nodes.iter().enumerate() {
             let base = self.bases[index] as usize;
             if node.depth >= 2 {
                 for (class, child) in &node.children {
-                    slots[base ^ usize::from(*class)] = self.state(trie, *child, *class);
+                    slots[base ^ usize::from(*class)] = self.state(trie, anywhere, *child, *class);
                 }
             }
             if let Some(group) = node.out {
@@ -350,16 +368,20 @@ impl DoubleArray {
             }
             if trie.is_linked(index) {
                 let label = classes + 1;
-                slots[base ^ label] = self.state(trie, node.link, label as u8);
+                slots[base ^ label] = self.state(trie, anywhere, node.link, label as u8);
             }
         }
         (pairs, slots)
     }
 
-    fn state(&self, trie: &Trie, index: usize, label: u8) -> u32 {
+    fn state(&self, trie: &Trie, anywhere: &[bool], index: usize, label: u8) -> u32 {
         let node = &trie.nodes[index];
         let mut state = u32::from(label) | self.bases[index] << BASE_SHIFT;
-        state |= if node.out.is_some() { OUT } else { 0 };
+        state |= match node.out {
+            Some(group) if anywhere[group as usize] => OUT | ANYWHERE,
+            Some(_) => OUT,
+            None => 0,
+        };
         state |= if trie.is_linked(index) { LINK } else { 0 };
         state | if node.depth <= 1 { SHORT } else { 0 }
     }

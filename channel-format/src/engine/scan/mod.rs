@@ -30,28 +30,32 @@
 //! | 4 R | folded units from 0x80 on that literals hold, rising: {unit u16, class u16} |
 //! | 4 C C | pairs: for the class before and the class, the state they lead to |
 //! | 4 S | slots |
-//! | 16 G | groups: {first hit u32, suffix u32, cost u32, length u16, zero u16} |
+//! | 16 G | groups: {first hit u32, suffix u32, cost u32, length u16, flags u16} |
 //! | 4 H | hits: operator u8, 0x80 more if the criterion is cased, and criterion u24 |
 //!
 //! Class 0 is that of every unit that no literal holds; the others are numbered as their units rise.
 //! A text's U+017F counts as S and its U+212A as K: regular expressions that ignore case take them
 //! for those letters. Where a text holds one, each literal found is compared once more.
 //!
-//! A state is a u32: label in bits 0 to 7, bit 8 *out*, bit 9 *link*, bit 10 *short*, base in bits 11
-//! to 31. *Short* states are those of no more than one unit; those of one or two units are only in
-//! the table of pairs, with label 0. The root is `short` alone. Slots: an empty one is 0xff; that of
-//! a state's longest suffix that is itself a state of two units or more has label C + 1 and else that
-//! state's bits, and is there if the state has three units or more and bit *link*; that of its
-//! outputs has label C and the number of a group in bits 8 to 31, and is there if the state has bit
-//! *out*. The first slots, as many as the power of two that holds C + 2 labels, are empty.
+//! A state is a u32: label in bits 0 to 7, bit 8 *out*, bit 9 *link*, bit 10 *short*, bit 11
+//! *anywhere*, base in bits 12 to 31. *Short* states are those of no more than one unit; those of one
+//! or two units are only in the table of pairs, with label 0. The root is `short` alone. Slots: an
+//! empty one is 0xff; that of a state's longest suffix that is itself a state of two units or more
+//! has label C + 1 and else that state's bits, and is there if the state has three units or more and
+//! bit *link*; that of its outputs has label C and the number of a group in bits 8 to 31, and is
+//! there if the state has bit *out*. The first slots, as many as the power of two that holds C + 2
+//! labels, are empty.
 //!
 //! A group is a literal, as its criteria have it when folded; groups are in the order of their
 //! literals. `suffix` is the group of its longest proper suffix that is a literal, or 0xffffffff.
-//! `cost` is that of the suffix, and for each hit of its own one more than its length. Hits of a
+//! `cost` is that of the suffix, and for each hit of its own one more than its length. Flag bit 0
+//! *anywhere*: a hit of it or of its suffix holds wherever its literal stands, which those of
+//! `equals`, `startswith` and `endswith` do not. A state has that bit if its group has. Hits of a
 //! group rise.
 
 mod validate;
 
+use super::criterion::Operator;
 use super::fold::fold;
 use super::{LeUnits, Units};
 use crate::limits::{MAX_LITERAL_UNITS, MAX_TEXT_UNITS};
@@ -81,8 +85,12 @@ pub const LINK: u32 = 1 << 9;
 pub const SHORT: u32 = 1 << 10;
 /// The state before any unit.
 pub const ROOT: u32 = SHORT;
+/// State bit: one of the literals that end here counts wherever it stands.
+pub const ANYWHERE: u32 = 1 << 11;
 /// Where a state's base lies in its number.
-pub const BASE_SHIFT: u32 = 11;
+pub const BASE_SHIFT: u32 = 12;
+/// Group flag: see [`ANYWHERE`].
+pub const FLAG_ANYWHERE: u16 = 1;
 /// The most slots that a scan may have.
 pub const MAX_SLOTS: u32 = 1 << (32 - BASE_SHIFT);
 
@@ -90,9 +98,12 @@ pub const MAX_SLOTS: u32 = 1 << (32 - BASE_SHIFT);
 /// not fold to it: with that letter.
 pub const ODD_UNITS: [(u16, u16); 2] = [(0x017f, 0x53), (0x212a, 0x4b)];
 
+/// Units at a text's beginning whose states are in the table of pairs.
+const EARLY: usize = 2;
+
 /// Where the tables of a scan lie, and how large they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct TablePlace {
     /// Start of the tables within the section.
     pub(crate) start: u32,
     pub(crate) classes: u16,
@@ -112,9 +123,9 @@ pub const TEXT_FIELDS: [Field; 4] =
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scans {
     /// See [`super::criterion::Search::Cover`].
-    pub(crate) covers: [Option<Place>; TEXT_FIELDS.len()],
+    pub(crate) covers: [Option<TablePlace>; TEXT_FIELDS.len()],
     /// See [`super::criterion::Search::Filter`].
-    pub(crate) filters: [Option<Place>; TEXT_FIELDS.len()],
+    pub(crate) filters: [Option<TablePlace>; TEXT_FIELDS.len()],
 }
 
 /// The tables of a scan.
@@ -140,20 +151,21 @@ pub struct Group {
     pub cost: u32,
     /// The literal's length in units.
     pub length: u16,
-    zero: u16,
+    /// See [`FLAG_ANYWHERE`].
+    pub flags: u16,
 }
 
 impl Group {
     /// Reads a record.
     #[inline]
     pub fn read(record: &[u8; GROUP_LEN]) -> Self {
-        let [f0, f1, f2, f3, s0, s1, s2, s3, c0, c1, c2, c3, l0, l1, z0, z1] = *record;
+        let [f0, f1, f2, f3, s0, s1, s2, s3, c0, c1, c2, c3, l0, l1, g0, g1] = *record;
         Self {
             first_hit: u32::from_le_bytes([f0, f1, f2, f3]),
             suffix: u32::from_le_bytes([s0, s1, s2, s3]),
             cost: u32::from_le_bytes([c0, c1, c2, c3]),
             length: u16::from_le_bytes([l0, l1]),
-            zero: u16::from_le_bytes([z0, z1]),
+            flags: u16::from_le_bytes([g0, g1]),
         }
     }
 }
@@ -177,12 +189,18 @@ impl Hit {
         let [operator, c0, c1, c2] = record;
         Self { criterion: u32::from_le_bytes([c0, c1, c2, 0]), operator }
     }
+
+    /// Whether it holds wherever its literal stands, as far as a scan can say.
+    pub(crate) fn is_anywhere(self) -> bool {
+        let operator = Operator::from_number(self.operator & !CASED);
+        matches!(operator, Some(Operator::Contains | Operator::Regex))
+    }
 }
 
 impl<'a> Scan<'a> {
     /// The scan at a place of the section.
     #[inline]
-    pub(crate) fn at(section: &'a [u8], place: &Place) -> Option<Self> {
+    pub(crate) fn at(section: &'a [u8], place: &TablePlace) -> Option<Self> {
         let tables = section.get(usize::try_from(place.start).ok()?..)?;
         let (ascii, rest) = tables.split_first_chunk()?;
         let classes = usize::from(place.classes);
@@ -195,25 +213,25 @@ impl<'a> Scan<'a> {
         Some(Self { classes, ascii, others, pairs, slots, groups, hits })
     }
 
-    /// The class of a unit, and whether the unit is one of [`ODD_UNITS`].
-    #[inline]
-    pub fn class(&self, unit: u16) -> (u8, bool) {
+    /// The class of a unit.
+    #[inline(always)]
+    pub fn class(&self, unit: u16) -> u8 {
         match self.ascii.get(usize::from(unit)) {
-            Some(class) => (*class, false),
+            Some(class) => *class,
             None => self.class_beyond_ascii(unit),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn class_beyond_ascii(&self, unit: u16) -> (u8, bool) {
+    fn class_beyond_ascii(&self, unit: u16) -> u8 {
         let odd = ODD_UNITS.iter().find(|(odd, _)| *odd == unit);
         let unit = odd.map_or_else(|| fold(unit), |(_, letter)| *letter);
         let class = match self.ascii.get(usize::from(unit)) {
             Some(class) => Some(*class),
             None => self.class_of_other(unit),
         };
-        (class.unwrap_or(OTHER), odd.is_some())
+        class.unwrap_or(OTHER)
     }
 
     fn class_of_other(&self, unit: u16) -> Option<u8> {
@@ -227,19 +245,31 @@ impl<'a> Scan<'a> {
 
     /// The state behind `state`, whose last unit had the class `before`, for a class. `None` if the
     /// tables are not sound.
-    #[inline(always)]
     fn step(&self, state: u32, before: u8, class: u8) -> Option<u32> {
+        let slot = self.slot(state, class)?;
+        if label(slot) == class { Some(slot) } else { self.fall_back(state, before, class) }
+    }
+
+    /// [`Self::step`] where the state itself has nothing for the class.
+    #[inline(always)]
+    fn fall_back(&self, state: u32, before: u8, class: u8) -> Option<u32> {
+        if state & LINK == 0 { self.pair(before, class) } else { self.follow(state, before, class) }
+    }
+
+    /// Follows links until one state has something for the class.
+    #[inline(never)]
+    fn follow(&self, state: u32, before: u8, class: u8) -> Option<u32> {
         let mut at = state;
         // A link leads to a shorter text, so this ends by itself.
         for _ in 0..=MAX_LITERAL_UNITS {
-            let slot = self.slot(at, class)?;
-            if label(slot) == class {
-                return Some(slot);
-            }
             if at & LINK == 0 {
                 return self.pair(before, class);
             }
             at = self.link(at)?;
+            let slot = self.slot(at, class)?;
+            if label(slot) == class {
+                return Some(slot);
+            }
         }
         None
     }
@@ -294,41 +324,135 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// A walk over a text: where it is, and in which state.
+/// A text on its way through a scan.
 #[derive(Clone, Copy, Debug)]
-pub struct Walk {
-    /// Units taken.
-    pub taken: usize,
-    /// The state they led to.
-    pub state: u32,
-    /// Whether one of them is one of [`ODD_UNITS`].
-    pub odd: bool,
-    before: u8,
+pub struct Walk<'a, T> {
+    scan: Scan<'a>,
+    text: T,
+    at: Place,
+    /// Where a literal was last said to end.
+    said: usize,
 }
 
-impl Walk {
-    /// Before the first unit.
-    pub const START: Self = Self { taken: 0, state: ROOT, odd: false, before: OTHER };
+/// Where a walk is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Units taken.
+    taken: usize,
+    /// The state they led to.
+    state: u32,
+    /// The class of the last one.
+    before: u8,
+    /// State bits that matter: [`OUT`] as long as the state's text is all that was taken, so that a
+    /// literal that must stand at the beginning may end there; then [`ANYWHERE`] alone.
+    wanted: u32,
+}
 
-    /// Goes on to the next unit behind which a literal ends; false if there is none. `None` if the
-    /// tables are not sound.
+impl Place {
+    /// Takes a unit that is neither the first nor the second. `None` if the tables are not sound.
+    #[inline(always)]
+    fn take(&mut self, scan: &Scan<'_>, unit: u16) -> Option<()> {
+        let class = scan.class(unit);
+        let slot = scan.slot(self.state, class)?;
+        if label(slot) == class {
+            self.state = slot;
+        } else {
+            self.state = scan.fall_back(self.state, self.before, class)?;
+            self.wanted = ANYWHERE;
+        }
+        self.before = class;
+        self.taken = self.taken.wrapping_add(1);
+        Some(())
+    }
+
+    /// Takes the first or the second unit: their states are those of pairs.
+    #[inline(always)]
+    fn take_early(&mut self, scan: &Scan<'_>, unit: u16) -> Option<()> {
+        let class = scan.class(unit);
+        self.state = scan.pair(self.before, class)?;
+        if self.taken == 1 && self.state & SHORT != 0 {
+            self.wanted = ANYWHERE;
+        }
+        self.before = class;
+        self.taken = self.taken.wrapping_add(1);
+        Some(())
+    }
+
+    #[inline(always)]
+    const fn has_wanted(&self) -> bool {
+        self.state & self.wanted != 0
+    }
+}
+
+impl<'a, T: Units> Walk<'a, T> {
+    /// Before the first unit of a text.
     #[inline]
-    pub fn advance<T: Units>(&mut self, scan: &Scan<'_>, text: T) -> Option<bool> {
-        let Self { mut taken, mut state, mut before, .. } = *self;
-        let mut ends = false;
-        for unit in text.units_from(taken) {
-            let (class, odd) = scan.class(unit);
-            self.odd |= odd;
-            state = scan.step(state, before, class)?;
-            before = class;
-            taken = taken.wrapping_add(1);
-            if state & OUT != 0 {
-                ends = true;
+    pub fn new(scan: Scan<'a>, text: T) -> Self {
+        let at = Place { taken: 0, state: ROOT, before: OTHER, wanted: OUT };
+        Self { scan, text, at, said: 0 }
+    }
+
+    /// Goes on to the next place where a literal ends that may count there; false if there is none.
+    /// `None` if the tables are not sound.
+    #[inline]
+    pub fn advance(&mut self) -> Option<bool> {
+        if self.at.taken < EARLY && self.advance_early()? {
+            return Some(true);
+        }
+        let (scan, mut at) = (self.scan, self.at);
+        for unit in self.text.units_from(at.taken) {
+            at.take(&scan, unit)?;
+            if at.has_wanted() {
                 break;
             }
         }
-        (self.taken, self.state, self.before) = (taken, state, before);
-        Some(ends)
+        Some(self.arrive(at))
+    }
+
+    /// Takes what is left of the first two units, up to a place where a literal ends.
+    #[inline]
+    fn advance_early(&mut self) -> Option<bool> {
+        let mut at = self.at;
+        while let (true, Some(unit)) = (at.taken < EARLY, self.text.unit(at.taken)) {
+            at.take_early(&self.scan, unit)?;
+            if at.has_wanted() {
+                break;
+            }
+        }
+        Some(self.arrive(at))
+    }
+
+    /// Whether a literal ends here that has not been said to.
+    #[inline]
+    fn arrive(&mut self, at: Place) -> bool {
+        // What must stand at the end may do so there.
+        let ends = at.has_wanted() || at.state & OUT != 0 && at.taken == self.text.count();
+        let new = ends && at.taken != self.said;
+        self.at = at;
+        if new {
+            self.said = at.taken;
+        }
+        new
+    }
+
+    /// The group that ends where it is.
+    pub fn group(&self) -> Option<u32> {
+        self.scan.group_at(self.at.state)
+    }
+
+    /// Units taken.
+    pub const fn taken(&self) -> usize {
+        self.at.taken
+    }
+
+    /// The text.
+    pub const fn text(&self) -> T {
+        self.text
+    }
+
+    /// The scan.
+    pub const fn scan(&self) -> &Scan<'a> {
+        &self.scan
     }
 }
 
@@ -359,7 +483,7 @@ pub(crate) const fn text_index(field: Field) -> Option<usize> {
 }
 
 /// The most steps of one pass over a text.
-pub(crate) fn pass_cost(place: &Place, units: u64) -> u64 {
+pub(crate) fn pass_cost(place: &TablePlace, units: u64) -> u64 {
     place.unit_cost.saturating_mul(units.min(MAX_TEXT_UNITS.into()).saturating_add(1))
 }
 

@@ -7,9 +7,9 @@
 //! literals' units.
 
 use super::{
-    BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, GROUP_LEN, Group, Hit, LINK, MAX_SCAN_CLASSES,
-    MAX_SLOTS, NO_GROUP, ODD_UNITS, OTHER, OUT, Place, ROOT, SHORT, Scan, Scans, folded, label,
-    text_index,
+    ANYWHERE, BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, FLAG_ANYWHERE, GROUP_LEN, Group, Hit, LINK,
+    MAX_SCAN_CLASSES, MAX_SLOTS, NO_GROUP, ODD_UNITS, OTHER, OUT, ROOT, SHORT, Scan, Scans,
+    TablePlace, folded, label, text_index,
 };
 use crate::engine::criterion::{Criterion, Search};
 use crate::engine::fold::fold;
@@ -61,7 +61,7 @@ pub(crate) fn validate(tables: &Tables<'_>, offset: u32, searched: u64) -> Resul
 }
 
 impl Scans {
-    fn keep(&mut self, field: Field, purpose: Search, place: Place) {
+    fn keep(&mut self, field: Field, purpose: Search, place: TablePlace) {
         let places = if purpose == Search::Cover { &mut self.covers } else { &mut self.filters };
         if let Some(slot) = text_index(field).and_then(|index| places.get_mut(index)) {
             *slot = Some(place);
@@ -153,8 +153,8 @@ impl<'a, 't> Proof<'a, 't> {
         at: u32,
         reader: &mut Reader<'a>,
         found: &mut u64,
-    ) -> Result<Place, Refusal> {
-        let place = Place {
+    ) -> Result<TablePlace, Refusal> {
+        let place = TablePlace {
             start: shape.start,
             classes: shape.classes,
             others: shape.others,
@@ -196,7 +196,7 @@ impl<'a, 't> Proof<'a, 't> {
         proof.totals(classes_at)?;
         equal(Code::ScanTable, at, shape.hits.into(), hits)?;
         *found = found.saturating_add(hits);
-        Ok(Place { unit_cost: WALK_COST.saturating_add(dearest), ..place })
+        Ok(TablePlace { unit_cost: WALK_COST.saturating_add(dearest), ..place })
     }
 
     /// Each class but the first is that of one folded unit, and they rise together.
@@ -209,7 +209,7 @@ impl<'a, 't> Proof<'a, 't> {
             let at = at.saturating_add(unit.into());
             let capital = fold(unit);
             if capital != unit {
-                let (class_of_capital, _) = self.scan.class(capital);
+                let class_of_capital = self.scan.class(capital);
                 if *class != class_of_capital {
                     return wrong(at, class_of_capital.into(), (*class).into());
                 }
@@ -254,7 +254,7 @@ impl<'a, 't> Proof<'a, 't> {
         for record in self.scan.groups {
             let group = Group::read(record);
             equal(Code::ScanTable, self.at, hits, group.first_hit.into())?;
-            equal(Code::ReservedNotZero, self.at, 0, group.zero.into())?;
+            equal(Code::UnknownFlags, self.at, 0, u64::from(group.flags & !FLAG_ANYWHERE))?;
             let Some((_, of_group)) = self.scan.group(index) else {
                 return Err(self.wrong(hits, group.first_hit.into()));
             };
@@ -267,9 +267,13 @@ impl<'a, 't> Proof<'a, 't> {
             };
             let suffix = self.literal(literal, shared, index)?;
             equal(Code::ScanTable, self.at, suffix.into(), group.suffix.into())?;
+            let (cost, flags) = self.of_suffix(&group)?;
             let own = count.saturating_mul(u64::from(group.length).saturating_add(1));
-            let cost = self.suffix_cost(&group)?.saturating_add(own);
+            let cost = cost.saturating_add(own);
             equal(Code::ScanTable, self.at, cost, group.cost.into())?;
+            let own = of_group.iter().any(|hit| Hit::read(*hit).is_anywhere());
+            let flags = if own { FLAG_ANYWHERE } else { flags };
+            equal(Code::ScanTable, self.at, flags.into(), group.flags.into())?;
             dearest = dearest.max(cost);
             before = Some(literal);
             index = index.saturating_add(1);
@@ -337,7 +341,7 @@ impl<'a, 't> Proof<'a, 't> {
         let mut suffix = NO_GROUP;
         let mut place = 0_usize;
         for unit in folded(literal) {
-            let (class, _) = self.scan.class(unit);
+            let class = self.scan.class(unit);
             place = place.saturating_add(1);
             step = self.next(step, class).ok_or_else(|| self.wrong(0, unit.into()))?;
             if place > shared {
@@ -379,6 +383,10 @@ impl<'a, 't> Proof<'a, 't> {
         let Step { state, link, depth, .. } = *step;
         equal(Code::ScanTable, self.at, ends.into(), self.outputs_of(state)?.into())?;
         let out = state & OUT != 0;
+        let flags = if out { self.group_record(ends)?.flags } else { 0 };
+        if (flags & FLAG_ANYWHERE != 0) != (state & ANYWHERE != 0) {
+            return Err(self.wrong(flags.into(), state.into()));
+        }
         let short = state & SHORT != 0;
         let linked = depth > 2 && link & SHORT == 0;
         if short != (depth == 1) || linked != (state & LINK != 0) {
@@ -403,20 +411,21 @@ impl<'a, 't> Proof<'a, 't> {
         Ok(())
     }
 
-    /// The cost of a group's suffix, which must be shorter, so that a chain of them ends.
-    fn suffix_cost(&self, group: &Group) -> Result<u64, Refusal> {
+    /// Cost and flags of a group's suffix, which must be shorter, so that a chain of them ends.
+    fn of_suffix(&self, group: &Group) -> Result<(u64, u16), Refusal> {
         if group.suffix == NO_GROUP {
-            return Ok(0);
+            return Ok((0, 0));
         }
-        let record = usize::try_from(group.suffix).ok();
-        let Some(record) = record.and_then(|index| self.scan.groups.get(index)) else {
-            return Err(self.wrong(0, group.suffix.into()));
-        };
-        let suffix = Group::read(record);
+        let suffix = self.group_record(group.suffix)?;
         if suffix.length >= group.length {
             return Err(self.wrong(group.length.into(), suffix.length.into()));
         }
-        Ok(suffix.cost.into())
+        Ok((suffix.cost.into(), suffix.flags))
+    }
+
+    fn group_record(&self, index: u32) -> Result<Group, Refusal> {
+        let record = usize::try_from(index).ok().and_then(|index| self.scan.groups.get(index));
+        record.map(Group::read).ok_or_else(|| self.wrong(0, index.into()))
     }
 
     /// What has been checked is all there is.
