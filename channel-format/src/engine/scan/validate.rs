@@ -3,8 +3,9 @@
 //! Groups stand in the order of their literals, so what a literal shares with the one before it is
 //! a prefix, and every state of the automaton is new to exactly one literal. Each new state is
 //! checked once, with its link, which a second walk over the same literal finds, and its outputs.
-//! In the end as many slots must be taken as were checked: then there is no other. Linear in the
-//! literals' units.
+//! In the end as many slots must be taken as were checked: then there is no other. And as many must
+//! have the labels that make them a state's, over all states: so no two states share a base, by
+//! which one would have the other's slots too. Linear in the literals' units, times the labels.
 
 use super::{
     BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, GROUP_LEN, Group, Hit, LINK, MAX_SCAN_CLASSES,
@@ -14,7 +15,7 @@ use super::{
 use crate::engine::criterion::{Criterion, Search};
 use crate::engine::fold::fold;
 use crate::engine::{LeUnits, Units, literals};
-use crate::frame::{at_most, equal};
+use crate::frame::{at_least, at_most, equal};
 use crate::limits::MAX_FILE;
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
@@ -25,6 +26,8 @@ use crate::schema::Field;
 pub const WALK_COST: u64 = 2;
 
 const COUNT_LEN: u32 = 4;
+/// Labels are bytes.
+const LABELS: usize = 256;
 
 /// Checks the whole section, which lies at `offset` of the file; `searched` is how many criteria
 /// have to be found in it. Returns where its scans lie.
@@ -110,6 +113,8 @@ impl Shape {
         // A base and all its labels then lie within the slots, or none of them does.
         let rest = shape.slots.checked_rem(shape.block()).unwrap_or(0);
         equal(Code::ScanTable, at, 0, rest.into())?;
+        // No literal is written as no scan.
+        at_least(Code::ScanTable, at, 1, shape.groups.into())?;
         at_most(Code::TooMany, at, MAX_FILE.into(), shape.groups.into())?;
         at_most(Code::TooMany, at, MAX_FILE.into(), shape.hits.into())?;
         Ok(shape)
@@ -133,6 +138,10 @@ struct Proof<'a, 't> {
     pairs: u64,
     slots: u64,
     single: u64,
+    /// Slots with the labels that make them a state's, summed over the states.
+    owned: u64,
+    /// Classes that literals have units of.
+    used: [bool; LABELS],
 }
 
 /// What a check of one literal keeps of the way to its end.
@@ -188,6 +197,8 @@ impl<'a, 't> Proof<'a, 't> {
             pairs: 0,
             slots: 0,
             single: 0,
+            owned: 0,
+            used: [false; LABELS],
         };
         let first_slots = usize::try_from(shape.block()).unwrap_or(usize::MAX);
         proof.classes(classes_at, shape.classes)?;
@@ -339,6 +350,9 @@ impl<'a, 't> Proof<'a, 't> {
         for unit in folded(literal) {
             let (class, _) = self.scan.class(unit);
             place = place.saturating_add(1);
+            if let Some(used) = self.used.get_mut(usize::from(class)) {
+                *used = true;
+            }
             step = self.next(step, class).ok_or_else(|| self.wrong(0, unit.into()))?;
             if place > shared {
                 suffix = self.outputs_of(step.link)?;
@@ -391,6 +405,8 @@ impl<'a, 't> Proof<'a, 't> {
             let found = self.scan.link(state).unwrap_or(EMPTY);
             equal(Code::ScanTable, self.at, (link >> 8).into(), (found >> 8).into())?;
         }
+        let owned = self.slots_of(state).ok_or_else(|| self.wrong(0, state.into()))?;
+        self.owned = self.owned.saturating_add(owned);
         let taken = [depth > 2, linked, out];
         for _ in taken.into_iter().filter(|taken| *taken) {
             self.slots = self.slots.saturating_add(1);
@@ -401,6 +417,22 @@ impl<'a, 't> Proof<'a, 't> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// How many slots have the labels that make them this state's.
+    fn slots_of(&self, state: u32) -> Option<u64> {
+        let base = state.wrapping_shr(BASE_SHIFT);
+        // All labels at a base lie in one block.
+        let block = u32::try_from(self.scan.classes).ok()?.saturating_add(2).next_power_of_two();
+        let start = base & block.wrapping_sub(1) ^ base;
+        let end = start.saturating_add(block);
+        let slots =
+            self.scan.slots.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)?;
+        let owned = slots.iter().zip(start..end).filter(|(slot, place)| {
+            let slot = u32::from_le_bytes(**slot);
+            slot != EMPTY && u32::from(label(slot)) == place ^ base
+        });
+        u64::try_from(owned.count()).ok()
     }
 
     /// The cost of a group's suffix, which must be shorter, so that a chain of them ends.
@@ -424,6 +456,12 @@ impl<'a, 't> Proof<'a, 't> {
         let taken = self.scan.slots.iter().filter(|slot| u32::from_le_bytes(**slot) != EMPTY);
         let taken = u64::try_from(taken.count()).unwrap_or(u64::MAX);
         equal(Code::ScanTable, at, self.slots, taken)?;
+        equal(Code::ScanTable, at, self.slots, self.owned)?;
+        let used = self.used.iter().filter(|used| **used).count();
+        if used.saturating_add(1) != self.scan.classes {
+            let used = u64::try_from(used).unwrap_or(u64::MAX);
+            return Err(Refusal::new(Code::UnitClasses, at, used.saturating_add(1), 0));
+        }
         let (mut pairs, mut single) = (0_u64, 0_u64);
         let alone = self.scan.pairs.get(..self.scan.classes).unwrap_or(&[]);
         for state in alone {
