@@ -128,8 +128,8 @@ fn the_file_of_every_field_is_accepted_by_a_sensor_that_supplies_them() {
 #[test]
 fn the_golden_files_hold_all_that_the_format_can_say() {
     let [golden, full] = [golden(), full_golden()];
-    let files = [golden.clone(), full]
-        .map(|file| open(&file, &test_key(), &SensorProfile::FULL).unwrap());
+    let files =
+        [golden.clone(), full].map(|file| open(&file, &test_key(), &SensorProfile::FULL).unwrap());
     let criteria: Vec<Criterion> =
         files.iter().flat_map(|file| file.tables().criteria).filter_map(Criterion::read).collect();
     let has = |what: &dyn Fn(&Criterion) -> bool| assert!(criteria.iter().any(what));

@@ -1,6 +1,9 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub mod changed;
+pub mod plain;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
