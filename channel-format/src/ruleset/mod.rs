@@ -2,8 +2,8 @@
 //!
 //! # Guarantees
 //! A [`Ruleset`] exists only if every index lies in its table, every length in what holds it,
-//! every operator suits its field, every program keeps its stack, and the step bounds of the
-//! signed header hold. Evaluation returns for every event, and costs at most those bounds.
+//! every operator suits its field, every program only goes forward, every scan is that of its
+//! literals, no rule is missed for want of a trigger, and the step bounds of the signed header hold. Evaluation returns for every event, and costs at most those bounds.
 
 mod examples;
 mod rules;
