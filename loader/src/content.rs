@@ -1,17 +1,21 @@
 //! `sakerctl content`: channel files from rules to verdicts.
 //!
-//! `keygen` makes keys, `build` makes an unsigned file of rules, `sign` signs it, `verify` says
+//! `keygen` makes keys, `lint` reads rules as a critic does, `build` makes an unsigned file of rules, `sign` signs it, `verify` says
 //! whether the driver would take it, `inspect` shows what is in it, `eval` tries it on a log.
 
 pub mod build;
 pub mod eval;
+pub mod failed_example;
 pub mod inputs;
 pub mod inspect;
 pub mod keygen;
 pub mod keys;
+pub mod lint;
 mod raw;
 pub mod sign;
+mod skipped;
 mod summary;
+mod table;
 pub mod time;
 pub mod unverified;
 pub mod verify;
@@ -27,6 +31,8 @@ use crate::Error;
 pub enum ContentCommand {
     /// Make a pair of keys: NAME.key to sign with, NAME.pub to verify with
     Keygen(keygen::Args),
+    /// Say what is wrong with Sigma rules, or will be
+    Lint(lint::Args),
     /// Compile Sigma rules into an unsigned channel file
     Build(build::Args),
     /// Sign a channel file, after its own examples have passed
@@ -44,6 +50,7 @@ impl ContentCommand {
     pub fn run(&self, out: &mut dyn Write) -> Result<(), Error> {
         match self {
             Self::Keygen(args) => keygen::run(args, out),
+            Self::Lint(args) => lint::run(args, out),
             Self::Build(args) => build::run(args, out),
             Self::Sign(args) => sign::run(args, out),
             Self::Verify(args) => verify::run(args, out),

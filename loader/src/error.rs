@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use channel_compiler::{KeyError, RuleError, SignError};
+use channel_compiler::{FaultKind, KeyError, RuleError, SignError};
 use channel_format::refusal::Refusal;
 use miette::Diagnostic;
 use pipe_log::LogError;
 use thiserror::Error;
 
+use crate::content::failed_example::FailedExample;
 use crate::machine::stamp::StampError;
 
 /// Why a command did not do what it was asked.
@@ -55,6 +56,28 @@ pub enum Error {
         /// Every fault of every rule.
         errors: Vec<RuleError>,
     },
+    /// Every rule was left out, so there is nothing to build. No file was written.
+    #[error("all of the {count} rules are not supported, so there is nothing to build")]
+    AllSkipped {
+        /// How many rules.
+        count: u64,
+    },
+    /// Rules have findings that are not let pass.
+    #[error("{}", LintFaults(*findings, *strict))]
+    Lint {
+        /// How many findings.
+        findings: u64,
+        /// Whether any finding counts, not errors alone.
+        strict: bool,
+    },
+    /// A log that rules are to be quiet on cannot be read to its end.
+    #[error("{}: is no usable baseline: {reason}", path.display())]
+    Baseline {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The key text cannot be used.
     #[error("{}: not a usable key", path.display())]
     Key {
@@ -86,6 +109,27 @@ pub enum Error {
         key: PathBuf,
         /// Why.
         source: SignError,
+    },
+    /// A rule does not judge one of its examples as it must. Nothing was written.
+    #[error(
+        "{}: not signed: {} {} of the rule `{}` ({}) must {}match, and does {}: {}",
+        path.display(),
+        example.origin(),
+        example.number,
+        example.title,
+        example.id,
+        if example.matches { "" } else { "not " },
+        if example.matches { "not" } else { "match" },
+        example.event
+    )]
+    ExampleFails {
+        /// The channel file.
+        path: PathBuf,
+        /// Which example.
+        example: Box<FailedExample>,
+        /// What the driver would say.
+        #[source]
+        refusal: Refusal,
     },
     /// The file is refused, as the driver would refuse it.
     #[error("{}: refused", path.display())]
@@ -141,12 +185,23 @@ impl Error {
             Self::Write { .. } => "check the folder, its permissions and the free space".into(),
             Self::Folder { .. } => "check the path, or make the folder".into(),
             Self::Exists { .. } => "move it away first, or choose another folder".into(),
+            Self::Rules { errors } if errors.iter().all(is_unsupported) => {
+                "mend the rules, or leave them out with --skip-unsupported; no file was written"
+                    .into()
+            }
             Self::Rules { .. } => "mend the rules; no file was written".into(),
+            Self::Lint { .. } => "mend the rules as told".into(),
+            Self::Baseline { .. } => "mend the record, or take it out".into(),
+            Self::AllSkipped { .. } => "give rules that can be built; no file was written".into(),
             Self::Key { .. } => {
                 "give a file that `sakerctl content keygen` made: NAME.key signs, NAME.pub verifies"
                     .into()
             }
             Self::Keys { .. } => "give each key once, and at most 12".into(),
+            Self::ExampleFails { .. } => {
+                "mend the rule or its example, and build the file again; no driver would take it"
+                    .into()
+            }
             Self::Sign { source, .. } => return source.help().map(|help| help.to_string()),
             Self::Refused { refusal, .. } => format!(
                 "whose fault: the {}'s. Remedy: {}",
@@ -173,6 +228,19 @@ impl Diagnostic for Error {
             }
             _ => None,
         }
+    }
+}
+
+fn is_unsupported(error: &RuleError) -> bool {
+    error.kind == FaultKind::Unsupported
+}
+
+struct LintFaults(u64, bool);
+
+impl fmt::Display for LintFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.1 { "finding" } else { "error" };
+        write!(f, "the rules have {}", crate::report::count(self.0, what))
     }
 }
 

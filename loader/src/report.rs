@@ -14,6 +14,9 @@ pub const VERSION: u32 = 1;
 pub struct Line {
     /// [`VERSION`].
     pub v: u32,
+    /// The log, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// Position among all records of the log, from 0.
     pub event: u64,
     /// Ids of the rules that match, sorted.
@@ -55,7 +58,7 @@ impl Line {
     pub fn judged(event: u64, mut rules: Vec<String>, mut unknown: Vec<String>) -> Self {
         rules.sort_unstable();
         unknown.sort_unstable();
-        Self { v: VERSION, event, rules, unknown, verdict: None, error: None }
+        Self { v: VERSION, log: None, event, rules, unknown, verdict: None, error: None }
     }
 
     /// A record that gave no event.
@@ -67,6 +70,12 @@ impl Line {
     #[must_use]
     pub fn with_verdict(self, verdict: Verdict) -> Self {
         Self { verdict: Some(verdict), ..self }
+    }
+
+    /// The same with the log that it is of.
+    #[must_use]
+    pub fn with_log(self, log: Option<String>) -> Self {
+        Self { log, ..self }
     }
 
     /// Writes the line and its end.

@@ -25,8 +25,31 @@ const LOG: &str = concat!(
     r#"{"EventID":17,"PipeName":"<Anonymous Pipe>","Image":"System","ProcessId":4}"#,
 );
 
+/// The records' lines; the summary behind them is another form.
 fn lines(text: &str) -> Vec<Line> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let (records, _) = parts(text);
+    records.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The summary.
+fn summary(text: &str) -> serde_json::Value {
+    let (_, summary) = parts(text);
+    let line: serde_json::Value = serde_json::from_str(summary).unwrap();
+    assert_eq!(line["v"], 1);
+    line["summary"].clone()
+}
+
+fn parts(text: &str) -> (Vec<&str>, &str) {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let summary = lines.pop().unwrap();
+    (lines, summary)
+}
+
+/// The table without the line that says how long it took.
+fn without_time(text: &str) -> String {
+    let (lines, last) = parts(text);
+    assert!(last.starts_with("took ") && last.ends_with(" events a second"), "{last}");
+    lines.join("\n")
 }
 
 fn ids(lines: &[Line]) -> Vec<(Vec<&str>, Vec<&str>, bool)> {
@@ -75,7 +98,8 @@ fn a_missing_image_is_absent_or_unknown() {
         sandbox.run(&args)
     };
     let default = eval(&[]).success().stdout;
-    assert_eq!(eval(&["--sigma-null"]).success().stdout, default);
+    let same = eval(&["--sigma-null"]).success().stdout;
+    assert_eq!(lines(&same), lines(&default));
     let strict = lines(&eval(&["--strict-unknown"]).success().stdout);
     assert_eq!(ids(&strict)[2], (vec![], vec![IMAGE_ID], false));
     assert_eq!(ids(&strict)[..2], ids(&lines(&default))[..2]);
@@ -94,7 +118,8 @@ fn the_signature_is_checked_where_a_key_is_given() {
     eval(SIGNED, "other.pub").refused(&["UnknownSigner (46)"]);
     eval(UNSIGNED, "content.pub").refused(&["Unsigned (43)"]);
     let unsigned = sandbox.run(&["eval", UNSIGNED, "--events", "log", "--json"]).success();
-    assert_eq!(unsigned.stdout, eval(SIGNED, "content.pub").stdout);
+    let signed = eval(SIGNED, "content.pub");
+    assert_eq!(parts(&unsigned.stdout).0, parts(&signed.stdout).0);
 }
 
 #[test]
@@ -121,7 +146,7 @@ fn a_log_that_cannot_be_used_says_why() {
     sandbox.write("broken.evtx", b"ElfFile\0 and no more");
     eval("broken.evtx").refused(&["broken.evtx", "damaged event log", "wevtutil"]);
     sandbox.write("empty", "");
-    assert!(eval("empty").success().stdout.starts_with("0 records"));
+    assert!(eval("empty").success().stdout.starts_with("0 records: 0 pipe"));
 }
 
 #[test]
@@ -130,7 +155,85 @@ fn the_table_for_people() {
     let log = LOG.replace("\\\\EVIL", "\\\\EVIL\\u001b[2J");
     sandbox.write("log", log);
     let output = sandbox.run(&["eval", SIGNED, "--events", "log"]).success();
-    insta::assert_snapshot!("eval_table", output.stdout);
+    insta::assert_snapshot!("eval_table", without_time(&output.stdout));
+}
+
+/// Two logs that overlap in time; the second says it in another form.
+fn two_logs(sandbox: &Sandbox) {
+    let event = |name: &str, image: &str, time: &str| {
+        format!(
+            "{{\"EventID\":17,\"PipeName\":\"\\\\{name}\",\"Image\":\"C:\\\\{image}.exe\",{time}}}\n"
+        )
+    };
+    let one = [
+        event("evil1", "b", r#""UtcTime":"2024-07-19 04:09:02.500""#),
+        event("evil2", "a", r#""UtcTime":"2024-07-19 04:09:04.000""#),
+        event("good", "a", r#""UtcTime":"2024-07-19 04:09:09.000""#),
+    ];
+    sandbox.write("one.jsonl", one.concat());
+    let two = ["a", "a", "c", "d"]
+        .map(|image| event("evil", image, r#""@timestamp":"2024-07-19T04:09:01.25Z""#));
+    sandbox.write("two.jsonl", two.concat());
+}
+
+#[test]
+fn several_logs_in_one_run() {
+    let sandbox = Sandbox::with_signed_file();
+    two_logs(&sandbox);
+    let args = ["eval", SIGNED, "--events", "one.jsonl", "--events", "two.jsonl"];
+    let table = sandbox.run(&args).success();
+    insta::assert_snapshot!("eval_two_logs", without_time(&table.stdout));
+
+    let json = sandbox.run(&[&args[..], &["--json"]].concat()).success();
+    let records = lines(&json.stdout);
+    assert_eq!(records.len(), 7);
+    assert_eq!((records[4].log.as_deref(), records[4].event), (Some("two.jsonl"), 1));
+    let summary = summary(&json.stdout);
+    assert_eq!(summary["logs"], serde_json::json!(["one.jsonl", "two.jsonl"]));
+    assert_eq!((&summary["matched"], &summary["rules"]), (&6.into(), &2.into()));
+    assert!(summary["seconds"].is_f64() && summary["events_per_second"].is_u64());
+    let rule = &summary["by_rule"][0];
+    assert_eq!(summary["by_rule"].as_array().unwrap().len(), 1);
+    assert_eq!((&rule["id"], &rule["hits"]), (&PREFIX_ID.into(), &6.into()));
+    assert_eq!((&rule["level"], &rule["unknown"]), (&"high".into(), &0.into()));
+    // By time, not by the order of the logs.
+    let first = serde_json::json!(
+        {"log": "two.jsonl", "event": 0, "time": "2024-07-19T04:09:01.25Z"}
+    );
+    assert_eq!(rule["first"], first);
+    let last = serde_json::json!(
+        {"log": "one.jsonl", "event": 1, "time": "2024-07-19 04:09:04.000"}
+    );
+    assert_eq!(rule["last"], last);
+    assert_eq!(rule["distinct_images"], 4);
+    let images = serde_json::json!([
+        {"image": "C:\\a.exe", "hits": 3},
+        {"image": "C:\\b.exe", "hits": 1},
+        {"image": "C:\\c.exe", "hits": 1},
+    ]);
+    assert_eq!(rule["images"], images);
+
+    let missing = [&args[..], &["--events", "none"]].concat();
+    assert_eq!(sandbox.run(&missing).refused(&["none: cannot be read"]).stdout, "");
+}
+
+#[test]
+fn one_log_is_not_named_and_unknowns_are_counted() {
+    let sandbox = Sandbox::with_signed_file();
+    sandbox.write("log", LOG);
+    let args = ["eval", SIGNED, "--events", "log", "--json", "--strict-unknown"];
+    let output = sandbox.run(&args).success();
+    assert!(!output.stdout.lines().next().unwrap().contains("log"));
+    let summary = summary(&output.stdout);
+    let facts = ["records", "events", "other_events", "unreadable", "matched", "rules_matched"];
+    let found = facts.map(|fact| summary[fact].as_u64().unwrap());
+    assert_eq!(found, [7, 5, 1, 1, 2, 2]);
+    let rule = &summary["by_rule"][1];
+    assert_eq!(
+        (&rule["id"], &rule["hits"], &rule["unknown"]),
+        (&IMAGE_ID.into(), &1.into(), &1.into())
+    );
+    assert_eq!(rule["first"]["time"], serde_json::Value::Null);
 }
 
 #[test]
@@ -166,4 +269,6 @@ fn the_collection_of_real_events() {
     assert!(lines.iter().all(|line| line.error.is_none() && line.unknown.is_empty()));
     let table = sandbox.run(&["eval", SIGNED, "--events", log]).success();
     assert!(table.stdout.contains("1391 records: 1391 pipe events"), "{}", table.stdout);
+    let summary = summary(&output.stdout);
+    assert_eq!((&summary["records"], &summary["events"]), (&1_391.into(), &1_391.into()));
 }

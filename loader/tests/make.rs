@@ -98,6 +98,105 @@ fn build_refuses_a_rule_with_a_typo_and_keeps_the_old_file() {
     insta::assert_snapshot!("build_typo", output.stderr);
 }
 
+/// Two rules in one file: one counts over events, the other can be built.
+fn half_supported() -> String {
+    let counting = TYPO_RULE
+        .replace("PipeNmae", "PipeName")
+        .replace("condition: selection", "condition: selection | count() by Image > 5");
+    format!("{counting}---{PREFIX_RULE}")
+}
+
+const BUILD: [&str; 9] =
+    ["build", "--channel", "291", "--sequence", "7", "--rules", "rules", "--out", "."];
+
+#[test]
+fn build_skips_what_is_not_supported_and_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rules/image.yml", IMAGE_RULE);
+    sandbox.write("rules/half.yml", half_supported());
+    sandbox.write("rules/typo.yml", TYPO_RULE.replace("PipeNmae", "PipeName|fieldref"));
+    let created = ["--created", "2024-07-19"];
+    sandbox.run(&[&BUILD[..], &created].concat()).refused(&[
+        "rules/half.yml:10",
+        "counts over events",
+        "rules/typo.yml:9",
+        "fieldref",
+    ]);
+    assert_eq!(sandbox.names("."), ["rules"]);
+
+    let skip = [&BUILD[..], &created, &["--skip-unsupported"]].concat();
+    let output = sandbox.run(&skip).success();
+    assert_eq!(output.stdout, format!("./{UNSIGNED}\n"));
+    insta::assert_snapshot!("build_skips", without_bytes(&output.stderr));
+
+    // What is left is what the good rules alone make.
+    let file = sandbox.read(UNSIGNED);
+    let other = Sandbox::new();
+    other.build();
+    assert_eq!(file, other.read(UNSIGNED));
+
+    let json = sandbox.run(&[&skip[..], &["--json"]].concat()).success();
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["v"], &json["rules"]), (&1.into(), &2.into()));
+    assert_eq!(json["bytes"], file.len());
+    assert_eq!(json["skipped"].as_array().unwrap().len(), 2);
+    assert_eq!(json["skipped"][1]["file"], "rules/typo.yml");
+    assert_eq!(json["skipped"][1]["title"], "Typo");
+    assert_eq!(json["skipped"][1]["faults"][0]["line"], 9);
+    assert!(json["skipped"][1]["faults"][0]["remedy"].as_str().unwrap().contains("write out"));
+}
+
+#[test]
+fn build_that_skips_nothing_says_nothing_of_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rules/prefix.yml", PREFIX_RULE);
+    let output = sandbox.run(&[&BUILD[..], &["--skip-unsupported", "--json"]].concat()).success();
+    assert!(!output.stderr.contains("skipped"), "{}", output.stderr);
+    let json: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(json["skipped"], serde_json::json!([]));
+    assert_eq!(json["file"], format!("./{UNSIGNED}"));
+}
+
+#[test]
+fn build_skips_no_mistake() {
+    let mistakes = [
+        ("title: [x", "not YAML"),
+        (PREFIX_RULE, "is also that of"),
+        (&IMAGE_RULE.replace("condition: selection", "condition: selecton"), "not defined"),
+        (&format!("{IMAGE_RULE}saker: {{acton: block}}"), "acton"),
+        (
+            &format!("{IMAGE_RULE}saker: {{examples: {{match: [{{PipeName: x}}]}}}}"),
+            "must be True and is False",
+        ),
+        (&IMAGE_RULE.replace("id:", "key:"), "has no id"),
+    ];
+    for (text, reason) in mistakes {
+        let sandbox = Sandbox::new();
+        sandbox.write("rules/good.yml", half_supported());
+        sandbox.write("rules/mistake.yml", text);
+        let output = sandbox.run(&[&BUILD[..], &["--skip-unsupported"]].concat());
+        output.refused(&["rules/mistake.yml", reason]);
+        assert_eq!(sandbox.names("."), ["rules"], "{reason}");
+    }
+}
+
+#[test]
+fn build_that_skips_everything_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.write("rules/typo.yml", TYPO_RULE);
+    let output = sandbox.run(&[&BUILD[..], &["--skip-unsupported"]].concat());
+    output.refused(&["rules/typo.yml:9", "did you mean", "nothing to build", "help:"]);
+    assert_eq!(sandbox.names("."), ["rules"]);
+}
+
+/// The text without the size of the file, which changes with the format.
+fn without_bytes(text: &str) -> String {
+    let words = text.split_inclusive(' ').collect::<Vec<_>>();
+    let size = words.iter().position(|word| word.starts_with("bytes"));
+    let kept = words.iter().enumerate().filter(|(at, _)| size.is_none_or(|size| at + 1 != size));
+    kept.map(|(_, word)| *word).collect()
+}
+
 #[test]
 fn build_refuses_what_is_missing() {
     let sandbox = Sandbox::new();
@@ -210,6 +309,68 @@ fn sign_refuses_wrong_keys() {
     sandbox.write("cut.key", sandbox.read("other.key").get(..80).unwrap());
     sign("cut.key").refused(&["cut.key: not a usable key"]);
     assert!(!sandbox.path(SIGNED).exists());
+}
+
+/// The section of examples in a built file, found by its kind in the header's directory.
+fn examples(file: &[u8]) -> std::ops::Range<usize> {
+    let header = channel_format::frame::Header::parse(file).unwrap();
+    let kind = channel_format::ruleset::SectionKind::Examples.number();
+    let section = header.sections.iter().find(|section| section.kind == kind).unwrap();
+    let start = section.offset as usize;
+    start..start + section.length as usize
+}
+
+#[test]
+fn sign_names_the_example_that_fails() {
+    let sandbox = Sandbox::new();
+    let examples_of = "saker: {examples: {match: [{PipeName: '\\evil1'}, {PipeName: '\\evil2'}], \
+                       no_match: [{PipeName: '\\good', Image: 'C:\\x.exe'}, {PipeName: '\\fair'}]}}\n";
+    sandbox.write("rules/image.yml", IMAGE_RULE);
+    sandbox.write("rules/prefix.yml", format!("{PREFIX_RULE}{examples_of}"));
+    sandbox.run(&BUILD).success();
+    let good = sandbox.read(UNSIGNED);
+    let key = channel_compiler::SecretKey::from_seed([1; 32], Role::Content, false, 1..=u32::MAX)
+        .unwrap();
+    sandbox.key("content", 1, Role::Content, false, 1..=u32::MAX);
+
+    // Each author's example, made to expect the opposite; the rule of that file is the first.
+    let section = examples(&good);
+    let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let at = |text: &str| {
+        let text = units(text);
+        let found = good[section.clone()].windows(text.len()).position(|part| part == text);
+        section.start + found.unwrap()
+    };
+    for (name, reason) in [
+        (
+            r"\evil2",
+            "example 2 of the rule `Evil pipe` (11111111-1111-4111-8111-111111111111) must not match, and does match: Operation 1, PipeName `\\evil2`",
+        ),
+        (
+            r"\good",
+            "example 3 of the rule `Evil pipe` (11111111-1111-4111-8111-111111111111) must match, and does not: Operation 1, PipeName `\\good`, ImagePath `C:\\x.exe`, ImageName `x.exe`",
+        ),
+    ] {
+        let mut file = good.clone();
+        // Before the name: its own head, the operation's value and head, count and zeros.
+        let expected = at(name) - 4 - 12 - 4;
+        assert!(file[expected] <= 1, "the expectation of an author");
+        file[expected] ^= 1;
+        channel_compiler::incident::resign(&mut file, &key).unwrap();
+        // Back to a file without a signature.
+        file[512..1024].fill(0);
+        sandbox.write("bad", file);
+        let output = sandbox.run(&["sign", "bad", "--key", "content.key"]);
+        output.refused(&[
+            "bad: not signed",
+            reason,
+            "ExampleFailed (98)",
+            "help:",
+            "mend the rule",
+        ]);
+        assert!(!sandbox.path(SIGNED).exists());
+    }
+    sandbox.run(&["sign", UNSIGNED, "--key", "content.key"]).success();
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //! | `demo` | builds and shows the driver judging pipe events |
 //! | `inspect` | says what is wrong with a driver image, by the rules of `test` |
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
+//! | `bench` | times Saker beside other matchers, and checks that all agree |
+//! | `fuzz` | long runs of tests that make their own cases |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -17,9 +19,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod artifacts;
+mod bench;
 mod checks;
 mod demo;
 mod failure;
+mod fuzz;
 mod inspect;
 mod inx;
 mod lane;
@@ -60,6 +64,10 @@ enum Task {
     },
     /// Builds saker.sys twice, at different places, and compares the bytes
     Reproduce,
+    /// Times Saker beside other ways to match the same rules; without options writes docs/matching.*
+    Bench(bench::Options),
+    /// Long runs of tests that make their own cases
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +93,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
+        Task::Bench(options) => bench::run(&workspace, options),
+        Task::Fuzz(asked) => fuzz::run(&workspace, asked),
     }
 }
 

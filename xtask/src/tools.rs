@@ -92,6 +92,20 @@ impl Tools {
     }
 }
 
+/// Sees to it that programs can be linked with Vectorscan, which only measurements need.
+pub fn find_or_install_vectorscan() -> Result<(), Failure> {
+    if linker_finds("libhs.so") {
+        return Ok(());
+    }
+    note(&format!("  ..  missing: {}", Need::Vectorscan.name()));
+    install(&[Need::Vectorscan])?;
+    if linker_finds("libhs.so") {
+        return Ok(());
+    }
+    let name = Need::Vectorscan.name();
+    Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
+}
+
 /// Something a machine can lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -99,6 +113,7 @@ enum Need {
     Linker,
     Libclang,
     Headers,
+    Vectorscan,
 }
 
 impl Need {
@@ -108,6 +123,7 @@ impl Need {
             Need::Linker => "lld-link",
             Need::Libclang => "libclang",
             Need::Headers => "the mingw-w64 headers",
+            Need::Vectorscan => "Vectorscan (libhs.so)",
         }
     }
 
@@ -123,6 +139,7 @@ impl Need {
                 vec![format!("libclang1-{llvm}"), format!("libclang-common-{llvm}-dev")]
             }
             Need::Headers => named(&["mingw-w64-x86-64-dev", "mingw-w64-common"]),
+            Need::Vectorscan => named(&["libvectorscan-dev"]),
         }
     }
 }
@@ -285,6 +302,13 @@ fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Whether the C compiler, which links Rust's programs too, knows where a library is.
+fn linker_finds(library: &str) -> bool {
+    // It answers with the bare name if it does not.
+    let answer = process::output(Command::new("cc").arg(format!("-print-file-name={library}")));
+    answer.is_ok_and(|path| path.contains('/'))
+}
+
 fn find_libclang() -> Option<PathBuf> {
     let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
     named.into_iter().chain(llvm_dirs("lib")).find(|dir| {
@@ -355,6 +379,19 @@ mod tests {
     #[test]
     fn advice_about_the_linker_says_nothing_of_toolchains() {
         assert!(!advice(&[Need::Linker], 42).contains("rustup"));
+    }
+
+    #[test]
+    fn advice_on_vectorscan_is_one_package() {
+        let text = advice(&[Need::Vectorscan], 42);
+        assert!(text.contains("libvectorscan-dev") && !text.contains("lld"), "{text}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_linker_finds_the_c_library_and_not_any_name() {
+        assert!(linker_finds("libc.so"));
+        assert!(!linker_finds("libno-such-library.so"));
     }
 
     #[test]

@@ -42,8 +42,8 @@ type Values = BTreeMap<Field, ExampleValue>;
 /// matches and one does not.
 pub(crate) fn complete(rule: &SourceRule, expr: &Expr) -> Result<Vec<Example>, Vec<RuleError>> {
     let mut examples = rule.examples.clone();
-    let budget = &mut Budget::of_a_rule();
-    for values in matches(rule, expr, budget) {
+    let mut search = Search { rule, budget: Budget::of_a_rule(), known: Vec::new() };
+    for values in search.matches(expr) {
         examples.push(Example { matches: true, values, derived: true });
     }
     let Some(matching) = examples.iter().find(|example| example.matches) else {
@@ -52,9 +52,9 @@ pub(crate) fn complete(rule: &SourceRule, expr: &Expr) -> Result<Vec<Example>, V
         return Err(vec![impossible(rule, "matches", help)]);
     };
     if !examples.iter().any(|example| !example.matches) {
-        let missed = near_miss(rule, &matching.values).or_else(|| {
+        let missed = near_miss(rule, expr, &matching.values).or_else(|| {
             let mut all = ways(expr, false).into_iter().take(MAX_TRIES);
-            all.find_map(|way| event(rule, &way, Truth::False, budget))
+            all.find_map(|way| search.event(&way, Truth::False))
         });
         let Some(values) = missed else {
             let help = "a rule that matches every event tells nothing; narrow it, or give an event \
@@ -68,70 +68,97 @@ pub(crate) fn complete(rule: &SourceRule, expr: &Expr) -> Result<Vec<Example>, V
 
 fn impossible(rule: &SourceRule, what: &str, help: &str) -> RuleError {
     let reason = format!("no example could be derived that the rule `{}` {what}", rule.title);
-    rule.error(&["condition", "detection"], reason, help)
+    rule.error(&["condition", "detection"], reason, help).unsupported()
 }
 
-/// Events that the rule matches: one a way that brings a criterion that no event before met.
-fn matches(rule: &SourceRule, expr: &Expr, budget: &mut Budget) -> Vec<Values> {
-    let mut found: Vec<Values> = Vec::new();
-    let mut met: BTreeSet<&Criterion> = BTreeSet::new();
-    let all = ways(expr, true);
-    let given = rule.examples.iter().filter(|example| example.matches);
-    for example in given {
-        let wanted = all.iter().flatten().filter(|(_, wanted)| *wanted);
-        met.extend(wanted.map(|(c, _)| *c).filter(|c| value::meets_event(c, &example.values)));
-    }
-    let mut settled = rule.examples.iter().any(|example| example.matches);
-    let mut tries = 0;
-    for way in &all {
-        let fresh = way.iter().any(|(criterion, wanted)| *wanted && !met.contains(criterion));
-        if settled && !fresh {
-            continue;
-        }
-        tries += 1;
-        if tries > MAX_TRIES || found.len() == MAX_ALTERNATIVES {
-            break;
-        }
-        if let Some(values) = event(rule, way, Truth::True, budget) {
-            met.extend(way.iter().filter(|(_, wanted)| *wanted).map(|(criterion, _)| *criterion));
-            settled = true;
-            found.push(values);
-        }
-    }
-    found
+/// The search for events of one rule.
+struct Search<'a> {
+    rule: &'a SourceRule,
+    budget: Budget,
+    /// What was asked of a field, and the value that was found, if one was.
+    known: Vec<(Way<'a>, Option<Option<ExampleValue>>)>,
 }
 
-/// An event that the rule judges so, made for a way of its condition.
-fn event(rule: &SourceRule, way: &Way<'_>, wanted: Truth, budget: &mut Budget) -> Option<Values> {
-    let mut wishes: BTreeMap<Field, Way<'_>> = BTreeMap::new();
-    for wish in way {
-        wishes.entry(wish.0.field).or_default().push(*wish);
-    }
-    let operation = wishes.remove(&Field::Operation).unwrap_or_default();
-    let judged = Operation::ALL.into_iter().filter(|op| rule.judges & op.mask() != 0);
-    let operation = judged
-        .map(|operation| ExampleValue::Number(operation.number()))
-        .find(|value| operation.iter().all(|(c, w)| value::meets(c, Some(value)) == *w))?;
-    let mut values = Values::from([(Field::Operation, operation)]);
-    if let (Some(path), Some(name)) = (wishes.get(&Field::ImagePath), wishes.get(&Field::ImageName))
-        && let Some((path, name)) = value::image(path, name, budget)
-    {
-        values.insert(Field::ImagePath, path);
-        values.insert(Field::ImageName, name);
-        wishes.remove(&Field::ImagePath);
-        wishes.remove(&Field::ImageName);
-    }
-    for (field, wishes) in wishes {
-        if let Some(value) = value::solve(field, &wishes, budget)? {
-            values.insert(field, value);
+impl<'a> Search<'a> {
+    /// Events that the rule matches: one a way that brings a criterion that no event before met.
+    fn matches(&mut self, expr: &'a Expr) -> Vec<Values> {
+        let mut found: Vec<Values> = Vec::new();
+        let mut met: BTreeSet<&Criterion> = BTreeSet::new();
+        let all = ways(expr, true);
+        let given: Vec<&Example> = self.rule.examples.iter().filter(|e| e.matches).collect();
+        for example in &given {
+            let wanted = all.iter().flatten().filter(|(_, wanted)| *wanted);
+            met.extend(wanted.map(|(c, _)| *c).filter(|c| value::meets_event(c, &example.values)));
         }
+        let mut tries = 0;
+        for way in &all {
+            let settled = !given.is_empty() || !found.is_empty();
+            let fresh = way.iter().any(|(criterion, wanted)| *wanted && !met.contains(criterion));
+            if (settled && !fresh) || self.is_hopeless(way) {
+                continue;
+            }
+            tries += 1;
+            if tries > MAX_TRIES || found.len() == MAX_ALTERNATIVES {
+                break;
+            }
+            if let Some(values) = self.event(way, Truth::True) {
+                let wanted = way.iter().filter(|(_, wanted)| *wanted);
+                met.extend(wanted.map(|(criterion, _)| *criterion));
+                found.push(values);
+            }
+        }
+        found
     }
-    judged_so(rule, values, wanted)
+
+    /// True if the way asks all that was in vain before.
+    fn is_hopeless(&self, way: &Way<'_>) -> bool {
+        let mut vain = self.known.iter().filter(|(_, found)| found.is_none());
+        vain.any(|(wishes, _)| wishes.iter().all(|wish| way.contains(wish)))
+    }
+
+    /// An event that the rule judges so, made for a way of its condition.
+    fn event(&mut self, way: &Way<'a>, wanted: Truth) -> Option<Values> {
+        let mut wishes: BTreeMap<Field, Way<'a>> = BTreeMap::new();
+        for wish in way {
+            wishes.entry(wish.0.field).or_default().push(*wish);
+        }
+        let operation = wishes.remove(&Field::Operation).unwrap_or_default();
+        let judged = Operation::ALL.into_iter().filter(|op| self.rule.judges & op.mask() != 0);
+        let operation = judged
+            .map(|operation| ExampleValue::Number(operation.number()))
+            .find(|value| operation.iter().all(|(c, w)| value::meets(c, Some(value)) == *w))?;
+        let mut values = Values::from([(Field::Operation, operation)]);
+        if let (Some(path), Some(name)) =
+            (wishes.get(&Field::ImagePath), wishes.get(&Field::ImageName))
+            && let Some((path, name)) = value::image(path, name, &mut self.budget)
+        {
+            values.insert(Field::ImagePath, path);
+            values.insert(Field::ImageName, name);
+            wishes.remove(&Field::ImagePath);
+            wishes.remove(&Field::ImageName);
+        }
+        for (field, wishes) in wishes {
+            if let Some(value) = self.value(field, wishes)? {
+                values.insert(field, value);
+            }
+        }
+        judged_so(self.rule, values, wanted)
+    }
+
+    /// [`value::solve`], once for the same wishes.
+    fn value(&mut self, field: Field, wishes: Way<'a>) -> Option<Option<ExampleValue>> {
+        if let Some((_, found)) = self.known.iter().find(|(known, _)| *known == wishes) {
+            return found.clone();
+        }
+        let found = value::solve(field, &wishes, &mut self.budget);
+        self.known.push((wishes, found.clone()));
+        found
+    }
 }
 
 /// The rule's match with as little changed as makes it miss: one unit of a text, else a number or
 /// a user, else a value taken away, else the operation.
-fn near_miss(rule: &SourceRule, matching: &Values) -> Option<Values> {
+fn near_miss(rule: &SourceRule, expr: &Expr, matching: &Values) -> Option<Values> {
     let with = |field: Field, value: ExampleValue| {
         let mut values = matching.clone();
         values.insert(field, value);
@@ -173,6 +200,7 @@ fn near_miss(rule: &SourceRule, matching: &Values) -> Option<Values> {
         .chain(numbers)
         .chain(users)
         .chain(without)
+        .filter(|values| !value::holds(expr, values))
         .chain(operations)
         .find_map(|values| judged_so(rule, values, Truth::False))
 }

@@ -63,6 +63,35 @@ fn names() -> impl Iterator<Item = (&'static str, Field)> {
     sysmon.into_iter().chain(Field::ALL.into_iter().map(|field| (field.name(), field)))
 }
 
+/// The mandatory levels as Sysmon names them.
+const LEVELS: [(&str, u64); 5] =
+    [("Untrusted", 0), ("Low", 4_096), ("Medium", 8_192), ("High", 12_288), ("System", 16_384)];
+
+/// The number that a text stands for in a field: decimal, or hexadecimal as logs write masks, or
+/// the name of an integrity level.
+pub(crate) fn number_of(field: Field, text: &str) -> Option<u64> {
+    let named = LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    match (field, named) {
+        (Field::Integrity, Some((_, number))) => return Some(*number),
+        _ if text.starts_with('+') => return None,
+        _ => {}
+    }
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) if !hex.starts_with('+') => u64::from_str_radix(hex, 16).ok(),
+        Some(_) => None,
+        None => text.parse().ok(),
+    }
+}
+
+/// The number that true or false stands for, in a field that says yes or no.
+pub(crate) fn number_of_flag(field: Field, flag: bool) -> Option<u64> {
+    let is_flag = matches!(
+        field,
+        Field::Elevation | Field::RemoteOrigin | Field::Impersonating | Field::RejectRemote
+    );
+    is_flag.then_some(flag.into())
+}
+
 /// How a field's values look, in words.
 pub(crate) const fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -111,6 +140,8 @@ fn distance(left: &str, right: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -119,5 +150,59 @@ mod tests {
         assert_eq!(SigmaField::suggest("image"), Some("Image"));
         assert_eq!(SigmaField::suggest("EventId"), Some("EventID"));
         assert_eq!(SigmaField::suggest("CommandLine"), None);
+    }
+
+    #[test]
+    fn numbers_are_read_as_logs_write_them() {
+        for (field, text, number) in [
+            (Field::ProcessId, "4", Some(4)),
+            (Field::DesiredAccess, "0x12019F", Some(0x12_019f)),
+            (Field::DesiredAccess, "0X1", Some(1)),
+            (Field::Integrity, "high", Some(12_288)),
+            (Field::Integrity, "16384", Some(16_384)),
+            (Field::DefaultTimeout, "18446744073709551615", Some(u64::MAX)),
+            (Field::ProcessId, "high", None),
+            (Field::ProcessId, "18446744073709551616", None),
+            (Field::ProcessId, "+4", None),
+            (Field::ProcessId, "0x+4", None),
+            (Field::ProcessId, "-1", None),
+            (Field::ProcessId, "", None),
+            (Field::ProcessId, "0x", None),
+        ] {
+            assert_eq!(number_of(field, text), number, "{} {text}", field.name());
+        }
+        assert_eq!(number_of_flag(Field::Elevation, true), Some(1));
+        assert_eq!(number_of_flag(Field::RemoteOrigin, false), Some(0));
+        assert_eq!(number_of_flag(Field::ProcessId, true), None);
+    }
+
+    /// The page for authors of rules names every field as it is known here.
+    #[test]
+    fn the_fields_of_the_page_are_these() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let section = page.split("\n## ").find(|part| part.starts_with("Fields")).unwrap();
+        let rows = section.split("\n|---").nth(1).unwrap().lines().skip(1);
+        let rows: Vec<Vec<&str>> = rows
+            .take_while(|row| row.starts_with('|'))
+            .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        let expected: Vec<Vec<String>> = Field::ALL
+            .into_iter()
+            .map(|field| {
+                let mut names = SigmaField::names_of(field);
+                names.sort_unstable();
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                let values = match field.kind() {
+                    Kind::Text => "text",
+                    Kind::Sid => "user",
+                    Kind::Number if number_of_flag(field, true).is_some() => "true or false",
+                    Kind::Number if field == Field::Integrity => "number or level",
+                    Kind::Number => "number",
+                };
+                vec![names.join(", "), values.into(), field.doc().into()]
+            })
+            .collect();
+        assert_eq!(rows, expected);
     }
 }

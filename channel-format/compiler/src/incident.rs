@@ -51,13 +51,13 @@ pub fn wild_table_index(file: &[u8], key: &SecretKey) -> Result<Vec<u8>, Inciden
     let record = section.and_then(|section| {
         let range = section.offset as usize..(section.offset + section.length) as usize;
         let records = wild.get_mut(range)?.chunks_exact_mut(RECORD_LEN);
-        // Operators 1 to 5 name a literal or an automaton.
+        // Operators 1 to 5 name a literal.
         records.into_iter().find(|record| (1..=5).contains(&record[1]))
     });
     let Some(record) = record else {
         return Err(IncidentError::Base(Refusal::new(Code::IndexOutOfRange, 160, 1, 0)));
     };
-    record[8..].copy_from_slice(&WILD_INDEX.to_le_bytes());
+    record[8..16].copy_from_slice(&WILD_INDEX.to_le_bytes());
     resign(&mut wild, key)?;
     Ok(wild)
 }

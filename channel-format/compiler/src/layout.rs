@@ -116,7 +116,7 @@ fn check_options(options: &BuildOptions, rules: usize) -> Vec<RuleError> {
 }
 
 /// The author's examples that the reference does not judge as he says.
-fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
+pub(crate) fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
     let mut errors = Vec::new();
     for (number, example) in rule.examples.iter().enumerate() {
         let wanted = if example.matches { Truth::True } else { Truth::False };
@@ -135,7 +135,7 @@ fn failing_examples(rule: &SourceRule) -> Vec<RuleError> {
     errors
 }
 
-fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<RuleError> {
+pub(crate) fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<RuleError> {
     let mut fields = FieldSet::EMPTY.with(Field::Operation);
     collect_fields(expr, &mut fields);
     let missing = fields.without(sensor.supplied).iter();
@@ -146,7 +146,7 @@ fn unsupplied(rule: &SourceRule, expr: &Expr, sensor: &SensorProfile) -> Vec<Rul
             words.push("detection");
             let supplied: Vec<_> = sensor.supplied.iter().map(Field::name).collect();
             let help = format!("leave it out; supplied are {}", supplied.join(", "));
-            rule.error(&words, reason, help)
+            rule.error(&words, reason, help).unsupported()
         })
         .collect()
 }

@@ -21,15 +21,20 @@ pub mod incident;
 pub mod key_text;
 mod keys;
 mod layout;
+pub mod lint;
 mod lower;
 pub mod naive;
 mod regex;
 mod sign;
 mod source;
+mod supported;
 mod users;
 
-pub use error::RuleError;
+pub use error::{FaultKind, RuleError};
 pub use keys::{KeyError, SecretKey};
 pub use layout::{BuildOptions, build, build_for};
 pub use sign::{SignError, attach_signature, sign};
-pub use source::{Example, SourceRule, load_rules, parse_rules};
+pub use source::{
+    Example, ExampleValue, Loaded, RefusedRule, SourceRule, load, load_rules, parse, parse_rules,
+};
+pub use supported::{Split, split};

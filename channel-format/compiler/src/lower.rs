@@ -180,7 +180,7 @@ impl<'a> Lowering<'a> {
                         item::lower(item).map_err(|(words, reason, help)| {
                             let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
                             words.push(name);
-                            self.fail(&words, reason, help);
+                            self.unsupported(&words, reason, help);
                         })
                     })
                     .collect();
@@ -196,12 +196,12 @@ impl<'a> Lowering<'a> {
             }
             Detection::Keywords(_) => {
                 let help = "name the field: `PipeName|contains: …`";
-                self.fail(&[name], format!("`{name}` holds values without a field"), help);
+                self.unsupported(&[name], format!("`{name}` holds values without a field"), help);
                 None
             }
             Detection::ArrayMatch { .. } | Detection::Conditional { .. } => {
                 let help = "fields of this category hold one value; take the brackets out";
-                self.fail(&[name], format!("`{name}` looks into an array"), help);
+                self.unsupported(&[name], format!("`{name}` looks into an array"), help);
                 None
             }
         }
@@ -279,7 +279,7 @@ impl<'a> Lowering<'a> {
             Quantifier::Count(wanted) => {
                 let reason = format!("`{wanted} of {pattern}` is not supported");
                 let help = "write `1 of` or `all of`, or spell the combinations out with and/or";
-                self.fail(&["condition"], reason, help);
+                self.unsupported(&["condition"], reason, help);
                 None
             }
         }
@@ -294,7 +294,7 @@ impl<'a> Lowering<'a> {
                 self.left = None;
                 let help = "name each selection once, or split the rule";
                 let reason = format!("the condition takes more than {MAX_PROGRAM} instructions");
-                self.fail(&["condition"], reason, help);
+                self.unsupported(&["condition"], reason, help);
             }
         }
         self.left.map(|_| ())
@@ -302,6 +302,10 @@ impl<'a> Lowering<'a> {
 
     fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
         self.errors.push(self.rule.error(words, reason, help));
+    }
+
+    fn unsupported(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
+        self.errors.push(self.rule.error(words, reason, help).unsupported());
     }
 }
 

@@ -5,6 +5,9 @@
 //! walking them. Text that is no UTF-16 reaches the `regex` crate with U+FFFD in place of lone
 //! surrogates.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use channel_format::engine::fold::fold;
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, Input, Inputs, Kind, Operation, Truth};
@@ -13,8 +16,9 @@ use rsigma_parser::{
     ConditionExpr, Detection, DetectionItem, Quantifier, SelectorPattern, SigmaString, SigmaValue,
 };
 
-use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
+use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, number_of, number_of_flag};
 use crate::lower::{Comparison, Modifiers, name_fits};
+use crate::regex::Flags;
 use crate::source::SourceRule;
 use crate::users;
 
@@ -118,12 +122,14 @@ fn judge_value(
                 return Truth::False;
             };
             match field {
-                SigmaField::EventId => return (as_number(value) == Some(entry.0)).into(),
+                SigmaField::EventId => {
+                    return (as_number(Field::Operation, value) == Some(entry.0)).into();
+                }
                 _ => entry.1.encode_utf16().collect(),
             }
         }
         (SigmaField::Plain(field), Input::Number(number)) if field.kind() == Kind::Number => {
-            return judge_number(modifiers.comparison, number, as_number(value));
+            return judge_number(modifiers.comparison, number, as_number(field, value));
         }
         (SigmaField::Plain(_), Input::Sid(sid)) => {
             let SigmaValue::String(pattern) = value else {
@@ -140,6 +146,10 @@ fn judge_value(
         }
         (SigmaField::Plain(field), Input::Text(text)) if field.kind() == Kind::Text => {
             text.to_vec()
+        }
+        // What is no text fits only what fits anything: `*` asks whether the field is there.
+        (SigmaField::Plain(field), _) if field.kind() == Kind::Text => {
+            return if fits_anything(modifiers, value) { Truth::True } else { Truth::Unknown };
         }
         _ => return Truth::Unknown,
     };
@@ -166,13 +176,7 @@ fn judge_number(comparison: Comparison, found: u64, wanted: Option<u64>) -> Trut
 /// True if the text fits the value, as the modifiers say.
 pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]) -> bool {
     if modifiers.comparison == Comparison::Regex {
-        let flags = modifiers.flags;
-        return regex::RegexBuilder::new(&value.original)
-            .case_insensitive(flags.ignore_case)
-            .multi_line(flags.multi_line)
-            .dot_matches_new_line(flags.dot_all)
-            .build()
-            .is_ok_and(|regex| regex.is_match(&String::from_utf16_lossy(text)));
+        return regex_fits(&value.original, modifiers.flags, &String::from_utf16_lossy(text));
     }
     let mut pattern = Vec::new();
     let leading = matches!(modifiers.comparison, Comparison::Contains | Comparison::EndsWith);
@@ -192,6 +196,44 @@ pub(crate) fn text_fits(modifiers: &Modifiers, value: &SigmaString, text: &[u16]
     fits(&pattern, &characters(text, modifiers.cased))
 }
 
+/// True if the value is nothing but `*`, written or standing for the comparison.
+fn fits_anything(modifiers: &Modifiers, value: &SigmaValue) -> bool {
+    let SigmaValue::String(pattern) = value else {
+        return false;
+    };
+    let only_stars =
+        pattern.parts.iter().all(|part| *part == StringPart::Special(SpecialChar::WildcardMulti));
+    match modifiers.comparison {
+        Comparison::Is => only_stars && !pattern.parts.is_empty(),
+        Comparison::Contains | Comparison::StartsWith | Comparison::EndsWith => only_stars,
+        _ => false,
+    }
+}
+
+/// True if the text fits the regular expression. Building one takes far longer than trying it, so
+/// a thread keeps some.
+fn regex_fits(pattern: &str, flags: Flags, text: &str) -> bool {
+    const KEPT: usize = 256;
+    thread_local! {
+        static BUILT: RefCell<HashMap<(String, Flags), Option<regex::Regex>>> = RefCell::default();
+    }
+    let build = || {
+        regex::RegexBuilder::new(pattern)
+            .case_insensitive(flags.ignore_case)
+            .multi_line(flags.multi_line)
+            .dot_matches_new_line(flags.dot_all)
+            .build()
+            .ok()
+    };
+    BUILT.with_borrow_mut(|built| {
+        if built.len() >= KEPT {
+            built.clear();
+        }
+        let regex = built.entry((pattern.to_owned(), flags)).or_insert_with(build);
+        regex.as_ref().is_some_and(|regex| regex.is_match(text))
+    })
+}
+
 /// One part of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
@@ -206,9 +248,11 @@ fn fits(pattern: &[Wanted], text: &[u32]) -> bool {
     reach[0] = true;
     for wanted in pattern {
         let before = reach.clone();
+        let mut reached = false;
         for end in 0..reach.len() {
+            reached |= before[end];
             reach[end] = match wanted {
-                Wanted::Any => before[..=end].contains(&true),
+                Wanted::Any => reached,
                 Wanted::One => end > 0 && before[end - 1],
                 Wanted::This(letter) => end > 0 && before[end - 1] && text[end - 1] == *letter,
             };
@@ -233,10 +277,11 @@ fn too_long(text: &[u16]) -> bool {
     text.len() > MAX_TEXT_UNITS as usize
 }
 
-fn as_number(value: &SigmaValue) -> Option<u64> {
+fn as_number(field: Field, value: &SigmaValue) -> Option<u64> {
     match value {
         SigmaValue::Integer(number) => u64::try_from(*number).ok(),
-        SigmaValue::String(text) => text.as_plain()?.parse().ok(),
+        SigmaValue::String(text) => number_of(field, &text.as_plain()?),
+        SigmaValue::Bool(flag) => number_of_flag(field, *flag),
         _ => None,
     }
 }

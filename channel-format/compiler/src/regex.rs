@@ -21,7 +21,7 @@ use rsigma_parser::value::{SpecialChar, StringPart};
 pub(crate) use dfa::Automaton;
 
 /// Flags of a regular expression, as Sigma's sub-modifiers say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Flags {
     pub(crate) ignore_case: bool,
     pub(crate) multi_line: bool,

@@ -18,7 +18,7 @@ use crate::fields::closest;
 
 pub use examples::{Example, ExampleValue};
 pub(crate) use load::duplicates;
-pub use load::{load_rules, parse_rules};
+pub use load::{Loaded, RefusedRule, load, load_rules, parse, parse_rules};
 
 /// One rule as its author wrote it, parsed and found to be of a kind that can be built.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct SourceRule {
     pub tags: Vec<String>,
     /// Its references.
     pub references: Vec<String>,
+    /// What its author says of it beside that.
+    pub(crate) metadata: Metadata,
     /// What it asks for.
     pub action: Action,
     /// Mask of the operations it judges.
@@ -49,6 +51,15 @@ pub struct SourceRule {
     pub(crate) document: Range<usize>,
 }
 
+/// What no file carries, but a reader of rules wants to know. Empty is missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metadata {
+    pub(crate) description: String,
+    pub(crate) status: Option<rsigma_parser::Status>,
+    pub(crate) author: String,
+    pub(crate) date: String,
+}
+
 impl SourceRule {
     /// A fault of this rule, at the first of the words that its text holds.
     pub(crate) fn error(
@@ -58,7 +69,7 @@ impl SourceRule {
         help: impl Into<String>,
     ) -> RuleError {
         let span = locate(&self.text, &self.document, words);
-        RuleError::new(&self.file, &self.text, span, reason, help)
+        RuleError::new(&self.file, Arc::clone(&self.text), span, reason, help)
     }
 }
 

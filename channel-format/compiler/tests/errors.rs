@@ -77,7 +77,19 @@ fn what_is_not_supported_is_refused_and_not_dropped() {
         "does not supply the field User",
         "supplied are Operation",
     );
-    refused(&format!("    s: {{CommandLine: x}}{CONDITION}"), 7, "unknown field", "PipeName");
+    refused(&format!("    s: {{CommandLine: x}}{CONDITION}"), 7, "unknown field", "take it out");
+    refused(
+        &format!("    s: {{ParentCommand: x}}{CONDITION}"),
+        7,
+        "unknown field",
+        "docs/rules.md",
+    );
+    refused(
+        &format!("    s: {{'|all': [x, y]}}{CONDITION}"),
+        7,
+        "names no field",
+        "PipeName|contains",
+    );
     refused(&format!("    s: {{PipeName|base64: x}}{CONDITION}"), 7, "base64", "write out");
     refused(&format!("    s: {{PipeName|neq: x}}{CONDITION}"), 7, "neq", "condition");
     refused(&format!("    s: {{PipeName|re: '\\bx'}}{CONDITION}"), 7, "word boundaries", "(^|");

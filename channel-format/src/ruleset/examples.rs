@@ -12,7 +12,9 @@
 use crate::engine::scan::{Scans, TEXT_FIELDS, pass_cost};
 use crate::engine::{Event, LeUnits, Units, Value};
 use crate::frame::{at_most, equal};
-use crate::limits::{MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_TEXT_UNITS};
+use crate::limits::{
+    MAX_EXAMPLES, MAX_EXAMPLES_LEN, MAX_RULE_EXAMPLES, MAX_SID_UNITS, MAX_TEXT_UNITS,
+};
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
 use crate::schema::{FIELD_COUNT, Field, Kind, Truth};
@@ -125,7 +127,11 @@ fn value<'a>(reader: &mut Reader<'a>) -> Result<(Field, Value<'a, LeUnits<'a>>),
         }
         (VALUE_NUMBER, Kind::Number, 8) => Value::Number(reader.u64()?),
         (VALUE_UNKNOWN, _, 0) => Value::Unknown,
-        (VALUE_SID, Kind::Sid, length) => Value::Sid(reader.take(usize::from(length))?),
+        (VALUE_SID, Kind::Sid, length) => {
+            let most = u64::from(MAX_SID_UNITS).saturating_mul(2);
+            at_most(Code::LengthOutOfRange, at, most, length.into())?;
+            Value::Sid(reader.take(usize::from(length))?)
+        }
         _ => return Err(bad(at, VALUE_SID.into(), kind.into())),
     };
     Ok((field, value))

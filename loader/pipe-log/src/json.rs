@@ -24,6 +24,7 @@ pub(crate) fn event(line: &[u8]) -> Result<PipeEvent, RecordError> {
         .map_err(|error| RecordError::NotUtf8 { offset: error.valid_up_to() })?;
     let record = Shape::of(Object::parse(text)?)?;
     let operation = record.operation()?;
+    let written = record.written();
     let fields = record.fields;
 
     let pipe_name = match fields.text("PipeName")?.ok_or(RecordError::NoPipeName)? {
@@ -36,7 +37,7 @@ pub(crate) fn event(line: &[u8]) -> Result<PipeEvent, RecordError> {
         image: fields.text("Image")?,
         process_id: fields.number("ProcessId")?,
         user: fields.text("User")?,
-        time: fields.text("UtcTime")?,
+        time: fields.text("UtcTime")?.or(written),
         other: std::collections::BTreeMap::new(),
     };
     for &key in Key::ALL {
@@ -58,24 +59,48 @@ pub(crate) fn event(line: &[u8]) -> Result<PipeEvent, RecordError> {
 struct Shape<'a> {
     event_id: Option<(&'static str, &'a RawValue)>,
     fields: Object<'a>,
+    system: Object<'a>,
+    /// When a collector took the event in.
+    taken_in: Option<Wide>,
 }
 
 impl<'a> Shape<'a> {
     fn of(record: Object<'a>) -> Result<Self, RecordError> {
+        let taken_in = record.time("@timestamp");
         if let Some(event) = record.object("Event")? {
             let system = event.object("System")?.unwrap_or_default();
             return Ok(Self {
                 event_id: system.get("EventID")?.map(|raw| ("EventID", raw)),
                 fields: event.object("EventData")?.unwrap_or_default(),
+                system,
+                taken_in,
             });
         }
         if let Some(event) = record.object("winlog")? {
             return Ok(Self {
                 event_id: event.get("event_id")?.map(|raw| ("winlog.event_id", raw)),
                 fields: event.object("event_data")?.unwrap_or_default(),
+                system: Object::default(),
+                taken_in,
             });
         }
-        Ok(Self { event_id: record.get("EventID")?.map(|raw| ("EventID", raw)), fields: record })
+        Ok(Self {
+            event_id: record.get("EventID")?.map(|raw| ("EventID", raw)),
+            fields: record,
+            system: Object::default(),
+            taken_in,
+        })
+    }
+
+    /// When the event was written, by the envelope. It is only for reports, so one that cannot be
+    /// read is none.
+    fn written(&self) -> Option<Wide> {
+        [&self.system, &self.fields]
+            .into_iter()
+            .find_map(|object| {
+                object.time("TimeCreated").or_else(|| object.time("TimeCreated_attributes"))
+            })
+            .or_else(|| self.taken_in.clone())
     }
 
     fn operation(&self) -> Result<Operation, RecordError> {
@@ -139,6 +164,22 @@ impl<'a> Object<'a> {
             return Ok(None);
         };
         string(raw).map(Some).ok_or_else(|| bad_value(key, raw, "text"))
+    }
+
+    /// A time as it stands: text, a number, or either under the event log's attribute.
+    fn time(&self, key: &'static str) -> Option<Wide> {
+        let raw = self.get(key).ok()??;
+        let json = raw.get();
+        match json.as_bytes().first()? {
+            b'"' => string(raw).filter(|text| !is_blank(text)),
+            b'0'..=b'9' => Some(json.into()),
+            b'{' => {
+                let inner = Object::parse(json).ok()?;
+                let attributes = inner.object("#attributes").ok()?;
+                attributes.as_ref().unwrap_or(&inner).time("SystemTime")
+            }
+            _ => None,
+        }
     }
 
     fn number(&self, key: &'static str) -> Result<Option<u64>, RecordError> {

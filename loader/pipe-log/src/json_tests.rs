@@ -58,6 +58,44 @@ fn event_type_decides_only_where_there_is_no_event_id() {
 }
 
 #[test]
+fn the_time_is_sysmons_own_or_that_of_the_envelope() {
+    let time = |line: &str| parse(line).unwrap().time.map(|time| time.to_string());
+    let event = |system: &str, data: &str| {
+        format!(
+            r#"{{"Event":{{"System":{{"EventID":17{system}}},"EventData":{{"PipeName":"\\a"{data}}}}},
+                "@timestamp":"2024-07-19T04:09:09Z"}}"#
+        )
+    };
+    let created = r##","TimeCreated":{"#attributes":{"SystemTime":"2024-07-19T04:09:01Z"}}"##;
+    let own = r#","UtcTime":"2024-07-19 04:09:00.123""#;
+    assert_eq!(time(&event(created, own)).unwrap(), "2024-07-19 04:09:00.123");
+    for system in [
+        created,
+        r#","TimeCreated":{"SystemTime":"2024-07-19T04:09:01Z"}"#,
+        r#","TimeCreated":"2024-07-19T04:09:01Z""#,
+        r#","TimeCreated_attributes":{"SystemTime":"2024-07-19T04:09:01Z"}"#,
+    ] {
+        assert_eq!(time(&event(system, "")).unwrap(), "2024-07-19T04:09:01Z", "{system}");
+    }
+    assert_eq!(time(&event("", "")).unwrap(), "2024-07-19T04:09:09Z");
+    let flat = |member: &str| time(&format!(r#"{{"EventID":17,"PipeName":"\\a"{member}}}"#));
+    assert_eq!(flat(r#","TimeCreated":"2024""#).unwrap(), "2024");
+    assert_eq!(flat(r#","@timestamp":1721362140000"#).unwrap(), "1721362140000");
+    assert_eq!(flat(""), None);
+    // What cannot be read is no time, and no reason to lose the event.
+    for member in [
+        r#","TimeCreated":[1]"#,
+        r#","TimeCreated":{"SystemTime":{}}"#,
+        r##","TimeCreated":{"#attributes":[]}"##,
+        r#","@timestamp":null"#,
+        r#","@timestamp":"-""#,
+        r#","@timestamp":1,"@timestamp":2"#,
+    ] {
+        assert_eq!(flat(member), None, "{member}");
+    }
+}
+
+#[test]
 fn process_ids() {
     for (id, expected) in [
         ("4", Some(4)),

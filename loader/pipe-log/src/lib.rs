@@ -21,7 +21,7 @@
 //! | `Image` | text | may be missing or null |
 //! | `ProcessId` | number, or decimal or `0x` text | missing, null, empty and `-` mean "not in the log" |
 //! | `User` | text, `DOMAIN\name` | may be missing or null |
-//! | `UtcTime` | text | only for reports |
+//! | `UtcTime` | text | only for reports; without it `TimeCreated` (its `SystemTime`), then `@timestamp` |
 //!
 //! Sysmon does not log the other inputs of the `Ipc` schema. A log that has them uses these keys
 //! (a number may be text, decimal or `0x`; a flag is `true`, `false`, 0 or 1):

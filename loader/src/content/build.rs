@@ -3,18 +3,34 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use channel_compiler::{BuildOptions, build, load_rules};
+use channel_compiler::{BuildOptions, Split, build, load, split};
 use channel_format::frame::Header;
+use channel_format::schema::SensorProfile;
+use serde::Serialize;
 
+use crate::content::skipped::{self, Skipped};
 use crate::content::{say, time};
 use crate::files::{self, Existing, Readers};
 use crate::{Error, cli, report};
+
+/// Version of the JSON form.
+const VERSION: u32 = 1;
 
 /// Arguments of `build`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes DIR/C-<channel>-<epoch>-<sequence>.sys.unsigned and prints its path. The same rules and \
-options, with --created (or SOURCE_DATE_EPOCH) given, make the same bytes.")]
+options, with --created (or SOURCE_DATE_EPOCH) given, make the same bytes.
+
+A rule that cannot be built fails the command, and no file is written. With --skip-unsupported a \
+rule that only asks for what there is not yet (a field, a modifier, a pattern that explodes, \
+another log source) is left out and listed on stderr, each with file, line, reason and remedy. A \
+mistake still fails: what is no YAML, an id given twice, an example that does not hold, a selection \
+that is not defined, a misspelled key of the `saker` block. So does a file that would hold no rule.
+
+With --json one object is printed instead of the path:
+  {\"v\":1,\"file\":PATH,\"bytes\":N,\"rules\":N,\"skipped\":[{\"file\":PATH,\"title\":TEXT,
+   \"faults\":[{\"line\":N,\"reason\":TEXT,\"remedy\":TEXT},...]},...]}")]
 pub struct Args {
     /// Channel, 1 to 99999999; 291 is named pipes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99_999_999))]
@@ -43,6 +59,22 @@ pub struct Args {
     /// Let the file hold fewer rules than the one it replaces
     #[arg(long)]
     pub shrink: bool,
+    /// Leave out rules that are not supported, and list them
+    #[arg(long)]
+    pub skip_unsupported: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was built.
+#[derive(Debug, Serialize)]
+struct Built<'a> {
+    v: u32,
+    file: String,
+    bytes: usize,
+    rules: u32,
+    skipped: Vec<Skipped<'a>>,
 }
 
 /// Runs the command.
@@ -62,9 +94,12 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
         expires: args.expires.unwrap_or(0),
         shrink: args.shrink,
     };
-    let faults = |errors| Error::Rules { errors };
-    let rules = load_rules(&args.rules).map_err(faults)?;
-    let bytes = build(&rules, &options).map_err(faults)?;
+    let Split { rules, skipped } = rules(args)?;
+    skipped::list(&skipped);
+    if rules.is_empty() {
+        return Err(Error::AllSkipped { count: skipped.len() as u64 });
+    }
+    let bytes = build(&rules, &options).map_err(|errors| Error::Rules { errors })?;
 
     let name = channel_format::name::ChannelName {
         channel: args.channel,
@@ -75,12 +110,42 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     files::ensure_folder(&args.out)?;
     files::write(&path, &bytes, Existing::Replace, Readers::All)?;
     let count = Header::parse(&bytes).map_or(0, |header| header.rule_count);
+    let length = bytes.len();
     cli::note(format_args!(
-        "{}, {} bytes, not signed yet",
-        report::count(count.into(), "rule"),
-        bytes.len()
+        "{}, {length} bytes, not signed yet",
+        report::count(count.into(), "rule")
     ));
+    if !skipped.is_empty() {
+        let skipped = report::count(skipped.len() as u64, "rule");
+        cli::note(format_args!("{skipped} skipped, listed above: the file does not hold them"));
+    }
+    if args.json {
+        let built = Built {
+            v: VERSION,
+            file: path.display().to_string(),
+            bytes: length,
+            rules: count,
+            skipped: skipped.iter().map(Skipped::of).collect(),
+        };
+        return print(&built, out);
+    }
     say!(out, "{}", path.display())
+}
+
+/// The rules to build, and those to leave out.
+fn rules(args: &Args) -> Result<Split, Error> {
+    let loaded = load(&args.rules);
+    let split = if args.skip_unsupported {
+        split(loaded, &SensorProfile::CURRENT)
+    } else {
+        loaded.complete().map(|rules| Split { rules, skipped: Vec::new() })
+    };
+    split.map_err(|errors| Error::Rules { errors })
+}
+
+fn print(built: &Built<'_>, out: &mut dyn Write) -> Result<(), Error> {
+    serde_json::to_writer(&mut *out, built).map_err(|e| Error::Output { source: e.into() })?;
+    say!(out)
 }
 
 /// The time of creation that reproducible builds set.

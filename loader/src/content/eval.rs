@@ -1,11 +1,11 @@
 //! `sakerctl content eval`: what a channel file would have said to the events of a log.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use channel_format::frame::verify;
-use channel_format::ruleset::Ruleset;
+use channel_format::ruleset::{Rule, Ruleset};
 use channel_format::schema::{SensorProfile, Truth};
 use indicatif::{ProgressBar, ProgressStyle};
 use pipe_log::{PipeEvent, Reader, Record, RecordError};
@@ -23,12 +23,24 @@ const PROGRESS_STEP: u64 = 256;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 LOG holds JSON lines with Sysmon's names, or is an .evtx file; the content decides, not the name. \
-Read are EventID 17 (created) and 18 (connected), PipeName, Image, ProcessId and User.
+Read are EventID 17 (created) and 18 (connected), PipeName, Image, ProcessId and User, and the time \
+for the report. Give --events more than once to judge several logs in one run.
+
+At the end a table says for each rule that matched, or could not be told: hits, unknowns, the first \
+and the last hit (by the events' time where the logs have one), and the images with most hits.
 
 With --json each record gives one line:
   {\"v\":1,\"event\":0,\"rules\":[\"<id>\",...],\"unknown\":[...]}
-`event` counts all records from 0; ids are sorted; a record of another kind, or one that cannot be \
-read, has an `error` and no ids. Such records do not fail the command.
+`event` counts all records of a log from 0; ids are sorted; a record of another kind, or one that \
+cannot be read, has an `error` and no ids; with several logs `log` says which. Such records do not \
+fail the command. The last line is the summary:
+  {\"v\":1,\"summary\":{\"logs\":[PATH,...],\"records\":N,\"events\":N,\"other_events\":N,
+   \"unreadable\":N,\"matched\":N,\"rules\":N,\"rules_matched\":N,\"seconds\":S,
+   \"events_per_second\":N,\"by_rule\":[{\"id\":ID,\"title\":TEXT,\"level\":LEVEL,\"hits\":N,
+   \"unknown\":N,\"first\":SEEN,\"last\":SEEN,\"distinct_images\":N,
+   \"images\":[{\"image\":PATH,\"hits\":N},...]},...]}}
+SEEN is null or {\"log\":PATH,\"event\":N,\"time\":TEXT or null}; `images` holds the three with most \
+hits.
 
 The file's digest, its tables and its bounds are checked with the driver's own code; its signature \
 only where --key is given.")]
@@ -36,9 +48,9 @@ pub struct Args {
     /// Channel file, signed or unsigned
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Log to read
-    #[arg(long, value_name = "LOG")]
-    pub events: PathBuf,
+    /// Log to read; may be given more than once
+    #[arg(long, value_name = "LOG", required = true)]
+    pub events: Vec<PathBuf>,
     /// Print one JSON line a record
     #[arg(long)]
     pub json: bool,
@@ -69,94 +81,140 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     };
     remark_on_fields(&ruleset);
     let missing = if args.strict_unknown { Missing::Unknown } else { Missing::Absent };
-    let reader = pipe_log::open(&args.events)?;
+    // All before the first is read: a wrong path is told at once.
+    let logs = args.events.iter().map(|path| Ok((path, pipe_log::open(path)?)));
+    let logs = logs.collect::<Result<Vec<_>, Error>>()?;
+    let readers: Vec<&Reader> = logs.iter().map(|(_, reader)| reader).collect();
     let mut run = Run {
         ruleset: &ruleset,
         missing,
         json: args.json,
+        name_log: logs.len() > 1,
         summary: Summary::default(),
-        progress: progress_bar(&reader, args.json),
+        progress: progress_bar(&readers, args.json),
+        broken: None,
     };
-    run.log(args, reader, out)
+    run.logs(logs, out)
 }
 
-/// One run over a log.
+/// One run over some logs.
 struct Run<'a> {
     ruleset: &'a Ruleset<Vec<u8>>,
     missing: Missing,
     json: bool,
+    /// Whether a line must say which log it is of.
+    name_log: bool,
     summary: Summary,
     progress: ProgressBar,
+    /// The first log that could not be read to its end.
+    broken: Option<Error>,
 }
 
 impl Run<'_> {
-    fn log(&mut self, args: &Args, mut reader: Reader, out: &mut dyn Write) -> Result<(), Error> {
-        let mut broken = None;
+    fn logs(&mut self, logs: Vec<(&PathBuf, Reader)>, out: &mut dyn Write) -> Result<(), Error> {
+        let started = Instant::now();
+        let mut done = 0;
+        for (path, reader) in logs {
+            let total = reader.progress().total;
+            self.log(path, reader, done, out)?;
+            done += total;
+        }
+        let took = started.elapsed();
+        self.progress.finish_and_clear();
+        let rules = self.ruleset.rule_count();
+        if self.json {
+            self.summary.print_json(rules, took, out)?;
+        } else {
+            if self.summary.any_hit() {
+                say!(out)?;
+            }
+            self.summary.print(rules, took, out)?;
+        }
+        self.broken.take().map_or(Ok(()), Err)
+    }
+
+    /// Judges one log; `done` bytes of others were read before.
+    fn log(
+        &mut self,
+        path: &Path,
+        mut reader: Reader,
+        done: u64,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let before = self.summary.records();
+        self.summary.begin_log(path);
+        let log = self.name_log.then(|| path.display().to_string());
         while let Some(Record { index, body }) = reader.next() {
             match body {
-                Ok(event) => self.event(index, &event, out)?,
+                Ok(event) => self.event(index, &event, &log, out)?,
                 Err(error) => {
                     self.summary.add_error(&error);
                     if self.json {
-                        write_line(&Line::failed(index, &error), out)?;
+                        write_line(Line::failed(index, &error).with_log(log.clone()), out)?;
                     }
                     if let RecordError::Io { reason } = error {
-                        broken = Some(reason);
+                        let records = self.summary.records() - before;
+                        let path = path.to_owned();
+                        self.broken.get_or_insert(Error::LogBroken { path, records, reason });
                     }
                 }
             }
             if index % PROGRESS_STEP == 0 {
-                self.progress.set_position(reader.progress().done);
+                self.progress.set_position(done + reader.progress().done);
             }
         }
-        self.progress.finish_and_clear();
-        if !self.json {
-            if self.summary.any_hit() {
-                say!(out)?;
-            }
-            self.summary.print(self.ruleset.rule_count(), out)?;
-        }
-        match broken {
-            None => Ok(()),
-            Some(reason) => Err(Error::LogBroken {
-                path: args.events.clone(),
-                // The failed read is not a record.
-                records: self.summary.records().saturating_sub(1),
-                reason,
-            }),
-        }
+        Ok(())
     }
 
-    fn event(&mut self, index: u64, event: &PipeEvent, out: &mut dyn Write) -> Result<(), Error> {
+    fn event(
+        &mut self,
+        index: u64,
+        event: &PipeEvent,
+        log: &Option<String>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
         let judged = judge(self.ruleset, event, self.missing);
-        if self.json {
-            return write_line(&judged.line(self.ruleset, index), out);
-        }
         self.summary.add_event(!judged.matched.is_empty());
         let rule = |index: &u32| self.ruleset.rule(*index);
         for rule in judged.unknown.iter().filter_map(rule) {
-            self.summary.add_unknown(rule.id, rule.title);
+            self.summary.add_unknown(&rule);
         }
         for rule in judged.matched.iter().filter_map(rule) {
-            self.summary.add_hit(rule.id, rule.title, index, event);
-            let image = event.image.as_ref().map(|image| printable(&image.to_string()));
-            let row = format!(
-                "{index:>7}  {:<9}  {:<32}  {}  {} [{}]",
-                event.operation.to_string(),
-                name(event),
-                image.as_deref().unwrap_or("(no image)"),
-                printable(rule.title),
-                rule.level.name(),
-            );
-            // Asked before: the bar is locked while it is suspended.
-            let seen = !self.progress.is_hidden();
-            self.progress.suspend(|| {
-                say!(out, "{row}")?;
-                // The row must reach the terminal before the bar is drawn again.
-                if seen { out.flush().map_err(output) } else { Ok(()) }
-            })?;
+            self.summary.add_hit(&rule, index, event);
+            if !self.json {
+                self.row(index, event, &rule, out)?;
+            }
+        }
+        if self.json {
+            write_line(judged.line(self.ruleset, index).with_log(log.clone()), out)?;
         }
         Ok(())
+    }
+
+    /// One hit, for people.
+    fn row(
+        &self,
+        index: u64,
+        event: &PipeEvent,
+        rule: &Rule<'_>,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let image = event.image.as_ref().map(|image| printable(&image.to_string()));
+        let row = format!(
+            "{index:>7}  {:<9}  {:<32}  {}  {} [{}]",
+            event.operation.to_string(),
+            name(event),
+            image.as_deref().unwrap_or("(no image)"),
+            printable(rule.title),
+            rule.level.name(),
+        );
+        // Asked before: the bar is locked while it is suspended.
+        let seen = !self.progress.is_hidden();
+        self.progress.suspend(|| {
+            say!(out, "{row}")?;
+            // The row must reach the terminal before the bar is drawn again.
+            if seen { out.flush().map_err(output) } else { Ok(()) }
+        })
     }
 }
 
@@ -195,7 +253,7 @@ impl Judged {
     }
 }
 
-fn write_line(line: &Line, out: &mut dyn Write) -> Result<(), Error> {
+fn write_line(line: Line, out: &mut dyn Write) -> Result<(), Error> {
     line.write(out).map_err(output)
 }
 
@@ -223,12 +281,13 @@ fn remark_on_fields(ruleset: &Ruleset<Vec<u8>>) {
 }
 
 /// A bar on stderr, where somebody can see it and it does not mix with results.
-fn progress_bar(reader: &Reader, json: bool) -> ProgressBar {
-    let total = reader.progress().total;
+fn progress_bar(readers: &[&Reader], json: bool) -> ProgressBar {
+    let totals: Vec<u64> = readers.iter().map(|reader| reader.progress().total).collect();
     let mixed = json && std::io::stdout().is_terminal();
-    if total == 0 || mixed || !std::io::stderr().is_terminal() {
+    if totals.contains(&0) || mixed || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
+    let total = totals.into_iter().sum();
     let template = "{bar:40} {percent:>3}%  {bytes} of {total_bytes}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| {
         // The template is a constant; a bar of another look is no reason to fail.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use channel_compiler::{SecretKey, SignError, key_text, sign};
 use channel_format::anchor::Anchor;
 use channel_format::frame::{Header, verify};
-use channel_format::refusal::Refusal;
+use channel_format::refusal::{Code, Refusal};
 use channel_format::signature::Role;
 
+use crate::content::failed_example::FailedExample;
 use crate::content::{keys, say};
 use crate::files::{self, Existing, Readers};
 use crate::{Error, cli};
@@ -47,6 +48,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
             cli::note(format_args!("key {id} has signed the file already; nothing was added"));
         }
         Err(SignError::Header(refusal)) => return Err(refused(refusal)),
+        Err(SignError::Refused(refusal)) if refusal.code == Code::ExampleFailed => {
+            return Err(example_fails(args, &bytes, refusal));
+        }
         Err(source) => {
             return Err(Error::Sign { path: args.file.clone(), key: args.key.clone(), source });
         }
@@ -67,6 +71,16 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     };
     files::write(&path, &bytes, Existing::Replace, Readers::All)?;
     say!(out, "{}", path.display())
+}
+
+/// Says which example of which rule failed.
+fn example_fails(args: &Args, bytes: &[u8], refusal: Refusal) -> Error {
+    match FailedExample::find(bytes, &refusal) {
+        Some(example) => {
+            Error::ExampleFails { path: args.file.clone(), example: Box::new(example), refusal }
+        }
+        None => Error::Refused { path: args.file.clone(), refusal },
+    }
 }
 
 fn check_signature(bytes: &[u8], key: &SecretKey) -> Result<(), Refusal> {

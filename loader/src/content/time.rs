@@ -47,6 +47,24 @@ pub fn parse(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A time of a log in a form that sorts, if it is one in UTC: `2024-07-19T04:09:00.123Z`, with a space
+/// for the `T` and without the `Z` as Sysmon writes it.
+pub fn sortable(text: &str) -> Option<String> {
+    const FORM: &[u8; 19] = b"0000-00-00 00:00:00";
+    let text = text.strip_suffix('Z').unwrap_or(text).replacen('T', " ", 1);
+    let (whole, fraction) = text.as_bytes().split_at_checked(FORM.len())?;
+    let fits = |(found, wanted): (&u8, &u8)| match wanted {
+        b'0' => found.is_ascii_digit(),
+        _ => found == wanted,
+    };
+    let fraction_fits = match fraction {
+        [] => true,
+        [b'.', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    (whole.iter().zip(FORM).all(fits) && fraction_fits).then_some(text)
+}
+
 /// Year, month and day of a day since 1970. Years are counted from March, so that the day that
 /// leap years add is the last one.
 fn date(days: u64) -> (u64, u64, u64) {
@@ -83,6 +101,18 @@ mod tests {
         assert_eq!(parse("17"), Ok(17));
         for wrong in ["", "2023-02-29", "2024-13-01", "2024-00-01", "x", "2024-1", "1960-01-01"] {
             assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_of_logs_that_sort() {
+        let sysmon = sortable("2024-07-19 04:09:00.123").unwrap();
+        assert_eq!(sortable("2024-07-19T04:09:00.123Z").unwrap(), sysmon);
+        assert!(sortable("2024-07-19T04:09:00Z").unwrap() < sysmon);
+        assert!(sortable("2024-07-19T04:09:00.1234567Z").unwrap() > sysmon);
+        for wrong in ["", "1721362140", "2024-07-19", "2024-07-19T04:09:00+02:00", "19 July 2024é"]
+        {
+            assert_eq!(sortable(wrong), None, "{wrong}");
         }
     }
 

@@ -4,7 +4,7 @@ use channel_format::engine::criterion::Operator;
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, Kind};
 
-use crate::lower::{Criterion, Operand};
+use crate::lower::{Criterion, Expr, Operand};
 use crate::source::ExampleValue;
 use crate::users;
 
@@ -45,6 +45,16 @@ pub(super) fn meets(criterion: &Criterion, value: Option<&ExampleValue>) -> bool
 /// True if the criterion holds for the event's value of its field.
 pub(super) fn meets_event(criterion: &Criterion, values: &Values) -> bool {
     meets(criterion, values.get(&criterion.field))
+}
+
+/// True if the condition holds for the event: a quick look, before the reference takes a slow one.
+pub(super) fn holds(expr: &Expr, values: &Values) -> bool {
+    match expr {
+        Expr::Criterion(criterion) => meets_event(criterion, values),
+        Expr::And(parts) => parts.iter().all(|part| holds(part, values)),
+        Expr::Or(parts) => parts.iter().any(|part| holds(part, values)),
+        Expr::Not(inner) => !holds(inner, values),
+    }
 }
 
 fn meets_all(wishes: &Wishes<'_>, value: Option<&ExampleValue>) -> bool {

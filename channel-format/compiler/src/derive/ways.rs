@@ -13,7 +13,7 @@ pub(super) type Way<'a> = Vec<(&'a Criterion, bool)>;
 /// Ways that are kept.
 const MAX_WAYS: usize = 1024;
 /// Criteria that may be looked at while ways are put together.
-const MAX_WORK: usize = 1 << 21;
+const MAX_WORK: usize = 1 << 22;
 
 /// Ways in which the expression is true, or false; those that contradict themselves at first sight
 /// are left out. Not all, if they are too many.
@@ -39,21 +39,28 @@ fn collect<'a>(expr: &'a Expr, wanted: bool, work: &mut usize) -> Vec<Way<'a>> {
     }
 }
 
-/// One way of each part, in every combination.
+/// One way of each part, in every combination; a way that settles the next part already needs no
+/// more for it.
 fn together<'a>(parts: &'a [Expr], wanted: bool, work: &mut usize) -> Vec<Way<'a>> {
     let mut parts: Vec<_> = parts.iter().map(|part| collect(part, wanted, work)).collect();
-    // What has one way only comes first: it rules out most.
-    parts.sort_by_key(|ways| ways.len() > 1);
+    // What leaves the least choice comes first: it rules out, and settles, most.
+    parts.sort_by_key(Vec::len);
     let mut whole: Vec<Way<'_>> = vec![vec![]];
     for part in parts {
         let mut longer = Vec::new();
-        'all: for way in &whole {
+        'all: for way in whole {
+            *work += way.len() * part.iter().map(Vec::len).sum::<usize>();
+            if part.iter().any(|more| more.iter().all(|wish| way.contains(wish))) {
+                longer.push(way);
+                continue;
+            }
             for more in &part {
-                *work += way.len() + more.len();
                 if longer.len() == MAX_WAYS || (*work > MAX_WORK && !longer.is_empty()) {
                     break 'all;
                 }
-                let joined = [way.as_slice(), more].concat();
+                let fresh: Way<'_> =
+                    more.iter().filter(|wish| !way.contains(wish)).copied().collect();
+                let joined = [way.as_slice(), &fresh].concat();
                 if consistent(&joined, way.len()) {
                     longer.push(joined);
                 }

@@ -7,7 +7,7 @@ use rsigma_parser::value::StringPart;
 use rsigma_parser::{DetectionItem, Modifier, SigmaString, SigmaValue};
 
 use super::{Criterion, Expr, Operand};
-use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField};
+use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, number_of, number_of_flag};
 use crate::naive;
 use crate::regex::{self, Flags, is_star};
 use crate::users::{self, Wanted};
@@ -173,12 +173,6 @@ fn lower_text(
         (naive::text_fits(modifiers, text, &anonymous), naive::text_fits(modifiers, text, &[]));
     let empty = literal(field, Operator::Equals, "", true)?;
     Ok(match (wanted, plain) {
-        (true, false)
-            if modifiers.comparison == Comparison::Is
-                && text.as_plain().as_deref() == Some(ANONYMOUS_PIPE) =>
-        {
-            empty
-        }
         (true, false) => Expr::any(vec![expr, empty]),
         (false, true) => Expr::all(vec![expr, empty.opposite()]),
         _ => expr,
@@ -243,11 +237,15 @@ fn lower_number(
 ) -> Result<Expr, (String, String)> {
     let number = match value {
         SigmaValue::Integer(number) => u64::try_from(*number).ok(),
-        SigmaValue::String(text) => text.as_plain().and_then(|text| text.parse().ok()),
+        SigmaValue::String(text) => text.as_plain().and_then(|text| number_of(field, &text)),
+        SigmaValue::Bool(flag) => number_of_flag(field, *flag),
         _ => None,
     };
     let Some(number) = number else {
-        let help = "write a whole number, not negative, without wildcards";
+        let help = match field {
+            Field::Integrity => "write a whole number, or Untrusted, Low, Medium, High or System",
+            _ => "write a whole number, decimal or `0x…`, not negative, without wildcards",
+        };
         return Err((format!("the value of {} is not a number", field.name()), help.into()));
     };
     let operator = match modifiers.comparison {
@@ -287,7 +285,9 @@ fn lower_user(
 fn lower_event_id(modifiers: &Modifiers, value: &SigmaValue) -> Result<Expr, (String, String)> {
     let number = match value {
         SigmaValue::Integer(number) => u64::try_from(*number).ok(),
-        SigmaValue::String(text) => text.as_plain().and_then(|text| text.parse().ok()),
+        SigmaValue::String(text) => {
+            text.as_plain().and_then(|text| number_of(Field::Operation, &text))
+        }
         _ => None,
     };
     let operation = OPERATIONS.iter().find(|entry| Some(entry.0) == number);

@@ -50,34 +50,95 @@ const UNSUPPORTED: [&str; 18] = [
     "year",
 ];
 
-/// Every fault of the file's documents.
-pub(super) fn documents(file: &Path, text: &str) -> Vec<RuleError> {
-    let mut checker = Checker { file, text, errors: Vec::new() };
-    for document in Deserializer::from_str(text) {
-        match <Value as serde::Deserialize>::deserialize(document) {
-            Ok(Value::Null) => {}
-            Ok(value) => checker.document(&value),
-            Err(error) => {
-                // After a syntax error the rest of the stream has no meaning.
-                let place = error.location().map(|place| place.index().min(text.len()));
-                let span = place.map(|at| line_at(text, at));
-                checker.errors.push(RuleError::new(
-                    file,
-                    text,
-                    span,
-                    format!("not YAML: {error}"),
-                    "check indentation, quotes and colons around this line",
-                ));
-                break;
+/// One document of a file.
+pub(super) struct Document {
+    /// Where it lies.
+    pub(super) range: Range<usize>,
+    /// Its title, as far as it can be told.
+    pub(super) title: String,
+    /// Whether it lends its keys to other documents, or has them from others.
+    pub(super) shared: bool,
+    /// Whether it is no YAML; then no document behind it has been looked at.
+    pub(super) not_yaml: bool,
+    /// Every fault.
+    pub(super) errors: Vec<RuleError>,
+}
+
+/// The file's documents, each with its faults.
+pub(super) fn documents(file: &Path, text: &str) -> Vec<Document> {
+    let mut documents = Vec::new();
+    for range in ranges(text) {
+        let mut checker = Checker { file, text, range: range.clone(), errors: Vec::new() };
+        let mut document = Document {
+            range: range.clone(),
+            title: String::new(),
+            shared: false,
+            not_yaml: false,
+            errors: Vec::new(),
+        };
+        for value in Deserializer::from_str(&text[range.clone()]) {
+            match <Value as serde::Deserialize>::deserialize(value) {
+                Ok(Value::Null) => {}
+                Ok(value) => {
+                    let title = value.get("title").and_then(Value::as_str);
+                    document.title = title.unwrap_or_default().to_owned();
+                    document.shared |= value.get("action").is_some();
+                    checker.document(&value);
+                }
+                Err(_) => {
+                    checker.errors.push(not_yaml(file, text, &range));
+                    document.not_yaml = true;
+                    break;
+                }
             }
         }
+        document.errors = checker.errors;
+        documents.push(document);
+        // After a syntax error the rest of the stream has no meaning.
+        if documents.last().is_some_and(|document| document.not_yaml) {
+            break;
+        }
     }
-    checker.errors
+    documents
+}
+
+/// The parts of a text between the lines that separate documents, each with the line before it.
+fn ranges(text: &str) -> Vec<Range<usize>> {
+    let mut starts = vec![0];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let behind = line.strip_prefix("---");
+        if at > 0
+            && behind
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+        {
+            starts.push(at);
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect()
+}
+
+/// What is no YAML, with its place in the whole text.
+fn not_yaml(file: &Path, text: &str, document: &Range<usize>) -> RuleError {
+    // Parsed once more with the lines before it, so that the message counts from the file's start.
+    let lines = text[..document.start].matches('\n').count();
+    let padded = "\n".repeat(lines) + &text[document.clone()];
+    let found = Deserializer::from_str(&padded)
+        .find_map(|value| <Value as serde::Deserialize>::deserialize(value).err());
+    let place = found.as_ref().and_then(|error| error.location());
+    let place = place.map(|place| (place.index() + document.start).saturating_sub(lines));
+    let span = place.map(|at| line_at(text, at.min(text.len())));
+    let reason = found.map_or_else(|| "not YAML".to_owned(), |error| format!("not YAML: {error}"));
+    let help = "check indentation, quotes and colons around this line";
+    RuleError::new(file, text, span, reason, help)
 }
 
 struct Checker<'a> {
     file: &'a Path,
     text: &'a str,
+    range: Range<usize>,
     errors: Vec<RuleError>,
 }
 
@@ -114,10 +175,21 @@ impl Checker<'_> {
         };
         for (name, value) in entries {
             match name.as_str() {
-                Some("condition" | "timeframe") => {}
+                Some("condition") => self.condition(value),
+                Some("timeframe") => {}
                 Some(name) => self.selection(name, value),
                 None => self.fail(&["detection"], "a selection's name is not a text", "quote it"),
             }
+        }
+    }
+
+    fn condition(&mut self, value: &Value) {
+        let whole = std::slice::from_ref(value);
+        let conditions = value.as_sequence().map_or(whole, Vec::as_slice);
+        if conditions.iter().filter_map(Value::as_str).any(|text| text.contains('|')) {
+            let help = "a channel file judges single events; correlate in user mode";
+            let reason = "the condition counts over events, which is not supported";
+            self.unsupported(&["condition"], reason, help);
         }
     }
 
@@ -143,7 +215,7 @@ impl Checker<'_> {
             }
             _ => {
                 let reason = format!("`{name}` holds values without a field");
-                self.fail(
+                self.unsupported(
                     &[name],
                     reason,
                     "keyword searches are not supported; name the field: `PipeName|contains: …`",
@@ -155,14 +227,23 @@ impl Checker<'_> {
     fn item(&mut self, key: &str, value: &Value) {
         let mut parts = key.split('|');
         let field = parts.next().unwrap_or("");
+        if field.is_empty() {
+            let help = "keyword searches are not supported; name the field: `PipeName|contains: …`";
+            self.fail(&[key, "detection"], format!("`{key}` names no field"), help);
+            return;
+        }
         if SigmaField::named(field).is_none() {
-            let help = match SigmaField::suggest(field) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "fields of this category are PipeName, Image, ImageName, ProcessId, \
-                         EventID, EventType and those of the schema"
+            let help = match (field, SigmaField::suggest(field)) {
+                ("ProcessGuid" | "UtcTime" | "RuleName" | "Hashes" | "CommandLine", _) => {
+                    "no sensor that judges a pipe while it is created knows it; take it out"
+                        .to_owned()
+                }
+                (_, Some(meant)) => format!("did you mean `{meant}`?"),
+                (_, None) => "fields of this category are PipeName, Image, ImageName, ProcessId, \
+                              User, EventID, EventType and the others in docs/rules.md"
                     .to_owned(),
             };
-            self.fail(&[key, field], format!("unknown field `{field}`"), help);
+            self.unsupported(&[key, field], format!("unknown field `{field}`"), help);
         }
         for modifier in parts {
             self.modifier(key, modifier);
@@ -176,7 +257,8 @@ impl Checker<'_> {
         }
         for value in values {
             if matches!(value, Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_)) {
-                self.fail(&[key], "a value is not a text, number, boolean or null", "flatten it");
+                let reason = "a value is not a text, number, boolean or null";
+                self.unsupported(&[key], reason, "flatten it");
             }
         }
     }
@@ -189,21 +271,36 @@ impl Checker<'_> {
             let help = match modifier {
                 "neq" | "not" => "negate in the condition: `selection and not filter`",
                 "windash" | "cidr" => "it has no meaning for named pipes; take it out",
+                "minute" | "hour" | "day" | "week" | "month" | "year" => {
+                    "no field of this category holds a time; take it out"
+                }
+                "fieldref" => "a field is compared with what the rule says, not with another field",
+                "expand" => "placeholders are filled in before a rule gets here; write the values",
                 _ => "write out the values that it would produce",
             };
-            self.fail(&[key], format!("the modifier `{modifier}` is not supported"), help);
+            self.unsupported(&[key], format!("the modifier `{modifier}` is not supported"), help);
             return;
         }
         let help = match closest(modifier, MODIFIERS) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("known are {}", MODIFIERS.join(", ")),
         };
-        self.fail(&[key], format!("unknown modifier `{modifier}`"), help);
+        self.unsupported(&[key], format!("unknown modifier `{modifier}`"), help);
     }
 
     fn fail(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
-        let span = locate(self.text, &(0..self.text.len()), words);
-        self.errors.push(RuleError::new(self.file, self.text, span, reason, help));
+        let error = self.error(words, reason.into(), help.into());
+        self.errors.push(error);
+    }
+
+    fn unsupported(&mut self, words: &[&str], reason: impl Into<String>, help: impl Into<String>) {
+        let error = self.error(words, reason.into(), help.into());
+        self.errors.push(error.unsupported());
+    }
+
+    fn error(&self, words: &[&str], reason: String, help: String) -> RuleError {
+        let span = locate(self.text, &self.range, words);
+        RuleError::new(self.file, self.text, span, reason, help)
     }
 }
 
@@ -213,4 +310,18 @@ fn line_at(text: &str, at: usize) -> Range<usize> {
     let start = text[..at].rfind('\n').map_or(0, |line| line + 1);
     let end = text[at..].find('\n').map_or(text.len(), |line| at + line);
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_names_every_modifier() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rules.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for modifier in MODIFIERS.iter().chain(&UNSUPPORTED) {
+            assert!(page.contains(&format!("`{modifier}`")), "{modifier}");
+        }
+    }
 }

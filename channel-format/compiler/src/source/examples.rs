@@ -8,7 +8,7 @@ use channel_format::schema::{Field, Input, Inputs, Kind, Operation};
 use yaml_serde::Value;
 
 use crate::derive::MAX_DERIVED;
-use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, kind_name};
+use crate::fields::{ANONYMOUS_PIPE, OPERATIONS, SigmaField, kind_name, number_of, number_of_flag};
 use crate::users;
 
 /// An event that comes with a rule.
@@ -138,7 +138,7 @@ fn read_value(field: SigmaField, value: &Value) -> Option<ExampleValue> {
         |found: Option<&(u64, &str, u64)>| found.map(|entry| ExampleValue::Number(entry.2));
     match field {
         SigmaField::EventId => {
-            let number = number(value)?;
+            let number = number(Field::Operation, value)?;
             operation(OPERATIONS.iter().find(|entry| entry.0 == number))
         }
         SigmaField::EventType => {
@@ -153,16 +153,17 @@ fn read_value(field: SigmaField, value: &Value) -> Option<ExampleValue> {
                     if anonymous { vec![] } else { text.encode_utf16().collect() };
                 (units.len() <= MAX_TEXT_UNITS as usize).then_some(ExampleValue::Text(units))
             }
-            Kind::Number => Some(ExampleValue::Number(number(value)?)),
+            Kind::Number => Some(ExampleValue::Number(number(field, value)?)),
             Kind::Sid => users::named(value.as_str()?).ok().map(ExampleValue::Sid),
         },
     }
 }
 
-fn number(value: &Value) -> Option<u64> {
+fn number(field: Field, value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
+        Value::String(text) => number_of(field, text),
+        Value::Bool(flag) => number_of_flag(field, *flag),
         _ => None,
     }
 }
