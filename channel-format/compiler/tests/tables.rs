@@ -10,7 +10,8 @@ use channel_format::engine::program::{
 };
 use channel_format::engine::scan::{BASE_SHIFT, EMPTY, LINK, NO_GROUP, OUT, ROOT, SHORT};
 use channel_format::refusal::Code;
-use channel_format::ruleset::SectionKind::{Criteria, Programs, Scans, Triggers, Units};
+use channel_format::ruleset::SectionKind::{Criteria, Examples, Programs, Scans, Triggers, Units};
+use channel_format::ruleset::VALUE_SID;
 use channel_format::schema::{Field, SensorProfile};
 
 use common::changed::{code, golden, refused, refused_section, start, with_section};
@@ -131,6 +132,14 @@ fn security_identifiers_have_the_length_of_one() {
         file[criteria + sid + at] = bytes;
         assert_eq!(check(&file).unwrap_err().code, expected, "{bytes} at {at}");
     }
+    // So have those of examples: 69 bytes are none.
+    let examples = section(&file, Examples);
+    let sid = [Field::User.number() as u8, VALUE_SID, 12, 0];
+    let at = examples.start
+        + file[examples].windows(4).position(|window| window == sid).expect("an identifier");
+    let mut file = file;
+    file[at + 2] = 69;
+    assert_eq!(check(&file).unwrap_err().code, Code::LengthOutOfRange);
 }
 
 /// Where the first such instruction lies in its section.
@@ -298,12 +307,12 @@ fn descriptors_of_scans_are_checked_field_by_field() {
         (first + 8, &wild, Code::TooMany),
         // Groups.
         (first + 12, &[0], Code::ScanTable),
-        (first + 12, &[10], Code::ScanTable),
-        (first + 12, &[12], Code::ScanTable),
+        (first + 12, &[9], Code::ScanTable),
+        (first + 12, &[11], Code::ScanTable),
         (first + 12, &wild, Code::TooMany),
         // Hits.
-        (first + 16, &[12], Code::ScanTable),
-        (first + 16, &[14], Code::ScanTable),
+        (first + 16, &[11], Code::ScanTable),
+        (first + 16, &[13], Code::ScanTable),
         (first + 16, &wild, Code::TooMany),
         // Offset.
         (first + 20, &[0], Code::OutOfOrder),
