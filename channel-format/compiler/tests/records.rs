@@ -368,7 +368,7 @@ fn what_nothing_names_is_refused() {
     refused_section(
         SectionKind::Criteria,
         |all| {
-            idle[16..20].copy_from_slice(&all[last + 16..last + 20].to_vec());
+            idle[16..20].copy_from_slice(&all[last + 16..last + 20]);
             all.extend(idle);
         },
         Code::TrailingBytes,

@@ -21,7 +21,7 @@ pub fn code(change: impl FnOnce(&mut Vec<u8>)) -> Code {
     change(&mut file);
     // A header that cannot be read cannot be signed either, and is refused before that matters.
     let _ = resign(&mut file, &test_key());
-    open(&file, &test_key(), &SensorProfile::CURRENT).err().expect("the file is refused").code
+    refusal_of(&file)
 }
 
 /// Where a section starts.
@@ -44,8 +44,15 @@ pub fn refused_section(kind: SectionKind, change: impl FnOnce(&mut Vec<u8>), exp
     let mut content = golden[section(&golden, kind)].to_vec();
     change(&mut content);
     let file = with_section(&golden, kind, &content);
-    let opened = open(&file, &test_key(), &SensorProfile::CURRENT);
-    assert_eq!(opened.err().expect("the file is refused").code, expected, "{kind:?}");
+    assert_eq!(refusal_of(&file), expected, "{kind:?}");
+}
+
+#[track_caller]
+fn refusal_of(file: &[u8]) -> Code {
+    match open(file, &test_key(), &SensorProfile::CURRENT) {
+        Err(refusal) => refusal.code,
+        Ok(_) => panic!("the file is accepted"),
+    }
 }
 
 /// A file with another content of one section, and everything around it made to fit.
