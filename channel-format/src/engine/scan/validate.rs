@@ -424,15 +424,17 @@ impl<'a, 't> Proof<'a, 't> {
         let base = state.wrapping_shr(BASE_SHIFT);
         // All labels at a base lie in one block.
         let block = u32::try_from(self.scan.classes).ok()?.saturating_add(2).next_power_of_two();
-        let start = base & block.wrapping_sub(1) ^ base;
-        let end = start.saturating_add(block);
-        let slots =
-            self.scan.slots.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)?;
-        let owned = slots.iter().zip(start..end).filter(|(slot, place)| {
-            let slot = u32::from_le_bytes(**slot);
-            slot != EMPTY && u32::from(label(slot)) == place ^ base
-        });
-        u64::try_from(owned.count()).ok()
+        let within = base & block.wrapping_sub(1);
+        let start = usize::try_from(base ^ within).ok()?;
+        let end = start.checked_add(usize::try_from(block).ok()?)?;
+        // Without a branch, so that the optimiser does many at a time.
+        let mut owned = 0_u32;
+        for (slot, place) in self.scan.slots.get(start..end)?.iter().zip(0_u32..) {
+            let slot = u32::from_le_bytes(*slot);
+            let own = u32::from(label(slot)) == place ^ within;
+            owned = owned.wrapping_add(u32::from(own & (slot != EMPTY)));
+        }
+        Some(owned.into())
     }
 
     /// The cost of a group's suffix, which must be shorter, so that a chain of them ends.
