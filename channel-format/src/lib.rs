@@ -27,7 +27,7 @@
 //! | [`frame::Header::parse`] | [`frame::Header`] | the first 1,024 bytes have the right structure |
 //! | [`frame::verify`] | [`frame::Signed`] | a permitted key signed that header |
 //! | [`frame::Signed::body`] | [`frame::Verified`] | the whole file has the length and digest signed |
-//! | [`ruleset::Ruleset::parse`] | [`ruleset::Ruleset`] | every index, length, operator, depth and step bound holds |
+//! | [`ruleset::Ruleset::parse`] | [`ruleset::Ruleset`] | every index, length, operator, jump, scan, cover and step bound holds |
 //!
 //! Only a [`ruleset::Ruleset`] evaluates. The layout is specified in `docs/channel-format.md`.
 //!

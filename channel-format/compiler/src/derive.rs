@@ -27,7 +27,7 @@ use text::Budget;
 use ways::{Way, ways};
 
 /// Alternatives of a rule that get a match of their own.
-const MAX_ALTERNATIVES: usize = 8;
+const MAX_ALTERNATIVES: usize = 4;
 /// Most examples that are derived for a rule: its alternatives, and a near miss.
 pub(crate) const MAX_DERIVED: usize = MAX_ALTERNATIVES + 1;
 /// Ways that are tried before a rule is given up.

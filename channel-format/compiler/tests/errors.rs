@@ -233,14 +233,14 @@ fn conditions_that_multiply_are_refused_with_their_place() {
     refused(
         &format!("    s: {{PipeName: [{values}]}}\n    condition: {condition}"),
         8,
-        "more than 65536 instructions",
+        "more than 32768 instructions",
         "split the rule",
     );
     let of = vec!["1 of s*"; 5_000].join(" or ");
     refused(
         &format!("    s: {{PipeName: [{values}]}}\n    condition: {of}"),
         8,
-        "more than 65536 instructions",
+        "more than 32768 instructions",
         "split the rule",
     );
 }

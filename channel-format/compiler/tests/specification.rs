@@ -2,6 +2,7 @@
 
 mod common;
 
+use channel_format::engine::scan;
 use channel_format::limits;
 use channel_format::refusal::Code;
 use channel_format::schema::{Field, Kind};
@@ -66,7 +67,9 @@ fn the_limits_are_those_of_the_code() {
         ("MAX_RULES", limits::MAX_RULES.into()),
         ("MAX_CRITERIA", limits::MAX_CRITERIA.into()),
         ("MAX_PROGRAM", limits::MAX_PROGRAM.into()),
-        ("MAX_STACK", limits::MAX_STACK.into()),
+        ("MAX_FOUND", limits::MAX_FOUND as u64),
+        ("MAX_RUNS", limits::MAX_RUNS as u64),
+        ("MAX_CANDIDATES", limits::MAX_CANDIDATES as u64),
         ("MAX_TEXT_UNITS", limits::MAX_TEXT_UNITS.into()),
         ("MAX_LITERAL_UNITS", limits::MAX_LITERAL_UNITS.into()),
         ("MAX_SID_UNITS", limits::MAX_SID_UNITS.into()),
@@ -79,6 +82,8 @@ fn the_limits_are_those_of_the_code() {
         ("MAX_EXAMPLES", limits::MAX_EXAMPLES.into()),
         ("MAX_RULE_EXAMPLES", limits::MAX_RULE_EXAMPLES.into()),
         ("MAX_EXAMPLES_LEN", limits::MAX_EXAMPLES_LEN.into()),
+        ("MAX_SCAN_CLASSES", scan::MAX_SCAN_CLASSES.into()),
+        ("MAX_SLOTS", scan::MAX_SLOTS.into()),
         ("MAX_STEPS_PER_EVENT", limits::MAX_STEPS_PER_EVENT),
         ("MAX_STEPS_PER_LOAD", limits::MAX_STEPS_PER_LOAD),
     ];

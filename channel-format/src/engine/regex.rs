@@ -20,8 +20,10 @@
 //!
 //! Most patterns hold a literal: every text that is accepted holds it, at most `lead` units behind
 //! where the match begins (0xffff: any number). Then a scan finds the literal's first and last place,
-//! and the automaton runs from `lead` units before the first, in the middle state behind the unit
-//! before that, until it says 4 behind the last place: from there no match can begin.
+//! and the automaton runs from `lead` units before the first, and one more, for patterns that ask what
+//! stands before them. There it is in the middle state, that behind units of which nothing is known.
+//! It ends when it says 4 behind the last place: from there no match can begin. Where nothing stands
+//! before, it runs from the text's beginning in the start state, as it does with any number as lead.
 
 use super::Units;
 use super::fold::fold;

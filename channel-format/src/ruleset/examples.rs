@@ -58,6 +58,14 @@ impl<'a> Event for Example<'a> {
 }
 
 impl Example<'_> {
+    /// Before the first one is read.
+    pub(super) const NONE: Self = Self {
+        offset: 0,
+        rule: 0,
+        expected: Truth::Unknown,
+        values: [const { Value::Absent }; FIELD_COUNT],
+    };
+
     pub(super) fn rule_record<'t>(
         &self,
         tables: &Tables<'t>,
@@ -78,11 +86,11 @@ impl<'a> Examples<'a> {
         Self { reader: Reader::new(tables.examples, layout.offset(SectionKind::Examples)) }
     }
 
-    /// The next example; `None` at the end.
-    pub(super) fn next_example(&mut self) -> Result<Option<Example<'a>>, Refusal> {
+    /// Reads the next example into the place of the one before; false at the end.
+    pub(super) fn next_example(&mut self, example: &mut Example<'a>) -> Result<bool, Refusal> {
         let reader = &mut self.reader;
         if reader.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let offset = reader.offset();
         let rule = reader.u32()?;
@@ -94,8 +102,8 @@ impl<'a> Examples<'a> {
         };
         let count = reader.u8()?;
         reader.zeros(2)?;
-        let mut example =
-            Example { offset, rule, expected, values: [const { Value::Absent }; FIELD_COUNT] };
+        (example.offset, example.rule, example.expected) = (offset, rule, expected);
+        example.values.fill(Value::Absent);
         let mut next = 0_u64;
         for _ in 0..count {
             let at = reader.offset();
@@ -108,7 +116,7 @@ impl<'a> Examples<'a> {
                 *slot = value;
             }
         }
-        Ok(Some(example))
+        Ok(true)
     }
 }
 
@@ -150,7 +158,8 @@ pub(super) fn validate(
     let (mut steps, mut count) = (0_u64, 0_u64);
     let mut of_rule = OfRule::default();
     let mut rules = 0_u64;
-    while let Some(example) = examples.next_example()? {
+    let mut example = Example::NONE;
+    while examples.next_example(&mut example)? {
         if rules == 0 || example.rule != of_rule.rule {
             of_rule.complete(example.offset)?;
             // Each rule has its examples, in their order.

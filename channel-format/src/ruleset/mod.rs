@@ -2,8 +2,8 @@
 //!
 //! # Guarantees
 //! A [`Ruleset`] exists only if every index lies in its table, every length in what holds it,
-//! every operator suits its field, every program keeps its stack, and the step bounds of the
-//! signed header hold. Evaluation returns for every event, and costs at most those bounds.
+//! every operator suits its field, every program only goes forward, every scan is that of its
+//! literals, no rule is missed for want of a trigger, and the step bounds of the signed header hold. Evaluation returns for every event, and costs at most those bounds.
 
 mod examples;
 mod rules;
@@ -27,7 +27,7 @@ use crate::refusal::{Code, Refusal};
 use crate::schema::{Field, FieldSet, Inputs, Operation, SensorProfile, Truth};
 use crate::signature::KeyId;
 
-use examples::Examples;
+use examples::{Example, Examples};
 use tables::Layout;
 
 /// Steps that a rule costs beside its program.
@@ -157,7 +157,8 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
     pub fn self_test(&self) -> Result<(), Refusal> {
         let tables = self.tables();
         let mut examples = Examples::new(&tables, &self.layout);
-        while let Some(example) = examples.next_example()? {
+        let mut example = Example::NONE;
+        while examples.next_example(&mut example)? {
             let rule = RuleRecord::read(example.rule_record(&tables)?);
             let mut judgement = Judgement::new(&tables, &self.scans, &example);
             let truth = judgement.rule(&rule, operation_mask(&example));

@@ -42,7 +42,7 @@ fn accepts(automaton: &Automaton, text: &[u16]) -> bool {
         let around = match places.next().map(|(place, _)| place as u16) {
             None => false,
             Some(first) => {
-                let last = places.last().map_or(first, |(place, _)| place as u16);
+                let last = places.next_back().map_or(first, |(place, _)| place as u16);
                 let mut steps = 0;
                 let found = reader.search_around(text, first, last, &mut steps).unwrap();
                 assert!(steps <= text.len() as u64);

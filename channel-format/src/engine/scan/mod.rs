@@ -20,7 +20,7 @@
 //! | 4 | 2 | number of classes C, at most 250 |
 //! | 6 | 2 | number of units beyond ASCII R |
 //! | 8 | 4 | number of slots S |
-//! | 12 | 4 | number of groups G |
+//! | 12 | 4 | number of groups G, not 0 |
 //! | 16 | 4 | number of hits H |
 //! | 20 | 4 | offset of the tables from the section's start |
 //!
@@ -43,11 +43,13 @@
 //! empty one is 0xff; that of a state's longest suffix that is itself a state of two units or more
 //! has label C + 1 and else that state's bits, and is there if the state has three units or more and
 //! bit *link*; that of its outputs has label C and the number of a group in bits 8 to 31, and is
-//! there if the state has bit *out*. The first slots, as many as the power of two that holds C + 2
-//! labels, are empty.
+//! there if the state has bit *out*. No two states share a base, and no other slot is taken. The
+//! first slots, as many as the power of two that holds C + 2 labels, are empty, and S is a multiple
+//! of that.
 //!
 //! A group is a literal, as its criteria have it when folded; groups are in the order of their
-//! literals. `suffix` is the group of its longest proper suffix that is a literal, or 0xffffffff.
+//! literals. `suffix` is the group of its longest proper suffix that is a literal and not empty, or
+//! 0xffffffff.
 //! `cost` is that of the suffix, and for each hit of its own one more than its length. Flag bit 0
 //! *anywhere*: a hit of it or of its suffix holds wherever its literal stands, which those of
 //! `equals`, `startswith` and `endswith` do not. A state has that bit if its group has. Hits of a

@@ -3,8 +3,9 @@
 //! Groups stand in the order of their literals, so what a literal shares with the one before it is
 //! a prefix, and every state of the automaton is new to exactly one literal. Each new state is
 //! checked once, with its link, which a second walk over the same literal finds, and its outputs.
-//! In the end as many slots must be taken as were checked: then there is no other. Linear in the
-//! literals' units.
+//! In the end as many slots must be taken as were checked: then there is no other. And the slots must
+//! have as many bases as there are states: so no two states share one, by which one would have the
+//! other's slots too. Linear in the literals' units.
 
 use super::{
     ANYWHERE, BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, FLAG_ANYWHERE, GROUP_LEN, Group, Hit, LINK,
@@ -14,7 +15,7 @@ use super::{
 use crate::engine::criterion::{Criterion, Search};
 use crate::engine::fold::fold;
 use crate::engine::{LeUnits, Units, literals};
-use crate::frame::{at_most, equal};
+use crate::frame::{at_least, at_most, equal};
 use crate::limits::MAX_FILE;
 use crate::reader::Reader;
 use crate::refusal::{Code, Refusal};
@@ -25,6 +26,8 @@ use crate::schema::Field;
 pub const WALK_COST: u64 = 2;
 
 const COUNT_LEN: u32 = 4;
+/// Labels are bytes.
+const LABELS: usize = 256;
 
 /// Checks the whole section, which lies at `offset` of the file; `searched` is how many criteria
 /// have to be found in it. Returns where its scans lie.
@@ -110,6 +113,8 @@ impl Shape {
         // A base and all its labels then lie within the slots, or none of them does.
         let rest = shape.slots.checked_rem(shape.block()).unwrap_or(0);
         equal(Code::ScanTable, at, 0, rest.into())?;
+        // No literal is written as no scan.
+        at_least(Code::ScanTable, at, 1, shape.groups.into())?;
         at_most(Code::TooMany, at, MAX_FILE.into(), shape.groups.into())?;
         at_most(Code::TooMany, at, MAX_FILE.into(), shape.hits.into())?;
         Ok(shape)
@@ -133,6 +138,10 @@ struct Proof<'a, 't> {
     pairs: u64,
     slots: u64,
     single: u64,
+    /// States that have slots.
+    owners: u64,
+    /// Classes that literals have units of.
+    used: [bool; LABELS],
 }
 
 /// What a check of one literal keeps of the way to its end.
@@ -188,6 +197,8 @@ impl<'a, 't> Proof<'a, 't> {
             pairs: 0,
             slots: 0,
             single: 0,
+            owners: 0,
+            used: [false; LABELS],
         };
         let first_slots = usize::try_from(shape.block()).unwrap_or(usize::MAX);
         proof.classes(classes_at, shape.classes)?;
@@ -343,6 +354,9 @@ impl<'a, 't> Proof<'a, 't> {
         for unit in folded(literal) {
             let class = self.scan.class(unit);
             place = place.saturating_add(1);
+            if let Some(used) = self.used.get_mut(usize::from(class)) {
+                *used = true;
+            }
             step = self.next(step, class).ok_or_else(|| self.wrong(0, unit.into()))?;
             if place > shared {
                 suffix = self.outputs_of(step.link)?;
@@ -399,6 +413,8 @@ impl<'a, 't> Proof<'a, 't> {
             let found = self.scan.link(state).unwrap_or(EMPTY);
             equal(Code::ScanTable, self.at, (link >> 8).into(), (found >> 8).into())?;
         }
+        // One of two units or more has a state behind it, or literals that end there.
+        self.owners = self.owners.saturating_add(u64::from(depth > 1 || out));
         let taken = [depth > 2, linked, out];
         for _ in taken.into_iter().filter(|taken| *taken) {
             self.slots = self.slots.saturating_add(1);
@@ -433,6 +449,12 @@ impl<'a, 't> Proof<'a, 't> {
         let taken = self.scan.slots.iter().filter(|slot| u32::from_le_bytes(**slot) != EMPTY);
         let taken = u64::try_from(taken.count()).unwrap_or(u64::MAX);
         equal(Code::ScanTable, at, self.slots, taken)?;
+        equal(Code::ScanTable, at, self.owners, self.bases())?;
+        let used = self.used.iter().filter(|used| **used).count();
+        if used.saturating_add(1) != self.scan.classes {
+            let used = u64::try_from(used).unwrap_or(u64::MAX);
+            return Err(Refusal::new(Code::UnitClasses, at, used.saturating_add(1), 0));
+        }
         let (mut pairs, mut single) = (0_u64, 0_u64);
         let alone = self.scan.pairs.get(..self.scan.classes).unwrap_or(&[]);
         for state in alone {
@@ -453,6 +475,26 @@ impl<'a, 't> Proof<'a, 't> {
         }
         equal(Code::ScanTable, at, self.pairs, pairs)?;
         equal(Code::ScanTable, at, self.single, single)
+    }
+
+    /// How many bases the slots' places and labels point to.
+    fn bases(&self) -> u64 {
+        let block = self.scan.classes.saturating_add(2).next_power_of_two();
+        let mut bases = 0_u64;
+        for slots in self.scan.slots.chunks(block) {
+            // All labels at a base lie in one block, which has at most 256 slots.
+            let mut seen = [false; 256];
+            for (slot, place) in slots.iter().zip(0_u8..=u8::MAX) {
+                let slot = u32::from_le_bytes(*slot);
+                if slot != EMPTY
+                    && let Some(seen) = seen.get_mut(usize::from(place ^ label(slot)))
+                {
+                    bases = bases.saturating_add(u64::from(!*seen));
+                    *seen = true;
+                }
+            }
+        }
+        bases
     }
 
     fn wrong(&self, expected: u64, found: u64) -> Refusal {
