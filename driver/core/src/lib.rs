@@ -33,6 +33,7 @@ pub mod inbox;
 pub mod journal;
 pub mod judge;
 pub mod merit;
+pub mod processes;
 pub mod protection;
 pub mod ring;
 pub mod settings;

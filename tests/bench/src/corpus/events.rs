@@ -66,6 +66,8 @@ const STANDARD_PIPES: &[&str] = &[
 
 /// Processes of the benign machine.
 const PROCESSES: usize = 160;
+/// Number of the first hostile process: none of the benign machine's, which keep other images.
+const FIRST_HOSTILE: usize = 1 << 20;
 /// Code units of a hostile pipe name and image: the longest name that NPFS takes.
 pub const HOSTILE_UNITS: usize = 256;
 
@@ -92,10 +94,6 @@ pub struct Event {
     /// The path of the process's image.
     pub image: Text,
     /// Which process of the machine it is: its place in a table of processes.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for an engine that keeps results per process")
-    )]
     pub process: usize,
     /// The process's identifier.
     pub process_id: u64,
@@ -181,7 +179,7 @@ pub fn hostile(count: usize, rules: &RuleSet, seed: u64) -> Vec<Event> {
         .map(|place| {
             let whole = place % 2 == 0;
             let image = glue(&images, whole, &mut random);
-            let process = Process::of(place, image, &mut random);
+            let process = Process::of(FIRST_HOSTILE + place, image, &mut random);
             process.creates(glue(&pipes, whole, &mut random))
         })
         .collect()

@@ -62,6 +62,11 @@ pub const KINDS: &[Kind] = &[
         build: |corpus, _| Ok(Box::new(saker::Saker::new(&saker::file(corpus)?)?)),
     },
     Kind {
+        name: "saker-kept",
+        title: "Saker, image kept per process",
+        build: |corpus, _| Ok(Box::new(saker::SakerKept::new(&saker::file(corpus)?)?)),
+    },
+    Kind {
         name: "vectorscan",
         title: "Vectorscan",
         build: |_, set| Ok(Box::new(vectorscan::Vectorscan::new(set)?)),

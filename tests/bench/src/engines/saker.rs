@@ -5,11 +5,13 @@ use std::path::Path;
 
 use channel_compiler::{BuildOptions, SecretKey, attach_signature, build_for, parse_rules};
 use channel_format::anchor::Anchor;
+use channel_format::engine::kept::Kept;
 use channel_format::frame::verify;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::{Ruleset, SectionKind};
 use channel_format::schema::{SensorProfile, Truth};
 use channel_format::signature::Role;
+use driver_core::processes::{Processes, Slot};
 
 use super::Engine;
 use crate::corpus::Corpus;
@@ -41,6 +43,43 @@ impl Saker {
 impl Engine for Saker {
     fn judge(&mut self, event: &Prepared<'_>, matched: &mut Vec<u32>) {
         self.0.evaluate(&event.inputs, &mut |rule, truth| {
+            if truth == Truth::True {
+                matched.push(rule);
+            }
+        });
+    }
+}
+
+/// The same, with what scans find in a process's image kept beside the process, as a driver's table
+/// of processes would: the time of finding it there, and of finding it out once, is part of it.
+pub struct SakerKept {
+    ruleset: Ruleset<Vec<u8>>,
+    processes: Processes<Vec<Slot<Option<Kept>>>>,
+}
+
+/// Room for processes: some twice as many as a busy machine has.
+const PROCESSES: usize = 1_024;
+
+impl SakerKept {
+    /// A ruleset and an empty table.
+    pub fn new(file: &[u8]) -> Result<Self, String> {
+        let Saker(ruleset) = Saker::new(file)?;
+        Ok(Self { ruleset, processes: Processes::new(vec![Slot::FREE; PROCESSES]) })
+    }
+}
+
+impl Engine for SakerKept {
+    fn judge(&mut self, event: &Prepared<'_>, matched: &mut Vec<u32>) {
+        let process = event.event.process as u64;
+        let kept = match self.processes.find(process) {
+            Some(kept) => *kept,
+            None => {
+                let kept = self.ruleset.keep(&event.inputs);
+                self.processes.keep(process, kept);
+                kept
+            }
+        };
+        self.ruleset.evaluate_kept(&event.inputs, kept.as_ref(), &mut |rule, truth| {
             if truth == Truth::True {
                 matched.push(rule);
             }
