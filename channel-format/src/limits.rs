@@ -30,9 +30,9 @@ pub const MAX_CRITERIA: u32 = 1 << 24;
 pub const MAX_PROGRAM: u32 = 32_768;
 /// Searched criteria that may hold for one event before the rest counts as Unknown. Everyday events
 /// have a few; names glued from rules' own literals some dozens.
-pub const MAX_FOUND: usize = 96;
+pub const MAX_FOUND: usize = 64;
 /// Regular expressions whose literal may occur in one event before the rest counts as Unknown.
-pub const MAX_RUNS: usize = 24;
+pub const MAX_RUNS: usize = 16;
 /// Rules that one event may point to before it is judged by all.
 pub const MAX_CANDIDATES: usize = 96;
 /// Code units of the longest text that is matched: longer inputs are Unknown to every criterion.

@@ -53,20 +53,20 @@ enum Outcome {
 
 /// Rules to be judged, each once.
 pub(crate) struct Candidates {
-    rules: [u32; MAX_CANDIDATES],
+    rules: [u16; MAX_CANDIDATES],
     count: usize,
     /// There was no room, or a text that covers are sought in is not known: judge every rule.
     pub(crate) all: bool,
 }
 
 impl Candidates {
-    const NONE: Self = Self { rules: [0; MAX_CANDIDATES], count: 0, all: false };
+    pub(crate) const NONE: Self = Self { rules: [0; MAX_CANDIDATES], count: 0, all: false };
 
-    pub(crate) fn rules(&self) -> &[u32] {
+    pub(crate) fn rules(&self) -> &[u16] {
         self.rules.get(..self.count).unwrap_or(&[])
     }
 
-    fn add(&mut self, rule: u32) {
+    fn add(&mut self, rule: u16) {
         if self.rules().contains(&rule) {
             return;
         }
@@ -107,13 +107,11 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 
     /// Says which rules to judge, after a scan of every text that covers are sought in.
-    pub(crate) fn candidates(&mut self) -> Candidates {
-        let mut candidates = Candidates::NONE;
+    pub(crate) fn candidates(&mut self, candidates: &mut Candidates) {
         candidates.all = !self.scan_covers() || self.full;
         if !candidates.all {
-            self.collect(&mut candidates);
+            self.collect(candidates);
         }
-        candidates
     }
 
     /// Scans every text that covers are sought in; false if one is not known.
@@ -145,7 +143,10 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         let rules = self.holding().flat_map(|criterion| triggers(self.tables, &criterion));
         for rule in rules {
             visited = visited.saturating_add(1);
-            candidates.add(u32::from_le_bytes(*rule));
+            match u16::try_from(u32::from_le_bytes(*rule)) {
+                Ok(rule) => candidates.add(rule),
+                Err(_) => candidates.all = true,
+            }
             if candidates.all {
                 break;
             }
@@ -277,8 +278,8 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// Walks a text to its end, and keeps which criteria hold.
     fn scan(&mut self, place: &TablePlace, text: E::Text) {
-        if let Some(walk) = self.begin(place, text) {
-            self.walk(walk);
+        if let Some(mut walk) = self.begin(place, text) {
+            self.walk(&mut walk);
         }
     }
 
@@ -297,18 +298,18 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         None
     }
 
-    fn walk(&mut self, mut walk: Walk<'t, E::Text>) {
+    fn walk(&mut self, walk: &mut Walk<'t, E::Text>) {
         loop {
             match walk.advance() {
                 Some(false) => break,
-                Some(true) => self.arrived(&walk),
+                Some(true) => self.arrived(walk),
                 None => {
                     self.full = true;
                     break;
                 }
             }
         }
-        self.count_units(&walk);
+        self.count_units(walk);
     }
 
     fn arrived(&mut self, walk: &Walk<'t, E::Text>) {

@@ -17,7 +17,7 @@ pub(crate) use rules::RuleRecord;
 pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
 pub use tables::{SectionKind, Tables};
 
-use crate::engine::judgement::Judgement;
+use crate::engine::judgement::{Candidates, Judgement};
 use crate::engine::kept::Kept;
 use crate::engine::scan::{Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
 use crate::engine::{Event, Units, Value};
@@ -182,7 +182,9 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
 
     /// Goes through the texts that rules are covered by. Most events have no literal in them, and
     /// this is all that is done for those: the steps it took. None if there may be rules to judge.
-    #[inline]
+    ///
+    /// A function of its own, so that its stack is free again when rules are judged.
+    #[inline(never)]
     fn nothing_to_judge<E: Event>(&self, event: &E, kept: Option<&Kept>) -> Option<u64> {
         if self.has_always {
             return None;
@@ -231,7 +233,8 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         if let Some(kept) = kept {
             judgement.recall(kept);
         }
-        let candidates = judgement.candidates();
+        let mut candidates = Candidates::NONE;
+        judgement.candidates(&mut candidates);
         let operation = operation_mask(event);
         let mut evaluation = Evaluation::default();
         let mut judge = |index: u32, record: &[u8; RULE_LEN]| {
@@ -253,7 +256,8 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
             }
         } else {
             let always = rules::always(&tables).iter().map(|entry| u32::from_le_bytes(*entry));
-            for index in candidates.rules().iter().copied().chain(always) {
+            let candidates = candidates.rules().iter().map(|rule| u32::from(*rule));
+            for index in candidates.chain(always) {
                 let record = usize::try_from(index).ok().and_then(|index| tables.rules.get(index));
                 if let Some(record) = record {
                     judge(index, record);

@@ -7,7 +7,7 @@ use channel_format::engine::fold::fold;
 use channel_format::engine::regex::ANY_LEAD;
 use channel_format::engine::scan::ODD_UNITS;
 use channel_format::limits::MAX_LITERAL_UNITS;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 use rsigma_parser::value::{SpecialChar, StringPart};
 
 /// A literal of this length is long enough: a longer one is met hardly less often.
@@ -107,6 +107,7 @@ fn literal(way: &[Hir]) -> Literal {
                 Err(_) => runs.take(None, Some(literal.0.len())),
             },
             HirKind::Class(class) => runs.take(one_letter(class), part.properties().maximum_len()),
+            HirKind::Repetition(repetition) => repeated(repetition, part, &mut runs),
             // Nothing is taken there, but what stands around it need not.
             HirKind::Look(_) => runs.take(None, Some(0)),
             // A text has no more units than bytes in UTF-8.
@@ -114,6 +115,26 @@ fn literal(way: &[Hir]) -> Literal {
         }
     }
     runs.best()
+}
+
+/// A letter that must stand there so many times, or anything else that is repeated.
+fn repeated(repetition: &Repetition, whole: &Hir, runs: &mut Runs) {
+    let letter = match repetition.sub.kind() {
+        HirKind::Literal(literal) => match std::str::from_utf8(&literal.0).ok() {
+            Some(text) if text.len() == 1 => text.encode_utf16().next().and_then(folded),
+            _ => None,
+        },
+        HirKind::Class(class) => one_letter(class),
+        _ => None,
+    };
+    let most = whole.properties().maximum_len();
+    let Some(letter) = letter else { return runs.take(None, most) };
+    for _ in 0..repetition.min {
+        runs.take(Some(letter), repetition.sub.properties().maximum_len());
+    }
+    if repetition.max != Some(repetition.min) {
+        runs.take(None, most);
+    }
 }
 
 /// Collects runs of units that must follow one another.
@@ -209,6 +230,9 @@ mod tests {
             ("aſbcd", "BCD", 2),
             ("(?i)a\u{212a}b", "AKB", 0),
             (r"[ab]x[cd]", "", ANY_LEAD),
+            (r"^\\A{4,}b", r"\AAAA", 0),
+            (r"(?i)ba{2}b?x", "BAA", 0),
+            (r"a{0,3}bc{2}d", "BCCD", 3),
         ] {
             assert_eq!(literals(pattern), [(literal.to_owned(), lead)], "{pattern}");
         }
