@@ -64,8 +64,10 @@ const STANDARD_PIPES: &[&str] = &[
     r"\TermSrv_API_service",
 ];
 
-/// Processes of the benign machine.
+/// Processes of the benign machine; those that hit a rule come after them.
 const PROCESSES: usize = 160;
+/// The first process of hostile events: a process never changes its image.
+const FIRST_HOSTILE: usize = 1_024;
 /// Code units of a hostile pipe name and image: the longest name that NPFS takes.
 pub const HOSTILE_UNITS: usize = 256;
 
@@ -181,7 +183,7 @@ pub fn hostile(count: usize, rules: &RuleSet, seed: u64) -> Vec<Event> {
         .map(|place| {
             let whole = place % 2 == 0;
             let image = glue(&images, whole, &mut random);
-            let process = Process::of(place, image, &mut random);
+            let process = Process::of(FIRST_HOSTILE + place, image, &mut random);
             process.creates(glue(&pipes, whole, &mut random))
         })
         .collect()
