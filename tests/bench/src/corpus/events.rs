@@ -64,10 +64,10 @@ const STANDARD_PIPES: &[&str] = &[
     r"\TermSrv_API_service",
 ];
 
-/// Processes of the benign machine.
+/// Processes of the benign machine; those that hit a rule come after them.
 const PROCESSES: usize = 160;
-/// Number of the first hostile process: none of the benign machine's, which keep other images.
-const FIRST_HOSTILE: usize = 1 << 20;
+/// The first process of hostile events: a process never changes its image.
+const FIRST_HOSTILE: usize = 1_024;
 /// Code units of a hostile pipe name and image: the longest name that NPFS takes.
 pub const HOSTILE_UNITS: usize = 256;
 

@@ -89,7 +89,8 @@ fn benign_events_are_as_stated() {
     assert!((25..60).contains(&hits), "{hits} events with a hit");
     // A process keeps its image.
     let mut images = std::collections::HashMap::new();
-    for event in &events {
+    let hostile = hostile(64, &RuleSet::parse(&corpus).unwrap(), 1);
+    for event in events.iter().chain(&hostile) {
         let known = images.entry(event.process).or_insert(&event.image.raw);
         assert_eq!(*known, &event.image.raw);
     }

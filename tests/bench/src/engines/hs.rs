@@ -158,12 +158,13 @@ impl Drop for Scratch {
     }
 }
 
-/// The library's version.
+/// The library's version, without the date that follows it.
 pub fn version() -> String {
     // SAFETY: needs nothing.
     let text = unsafe { hs_version() };
     // SAFETY: the function returns a text of the library that ends in zero and lives for ever.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// What the compiler says; frees it.

@@ -73,17 +73,17 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "aho-corasick-dfa",
-        title: "aho-corasick, DFA, and a map",
+        title: "aho-corasick DFA + map",
         build: |_, set| Ok(Box::new(aho::Aho::new(set, AhoCorasickKind::DFA)?)),
     },
     Kind {
         name: "aho-corasick-nfa",
-        title: "aho-corasick, contiguous NFA, and a map",
+        title: "aho-corasick NFA + map",
         build: |_, set| Ok(Box::new(aho::Aho::new(set, AhoCorasickKind::ContiguousNFA)?)),
     },
     Kind {
         name: "hybrid",
-        title: "regex-automata, lazy DFA",
+        title: "regex-automata lazy DFA",
         build: |_, set| Ok(Box::new(hybrid::Hybrid::new(set)?)),
     },
     Kind {

@@ -14,6 +14,7 @@ pub mod load;
 pub mod stats;
 pub mod verdicts;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::corpus::Corpus;
@@ -90,8 +91,32 @@ pub struct Measured {
     pub built: Vec<Built>,
     /// Saker's file and the tables in it, in bytes.
     pub file: Option<FileSize>,
-    /// Verdicts that differ from the naive loop's.
-    pub differences: Vec<Difference>,
+}
+
+/// Why nothing was measured.
+pub enum Failure {
+    /// With so many rules, engines do not agree with the naive loop.
+    Differences(usize, Vec<Difference>),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differences(rules, differences) => {
+                writeln!(formatter, "verdicts differ with {rules} rules; nothing was timed")?;
+                differences.iter().try_for_each(|difference| write!(formatter, "\n{difference}"))
+            }
+            Self::Other(why) => formatter.write_str(why),
+        }
+    }
 }
 
 /// The sizes of a channel file.
@@ -159,7 +184,7 @@ pub fn run(
     effort: &Effort,
     wanted: impl Fn(&Kind) -> bool,
     tell: &mut dyn FnMut(&str),
-) -> Result<Measured, String> {
+) -> Result<Measured, Failure> {
     let corpus = Corpus::new(count);
     let set = RuleSet::parse(&corpus)?;
     let naive = Naive::new(&set);
@@ -171,6 +196,7 @@ pub fn run(
     let mut entrants = Vec::new();
     let mut built = Vec::new();
     let mut compared = Vec::new();
+    let mut differences = Vec::new();
     for kind in KINDS.iter().filter(|kind| wanted(kind)) {
         tell(&format!("{count} rules: {} is built and compared", kind.title));
         let before = heap::live();
@@ -178,14 +204,20 @@ pub fn run(
         let engine = (kind.build)(&corpus, &set);
         let time = start.elapsed();
         let mut engine = engine.map_err(|why| format!("{} cannot be built: {why}", kind.title))?;
-        let of_engine = [&benign, &hostile]
-            .map(|events| verdicts::compare(kind, engine.as_mut(), events, &corpus, effort.budget));
+        let of_engine = [&benign, &hostile].map(|events| {
+            verdicts::compare(kind, engine.as_mut(), events, &corpus, effort.comparing)
+        });
+        differences.extend(of_engine.iter().flat_map(|compared| compared.differences.clone()));
         // Some engines build their tables as they go, so memory is looked at now. What comparing
         // kept is a few words.
         let memory = heap::live().saturating_sub(before) + engine.foreign_memory();
         built.push(Built { kind, time, memory });
         entrants.push(Entrant { kind, engine });
         compared.push(of_engine);
+    }
+    // What is wrong need not be fast.
+    if !differences.is_empty() {
+        return Err(Failure::Differences(count, differences));
     }
     let (of_benign, of_hostile): (Vec<_>, Vec<_>) =
         compared.into_iter().map(|[benign, hostile]| (benign, hostile)).unzip();
@@ -202,7 +234,6 @@ pub fn run(
         } else {
             None
         },
-        differences: of_benign.into_iter().chain(of_hostile).flat_map(|c| c.differences).collect(),
     })
 }
 

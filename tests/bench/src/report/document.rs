@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::number::count;
+use super::number::{count, time};
 use super::tables;
 use crate::engines::vectorscan_version;
 use crate::measure::load::Loaded;
 use crate::measure::verdicts::LEAST_EVENTS;
-use crate::measure::{Effort, Measured};
+use crate::measure::{Effort, Measured, WARM_UP};
 
 /// What was resolved, which says the peers' versions.
 const LOCK: &str = include_str!("../../Cargo.lock");
@@ -75,7 +75,8 @@ fn opening() -> String {
          Machine: {}. Times differ from machine to machine and from run to run; the ratios are \
          taken within one round of one run.\n\n\
          All engines judged the same events by the same rules, and **each gave the naive loop's \
-         verdict on every event** that it was timed on, else nothing would have been written. \
+         verdict on every event** that it was compared and timed on, else nothing would have been \
+         written. \
          Beside Saker: {}.",
         machine(),
         peers.join(", ")
@@ -116,16 +117,16 @@ fn method() -> String {
          (../tests/bench/src/rule/layer.rs) that turns atoms into rules: of each rule a few atoms \
          are known of which one must hold, and only rules so woken are looked at.\n\
          * **An event** is the median of {} rounds; in a round each engine goes over all its \
-         events, after {} ms to warm up. Texts are brought into the cache first. The clock's own \
+         events, after {} to warm up. Texts are brought into the cache first. The clock's own \
          cost is taken off.\n\
-         * **A slow engine** is compared on the first events that fit {} ms and timed on those \
-         that fit {} ms, at least on {LEAST_EVENTS}; the column *events* says how many were timed.\n\
+         * **A slow engine** is compared on the first events that fit {} and timed on those \
+         that fit {}, at least on {LEAST_EVENTS}; the column *events* says how many were timed.\n\
          * **p50, p99, slowest** are over single events, of which each has the best of several \
          passes. **Cold** is the median after 4 MB were read through, with the text in the cache.",
         effort.rounds,
-        crate::measure::WARM_UP.as_millis(),
-        effort.comparing.as_millis(),
-        effort.budget.as_millis(),
+        time(WARM_UP.as_nanos() as f64),
+        time(effort.comparing.as_nanos() as f64),
+        time(effort.budget.as_nanos() as f64),
     )
 }
 

@@ -62,7 +62,7 @@ impl Plot {
              .text {{ fill: #e6edf3; }} .soft {{ fill: #9198a1; }} .grid {{ stroke: #3d444d; }}\n\
              }}\n</style>\n\
              <text class=\"text\" x=\"{LEFT}\" y=\"26\" font-size=\"17\" font-weight=\"600\">Time \
-             an event (everyday names; lower is better)</text>\n"
+             an event (everyday names, both axes logarithmic; lower is better)</text>\n"
         );
         let scales = Scales::of(&self.lines);
         self.grid(&mut svg, &scales);
@@ -128,7 +128,7 @@ impl Plot {
             let _ = writeln!(
                 svg,
                 "<line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"{colour}\" \
-                 opacity=\"0.5\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\" \
+                 opacity=\"0.5\"/>\n<text class=\"text\" x=\"{:.1}\" y=\"{:.1}\" \
                  font-weight=\"{weight}\" font-size=\"13\">{}</text>",
                 RIGHT + 2.0,
                 RIGHT + 16.0,
