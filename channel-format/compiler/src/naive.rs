@@ -131,7 +131,7 @@ fn judge_value(
         (SigmaField::Plain(field), Input::Number(number)) if field.kind() == Kind::Number => {
             return judge_number(modifiers.comparison, number, as_number(field, value));
         }
-        (SigmaField::Plain(_), Input::Sid(sid)) => {
+        (SigmaField::Plain(field), Input::Sid(sid)) if field.kind() == Kind::Sid => {
             let SigmaValue::String(pattern) = value else {
                 return Truth::Unknown;
             };
@@ -147,8 +147,8 @@ fn judge_value(
         (SigmaField::Plain(field), Input::Text(text)) if field.kind() == Kind::Text => {
             text.to_vec()
         }
-        // What is no text fits only what fits anything: `*` asks whether the field is there.
-        (SigmaField::Plain(field), _) if field.kind() == Kind::Text => {
+        // What is of another kind fits only what fits anything: `*` asks whether the field is there.
+        (SigmaField::Plain(field), _) if field.kind() != Kind::Number => {
             return if fits_anything(modifiers, value) { Truth::True } else { Truth::Unknown };
         }
         _ => return Truth::Unknown,

@@ -12,7 +12,7 @@ use channel_compiler::{
 use channel_format::anchor::Anchor;
 use channel_format::engine::criterion::{Criterion, Operator, Search};
 use channel_format::engine::regex::{self, ANY_LEAD};
-use channel_format::engine::scan::{LINK, NO_GROUP, OUT, SHORT};
+use channel_format::engine::scan::{ANYWHERE, FLAG_ANYWHERE, LINK, NO_GROUP, OUT, SHORT};
 use channel_format::frame::{Header, verify};
 use channel_format::limits::HEADER_LEN;
 use channel_format::refusal::Code;
@@ -158,8 +158,14 @@ fn the_golden_files_hold_all_that_the_format_can_say() {
     for bits in [OUT, OUT | SHORT, OUT | LINK] {
         assert!(states().any(|state| state & (OUT | LINK | SHORT) == bits), "{bits:#x}");
     }
-    let mut groups = scan.groups.clone().step_by(16);
-    assert!(groups.any(|at| word(&golden, at + 4) != NO_GROUP));
+    let groups = || scan.groups.clone().step_by(16);
+    assert!(groups().any(|at| word(&golden, at + 4) != NO_GROUP));
+    for anywhere in [false, true] {
+        let bits = if anywhere { OUT | ANYWHERE } else { OUT };
+        assert!(states().any(|state| state & (OUT | ANYWHERE) == bits), "{anywhere}");
+        let flags = if anywhere { FLAG_ANYWHERE.into() } else { 0 };
+        assert!(groups().any(|at| word(&golden, at + 12) >> 16 == flags), "{anywhere}");
+    }
     assert!(!scan.others.is_empty());
     // Rules that every event is judged by.
     let pointed = criteria.iter().map(|criterion| criterion.triggers as usize).sum::<usize>();

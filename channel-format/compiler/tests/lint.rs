@@ -143,7 +143,11 @@ fn a_pipe_without_its_backslash() {
     clean(&one(r"{PipeName|startswith: '\evil'}"));
     clean(&one("{Image: 'System'}"));
     clean(&one("{PipeName: '<Anonymous Pipe>'}"));
+    clean(&one("{PipeName|cased: '<Anonymous Pipe>'}"));
     clean(&one("{PipeName|startswith: '<Anonymous'}"));
+    never(&one("{PipeName|cased: '<anonymous pipe>'}"), &["backslash"]);
+    never(&one("{PipeName|startswith|cased: '<anonymous'}"), &["backslash"]);
+    never(&one("{PipeName: '<Anonymous'}"), &["backslash"]);
 }
 
 #[test]

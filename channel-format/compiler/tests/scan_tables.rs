@@ -4,7 +4,9 @@
 mod common;
 
 use channel_compiler::build;
-use channel_format::engine::scan::{BASE_SHIFT, EMPTY, LINK, NO_GROUP, OUT, ROOT, SHORT};
+use channel_format::engine::scan::{
+    ANYWHERE, BASE_SHIFT, EMPTY, FLAG_ANYWHERE, LINK, MAX_SLOTS, NO_GROUP, OUT, ROOT, SHORT,
+};
 use channel_format::refusal::Code;
 use channel_format::ruleset::SectionKind::Scans;
 use channel_format::schema::Field;
@@ -131,16 +133,20 @@ fn states_of_a_scan_are_checked_part_by_part() {
     let pair_out = pairs().find(|at| number(at) & (OUT | SHORT) == OUT).unwrap();
     let state = slots().filter(is_state).find(|at| number(at) & LINK == 0).unwrap();
     let linked = slots().filter(is_state).find(|at| number(at) & LINK != 0).unwrap();
+    let [elsewhere, anywhere] = [0, ANYWHERE].map(|bit| {
+        let mut states = pairs().chain(slots().filter(is_state));
+        states.find(|at| number(at) & (OUT | ANYWHERE) == OUT | bit).unwrap()
+    });
     let changes = |at: usize| {
         let state = word(&golden, at);
         // Bits, label, a base in the empty block, one that is another's, one beyond the slots.
-        let bits = [OUT, LINK, SHORT].map(|bit| state ^ bit);
+        let bits = [OUT, LINK, SHORT, ANYWHERE].map(|bit| state ^ bit);
         let below = state & ((1 << BASE_SHIFT) - 1);
-        let bases = [0, 1, 2047].map(|base| below | base << BASE_SHIFT);
+        let bases = [0, 1, 47, 48, MAX_SLOTS - 1].map(|base| below | base << BASE_SHIFT);
         let next = [state ^ 1, state ^ 0x80, state ^ 1 << BASE_SHIFT, ROOT, EMPTY, u32::MAX];
         bits.into_iter().chain(bases).chain(next).filter(move |changed| *changed != state)
     };
-    for at in [root, single, single + row, pair, pair_out, state, linked] {
+    for at in [root, single, single + row, pair, pair_out, state, linked, elsewhere, anywhere] {
         for changed in changes(at) {
             let found = scan_code(&[(at, changed)]);
             assert_eq!(found, Code::ScanTable, "{changed:#x} at {at:#x}");
@@ -172,6 +178,7 @@ fn slots_of_a_scan_are_checked_one_by_one() {
         (link, word(&golden, link) ^ OUT),
         (link, word(&golden, link) ^ LINK),
         (link, word(&golden, link) ^ SHORT),
+        (link, word(&golden, link) ^ ANYWHERE),
         (link, word(&golden, link) ^ 1 << BASE_SHIFT),
         (link, word(&golden, link) - 1),
         (link, EMPTY),
@@ -195,6 +202,9 @@ fn groups_and_hits_are_checked_field_by_field() {
     let scan = scan();
     let groups = scan.groups.clone().step_by(16);
     let group = groups.clone().find(|at| word(&golden, at + 4) != NO_GROUP).unwrap();
+    const FLAG: u32 = (FLAG_ANYWHERE as u32) << 16;
+    let flag = |at: usize| word(&golden, at + 12) & FLAG;
+    let elsewhere = groups.clone().find(|at| flag(*at) != flag(group)).unwrap();
     let hit = scan.hits.start;
     let number = |at: usize| word(&golden, at);
     for (at, changed, expected) in [
@@ -206,7 +216,11 @@ fn groups_and_hits_are_checked_field_by_field() {
         (group + 8, number(group + 8) - 1, Code::ScanTable),
         (group + 8, number(group + 8) + 1, Code::ScanTable),
         (group + 12, number(group + 12) + 1, Code::ScanTable),
-        (group + 12, number(group + 12) | 1 << 16, Code::ReservedNotZero),
+        // Flags: anywhere or not, the other way round; and one that there is not.
+        (group + 12, number(group + 12) ^ FLAG, Code::ScanTable),
+        (elsewhere + 12, number(elsewhere + 12) ^ FLAG, Code::ScanTable),
+        (group + 12, number(group + 12) | 2 << 16, Code::UnknownFlags),
+        (group + 12, number(group + 12) | 1 << 31, Code::UnknownFlags),
         // A hit's operator and case, its criterion: another's, and none.
         (hit, number(hit) ^ 2, Code::ScanTable),
         (hit, number(hit) ^ 0x80, Code::ScanTable),

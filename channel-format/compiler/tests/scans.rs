@@ -291,3 +291,39 @@ fn a_state_does_not_have_the_slots_of_another() {
     // Either may have any base of its own.
     assert_eq!(check(&file), Ok(()));
 }
+
+/// Every short text of few letters: what stands at its beginning, at its end, at both, and what is
+/// taken for a letter that it is not.
+#[test]
+fn what_must_stand_at_the_beginning_or_the_end_does() {
+    let one = |literal: &str, how| (literal.to_owned(), how);
+    let narrow = [
+        one("as", How::StartsWith),
+        one("a", How::StartsWith),
+        one("sas", How::StartsWith),
+        one("sa", How::EndsWith),
+        one("assa", How::EndsWith),
+        one("s", How::Equals),
+        one("asa", How::Equals),
+    ];
+    // The same, some of which now end where one ends that counts anywhere.
+    let wide = [one("sa", How::Contains), one("ss", How::Contains), one("aS", How::Cased)];
+    let mut texts: Vec<Vec<u16>> = vec![vec![]];
+    for length in 0..5 {
+        for at in 0..texts.len() {
+            if texts[at].len() == length {
+                for letter in "asSſx".encode_utf16() {
+                    texts.push([texts[at].as_slice(), &[letter]].concat());
+                }
+            }
+        }
+    }
+    for sought in [narrow.to_vec(), [narrow.as_slice(), &wide].concat()] {
+        let ruleset = open(&built(&sought), &test_key(), &SensorProfile::CURRENT).unwrap();
+        // The empty name is that of an anonymous pipe, which rules know by another.
+        for text in &texts[1..] {
+            let spelled = String::from_utf16_lossy(text);
+            assert_eq!(found(&ruleset, text, text), expected(&sought, text, text), "{spelled}");
+        }
+    }
+}

@@ -235,7 +235,7 @@ fn conditions_bind_as_the_specification_says() {
         refused(&format!("{selections}{condition}"), reason, "");
     };
     refused("a and", "Condition");
-    refused("1 of them or _d | count() > 5", "Condition");
+    refused("1 of them or _d | count() > 5", "counts over events");
     refused("2 of *", "`2 of *`");
     refused("1 of them or _d or e", "`e`, which is not defined");
     refused("1 of them", "no condition uses the selection `_d`");

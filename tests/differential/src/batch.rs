@@ -5,7 +5,7 @@ use channel_format::schema::Truth;
 
 use crate::Side;
 use crate::choices::Choices;
-use crate::compiled::{Compiled, read};
+use crate::compiled::{Compiled, Refused, read};
 use crate::event::{Event, event};
 use crate::rule::{Rule, rule};
 use crate::shrink::shrink;
@@ -34,6 +34,8 @@ pub struct Counts {
     pub unknown: u64,
     /// Rules that were too large to build, left out.
     pub refused: u64,
+    /// Rules that judge every event alike, left out: no event may show that they do not.
+    pub one_sided: u64,
 }
 
 impl Counts {
@@ -48,6 +50,7 @@ impl Counts {
         self.yes += other.yes;
         self.unknown += other.unknown;
         self.refused += other.refused;
+        self.one_sided += other.one_sided;
     }
 
     fn count(&mut self, truth: Truth) {
@@ -79,45 +82,48 @@ pub fn run(place: Place) -> (Counts, Vec<String>) {
     let mut told = Vec::new();
     let (rule_count, event_count) = size(place);
     let words = Words::choose(&mut Choices::seeded(&[seed, number, 1]), side);
-    let mut tapes = Vec::new();
-    let mut rules = Vec::new();
+    let mut all = Vec::new();
     for at in 0..rule_count {
         let mut choices = Choices::seeded(&[seed, number, 2, at as u64]);
-        rules.push(rule(&mut choices, &words, side, at));
-        tapes.push(choices.into_tape());
+        let rule = rule(&mut choices, &words, side, at);
+        all.push((rule, choices.into_tape()));
     }
-    let judges = match Judges::new(side, &rules) {
-        Ok(judges) => judges,
-        Err(_) => {
-            // A pattern that explodes is refused, and its rule left out.
-            let alone: Vec<_> =
-                rules.iter().map(|rule| Judges::new(side, std::slice::from_ref(rule))).collect();
-            let mut keep = alone.iter().map(Result::is_ok);
-            rules.retain(|_| keep.next().unwrap_or(false));
-            let mut keep = alone.iter().map(Result::is_ok);
-            tapes.retain(|_| keep.next().unwrap_or(false));
-            for refused in alone.into_iter().filter_map(Result::err) {
-                counts.refused += 1;
-                if !["too large", "explodes"].iter().any(|reason| refused.contains(reason)) {
-                    told.push(format!("{}\na rule is refused:\n{refused}", heading(place)));
+    let mut one_sided = Vec::new();
+    let (mut rules, mut tapes) = (Vec::new(), Vec::new());
+    for (rule, tape) in &all {
+        match Judges::new(side, std::slice::from_ref(rule)) {
+            Ok(_) => {
+                rules.push(rule.clone());
+                tapes.push(tape.clone());
+            }
+            Err(Refused::OneSided(truth)) => {
+                counts.one_sided += 1;
+                match Other::new(side, std::slice::from_ref(rule)) {
+                    Ok(other) => one_sided.push((rule, Refused::OneSided(truth), other)),
+                    Err(error) => told.push(format!("{}\n{error}", heading(place))),
                 }
             }
-            if rules.is_empty() {
-                return (counts, told);
-            }
-            match Judges::new(side, &rules) {
-                Ok(judges) => judges,
-                Err(error) => {
-                    told.push(format!("{}\nrefused together, not alone: {error}", heading(place)));
-                    return (counts, told);
+            // A pattern that explodes is refused, and its rule left out.
+            Err(Refused::Told(error)) => {
+                counts.refused += 1;
+                if !["too large", "explodes"].iter().any(|reason| error.contains(reason)) {
+                    told.push(format!("{}\na rule is refused:\n{error}", heading(place)));
                 }
             }
         }
+    }
+    let judges = match Judges::new(side, &rules) {
+        Ok(judges) => judges,
+        Err(error) => {
+            told.push(format!("{}\nrefused together, not alone: {error}", heading(place)));
+            return (counts, told);
+        }
     };
+    let whole: Vec<Rule> = all.iter().map(|(rule, _)| rule.clone()).collect();
     let mut differing = vec![false; rules.len()];
     for at in 0..event_count {
         let mut choices = Choices::seeded(&[seed, number, 3, at as u64]);
-        let event = event(&mut choices, &words, side, &rules);
+        let event = event(&mut choices, &words, side, &whole);
         match judges.judge(&event) {
             Err(error) => told.push(format!("{}\n{error}\n{event}", heading(place))),
             Ok(pairs) => {
@@ -131,6 +137,17 @@ pub fn run(place: Place) -> (Counts, Vec<String>) {
                 }
             }
         }
+        one_sided.retain(|(rule, refused, other)| {
+            let why = match other.judge(&event) {
+                Ok(verdicts) if !verdicts.iter().any(|v| refused.is_refuted_by(&event, *v)) => {
+                    return true;
+                }
+                Ok(verdicts) => format!("{refused}, but {verdicts:?}"),
+                Err(error) => error,
+            };
+            told.push(format!("{}\n{why}\n{}\n{event}", heading(place), rule.yaml));
+            false
+        });
     }
     (counts, told)
 }
@@ -153,32 +170,48 @@ enum Other {
     Sigma(Box<Sigma>),
 }
 
-impl Judges {
-    pub(crate) fn new(side: Side, rules: &[Rule]) -> Result<Self, String> {
-        let yaml = rules.iter().map(|rule| rule.yaml.as_str()).collect::<Vec<_>>().join("---\n");
-        let with_rules = |error: String| format!("{error}\n{yaml}");
-        let source = read(&yaml).map_err(with_rules)?;
-        let compiled = Compiled::new(&source).map_err(with_rules)?;
+impl Other {
+    fn new(side: Side, rules: &[Rule]) -> Result<Self, String> {
+        let yaml = yaml(rules);
         let other = match side {
-            Side::Naive => Other::Naive(source),
-            Side::Sigma => {
-                let sigma = Sigma::new(&yaml, rules.iter().map(|rule| rule.id.as_str()));
-                Other::Sigma(Box::new(sigma.map_err(with_rules)?))
-            }
+            Side::Naive => read(&yaml).map(Self::Naive),
+            Side::Sigma => Sigma::new(&yaml, rules.iter().map(|rule| rule.id.as_str()))
+                .map(|sigma| Self::Sigma(Box::new(sigma))),
         };
+        other.map_err(|error| format!("{error}\n{yaml}"))
+    }
+
+    fn judge(&self, event: &Event) -> Result<Vec<Truth>, String> {
+        match self {
+            Self::Sigma(sigma) => sigma.judge(event),
+            Self::Naive(source) => {
+                let inputs = event.whole();
+                Ok(source.iter().map(|rule| naive::judge(rule, &inputs)).collect())
+            }
+        }
+    }
+}
+
+fn yaml(rules: &[Rule]) -> String {
+    rules.iter().map(|rule| rule.yaml.as_str()).collect::<Vec<_>>().join("---\n")
+}
+
+impl Judges {
+    pub(crate) fn new(side: Side, rules: &[Rule]) -> Result<Self, Refused> {
+        let yaml = yaml(rules);
+        let with_rules = |error: String| Refused::Told(format!("{error}\n{yaml}"));
+        let source = read(&yaml).map_err(with_rules)?;
+        let compiled = Compiled::new(&source).map_err(|refused| match refused {
+            Refused::Told(error) => with_rules(error),
+            one_sided @ Refused::OneSided(_) => one_sided,
+        })?;
+        let other = Other::new(side, rules).map_err(Refused::Told)?;
         Ok(Self { compiled, other })
     }
 
     /// A pair of verdicts a rule: the file's and the other's.
     pub(crate) fn judge(&self, event: &Event) -> Result<Vec<(Truth, Truth)>, String> {
         let compiled = self.compiled.judge(event)?;
-        let other = match &self.other {
-            Other::Sigma(sigma) => sigma.judge(event)?,
-            Other::Naive(source) => {
-                let inputs = event.whole();
-                source.iter().map(|rule| naive::judge(rule, &inputs)).collect()
-            }
-        };
-        Ok(compiled.into_iter().zip(other).collect())
+        Ok(compiled.into_iter().zip(self.other.judge(event)?).collect())
     }
 }

@@ -1,18 +1,19 @@
 //! Rules as the driver has them: built, signed, verified, parsed.
 
+use std::fmt;
 use std::path::Path;
 
 use channel_compiler::{
-    BuildOptions, SecretKey, SourceRule, attach_signature, build_for, parse_rules,
+    BuildOptions, RuleError, SecretKey, SourceRule, attach_signature, build_for, parse_rules,
 };
 use channel_format::anchor::Anchor;
 use channel_format::frame::verify;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::{Evaluation, Ruleset};
-use channel_format::schema::{Inputs, SensorProfile, Truth};
+use channel_format::schema::{Field, Inputs, SensorProfile, Truth};
 use channel_format::signature::Role;
 
-use crate::event::Event;
+use crate::event::{Event, Given};
 
 const OPTIONS: BuildOptions = BuildOptions {
     channel: 291,
@@ -23,6 +24,47 @@ const OPTIONS: BuildOptions = BuildOptions {
     shrink: false,
 };
 
+/// Why there is no file of some rules.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// The only rule judges every event so, as far as the compiler can find out: it has no example
+    /// of the other kind, and a file has no room for such a rule.
+    OneSided(Truth),
+    /// Anything else, in words.
+    Told(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneSided(truth) => write!(f, "the rule judges every event {truth:?}"),
+            Self::Told(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl Refused {
+    fn by(rules: &[SourceRule], errors: Vec<RuleError>) -> Self {
+        match errors.as_slice() {
+            [one] if rules.len() == 1 && one.reason.starts_with("no example") => {
+                Self::OneSided(one.reason.ends_with("does not match").into())
+            }
+            _ => Self::Told(told(errors)),
+        }
+    }
+
+    /// Whether that is at odds with another's verdict on an event. Only what a sensor may bring
+    /// counts: the compiler looks at no other operations.
+    pub fn is_refuted_by(&self, event: &Event, verdict: Truth) -> bool {
+        let real = matches!(event.get(Field::Operation), Given::Number(1 | 2));
+        let agrees = match self {
+            Self::OneSided(truth) => verdict == *truth || verdict == Truth::Unknown,
+            Self::Told(_) => false,
+        };
+        real && !agrees
+    }
+}
+
 /// A channel file in force.
 #[derive(Debug)]
 pub struct Compiled {
@@ -31,8 +73,13 @@ pub struct Compiled {
 
 impl Compiled {
     /// Builds a file of the rules and takes it in as the driver does; says why not.
-    pub fn new(rules: &[SourceRule]) -> Result<Self, String> {
-        let mut file = build_for(rules, &OPTIONS, &SensorProfile::FULL).map_err(told)?;
+    pub fn new(rules: &[SourceRule]) -> Result<Self, Refused> {
+        let file = build_for(rules, &OPTIONS, &SensorProfile::FULL)
+            .map_err(|errors| Refused::by(rules, errors))?;
+        Self::open(file).map_err(Refused::Told)
+    }
+
+    fn open(mut file: Vec<u8>) -> Result<Self, String> {
         let seed = *b"SAKER TEST KEY - NOT A SECRET 00";
         let key = SecretKey::from_seed(seed, Role::Content, false, 1..=u32::MAX)
             .map_err(|error| error.to_string())?;
@@ -83,6 +130,6 @@ pub fn read(yaml: &str) -> Result<Vec<SourceRule>, String> {
     parse_rules(Path::new("generated.yml"), yaml).map_err(told)
 }
 
-fn told(errors: Vec<channel_compiler::RuleError>) -> String {
+fn told(errors: Vec<RuleError>) -> String {
     errors.iter().map(|error| format!("{error}")).collect::<Vec<_>>().join("\n")
 }

@@ -128,8 +128,8 @@ pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         name: "exists with several values",
         why: "a list is an or of its values; the other engine reads the first alone",
-        rule: "    s: {PipeName|exists: [false, true]}\n    condition: s\n",
-        event: &[(Field::PipeName, Input::Text("a"))],
+        rule: "    s: {PipeName|exists: [false, true], ProcessId: 4}\n    condition: s\n",
+        event: &[(Field::PipeName, Input::Text("a")), (Field::ProcessId, Input::Number(4))],
         compiled: Truth::True,
         sigma: Some(Truth::False),
     },

@@ -104,7 +104,7 @@ impl Items<'_> {
             values.push(match choices.below(8) {
                 1 => format!("'{number}'"),
                 2 if self.side == Side::Naive => format!("'{number:03}'"),
-                3 if self.side == Side::Naive => format!("'+{number}'"),
+                3 if self.side == Side::Naive => format!("'{number:#x}'"),
                 _ if i64::try_from(number).is_err() => format!("'{number}'"),
                 _ => number.to_string(),
             });

@@ -19,6 +19,9 @@
 //!   [`EXCEPTIONS`](exceptions::EXCEPTIONS) with its reason, and tested to be as it says there.
 //!   For a pipe without a name that engine is given `<Anonymous Pipe>`, as Sysmon writes it.
 //!
+//! A rule that no event could be derived for, or none that it does not match, is refused by the
+//! compiler: then the other judge may not say otherwise of any event.
+//!
 //! In both ways of giving inputs the verdicts must be the same, and the counts must be theirs.
 
 pub mod batch;

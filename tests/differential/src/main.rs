@@ -86,7 +86,7 @@ fn judge(side: Side, arguments: &Arguments) -> bool {
     let percent = |count: u64| 100.0 * count as f64 / counts.pairs().max(1) as f64;
     println!(
         "compiled files and {}: {} pairs in {} batches, {:.1} s; {} true ({:.1} %), {} false, {} \
-         unknown ({:.1} %); {} rules too large; {}",
+         unknown ({:.1} %); {} rules too large, {} one-sided; {}",
         side.name(),
         counts.pairs(),
         batches.len(),
@@ -97,6 +97,7 @@ fn judge(side: Side, arguments: &Arguments) -> bool {
         counts.unknown,
         percent(counts.unknown),
         counts.refused,
+        counts.one_sided,
         if told.is_empty() { "no difference".into() } else { format!("{} differ", told.len()) },
     );
     told.is_empty()

@@ -123,6 +123,33 @@ fn numbers_users_and_operations_are_chosen_by_their_bounds() {
 }
 
 #[test]
+fn a_pipe_without_a_name_is_missed_or_met_by_its_empty_name() {
+    let detection = "    s1: {User|contains: [AUTHORI, AUTORI]}\n    \
+                     s2: {PipeName|cased: '<Anonymous Pipe>'}\n    condition: s1 and not s2\n\
+                     saker: {on: [created]}";
+    assert_eq!(texts(detection, Field::PipeName), [r"\x"; MAX_ALTERNATIVES]);
+    let judged = |detection: &str| texts(detection, Field::PipeName);
+    assert_eq!(judged("    s: {PipeName: '<Anonymous Pipe>'}\n    condition: s")[1..], [""]);
+}
+
+/// Those of the first alternative are more than are tried, and all in vain.
+#[test]
+fn no_alternative_keeps_another_from_being_tried() {
+    for count in [15, 40] {
+        let list = |start: &str| {
+            let values: Vec<String> = (10..10 + count).map(|n| format!("{start}{n}")).collect();
+            format!("{{PipeName|startswith: [{}]}}", values.join(", "))
+        };
+        let (a, b) = (list("a"), list("b"));
+        let selections = format!("    a: {a}\n    b: {b}\n    c: {{PipeName|contains: c}}\n");
+        let either = format!("{selections}    condition: (a and b) or c");
+        assert_eq!(texts(&either, Field::PipeName), [r"\c"]);
+        let several = format!("{selections}    condition:\n        - a and b\n        - c");
+        assert_eq!(texts(&several, Field::PipeName), [r"\c"]);
+    }
+}
+
+#[test]
 fn what_always_or_never_matches_is_refused() {
     impossible("    s: {PipeName: a, PipeName|startswith: b}\n    condition: s", "matches");
     impossible("    s: {PipeName: a}\n    condition: s and not s", "matches");

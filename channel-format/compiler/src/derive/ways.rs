@@ -5,6 +5,7 @@ use channel_format::engine::criterion::Operator;
 use crate::lower::{Criterion, Expr, Operand};
 use crate::source::ExampleValue;
 
+use super::MAX_TRIES;
 use super::value::meets;
 
 /// Criteria that must hold, or must not: together they settle the condition.
@@ -29,14 +30,22 @@ fn collect<'a>(expr: &'a Expr, wanted: bool, work: &mut usize) -> Vec<Way<'a>> {
         Expr::And(parts) if wanted => together(parts, wanted, work),
         Expr::Or(parts) if !wanted => together(parts, wanted, work),
         Expr::And(parts) | Expr::Or(parts) => {
-            let mut either = Vec::new();
-            for part in parts.iter().take(MAX_WAYS) {
-                either.extend(collect(part, wanted, work));
-            }
-            either.truncate(MAX_WAYS);
-            either
+            let parts = parts.iter().take(MAX_WAYS);
+            either(parts.map(|part| collect(part, wanted, work)).collect())
         }
     }
+}
+
+/// The ways of each part, one part after the other; if they are more than will be tried, one way of
+/// each part in turn, so that no part is left out for another that has many.
+fn either(parts: Vec<Vec<Way<'_>>>) -> Vec<Way<'_>> {
+    let mut ranked: Vec<(usize, Way<'_>)> =
+        parts.into_iter().flat_map(|part| part.into_iter().enumerate()).collect();
+    if ranked.len() > MAX_TRIES {
+        ranked.sort_by_key(|(rank, _)| *rank);
+    }
+    ranked.truncate(MAX_WAYS);
+    ranked.into_iter().map(|(_, way)| way).collect()
 }
 
 /// One way of each part, in every combination; a way that settles the next part already needs no

@@ -167,14 +167,14 @@ impl<'a> Fact<'a> {
     /// Why the criterion can never hold, whatever the event, and what to do.
     pub(super) fn impossible(&self) -> Option<(&'static str, &'static str)> {
         let backslash = u16::from(b'\\');
-        if let Some((units, _)) = self.text() {
+        if let Some((units, cased)) = self.text() {
+            // Sysmon's word for a pipe without a name stands beside that name, and so does what it
+            // begins with.
+            let anonymous: Vec<u16> = ANONYMOUS_PIPE.encode_utf16().collect();
+            let (anonymous, wanted) = (spelled(&anonymous, cased), spelled(units, cased));
             let from_start = match self.operator {
-                Some(Operator::Equals) => true,
-                // What begins as Sysmon's word for a pipe without a name stands beside that name.
-                Some(Operator::StartsWith) => {
-                    let anonymous: Vec<u16> = ANONYMOUS_PIPE.encode_utf16().map(fold).collect();
-                    !anonymous.starts_with(&spelled(units, false))
-                }
+                Some(Operator::Equals) => wanted != anonymous,
+                Some(Operator::StartsWith) => !anonymous.starts_with(&wanted),
                 _ => false,
             };
             if self.field() == Field::PipeName
