@@ -28,11 +28,11 @@ pub const MAX_CRITERIA: u32 = 1 << 24;
 /// Instructions of one rule's program. Lists of a few thousand values occur in published rules; a
 /// jump's 16 bits reach over twice as many.
 pub const MAX_PROGRAM: u32 = 32_768;
-/// Searched criteria that may hold for one event before the rest counts as Unknown. Everyday events
-/// have a few; names glued from rules' own literals some dozens.
-pub const MAX_FOUND: usize = 64;
-/// Regular expressions whose literal may occur in one event before the rest counts as Unknown.
-pub const MAX_RUNS: usize = 16;
+/// Searched criteria that may hold for the pipe's name, or for the texts of images, before the rest
+/// counts as Unknown. Everyday events have a few; names glued from rules' own literals some dozens.
+pub const MAX_FOUND: usize = 48;
+/// Regular expressions whose literal may occur in either before the rest counts as Unknown.
+pub const MAX_RUNS: usize = 10;
 /// Rules that one event may point to before it is judged by all.
 pub const MAX_CANDIDATES: usize = 96;
 /// Code units of the longest text that is matched: longer inputs are Unknown to every criterion.
@@ -66,7 +66,7 @@ pub const MAX_RULE_EXAMPLES: u32 = 64;
 pub const MAX_EXAMPLES_LEN: u32 = 8 * 1024 * 1024;
 
 /// Steps one event may cost. A step is one unit looked at, one literal found or one instruction:
-/// some nanoseconds. The worst event is one that every rule must be judged for; 10,000 rules of the
+/// some nanoseconds, or some ten where what was found is many. The worst event is one that every rule must be judged for; 10,000 rules of the
 /// published kinds need a tenth of this.
 pub const MAX_STEPS_PER_EVENT: u64 = 1 << 22;
 /// Steps the self test of one load may cost, on a worker thread.

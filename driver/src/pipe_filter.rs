@@ -75,7 +75,7 @@ fn judge_event(
             matched: outcome.matched,
             unknown: outcome.unknown,
         };
-        let hits = hits(active, &inputs, told.matched.saturating_add(told.unknown));
+        let hits = hits(active, &inputs, &told);
         tell(sensor, event, &told, hits.as_deref().unwrap_or(&[]));
     }
     verdict
@@ -91,19 +91,25 @@ fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
     verdict
 }
 
-/// The rules that did not come out false, in order. They are not kept while judging, which would
+/// The rules that did not come out false, those that match first. They are not kept while judging, which would
 /// need room on the stack for every rule; few events have any, and those are judged once more.
 /// Without memory none are named; the records still count them.
-fn hits(active: &Active, inputs: &Inputs<'_>, total: u32) -> Option<PoolSlice<Hit>> {
+fn hits(active: &Active, inputs: &Inputs<'_>, told: &Told) -> Option<PoolSlice<Hit>> {
+    let total = told.matched.saturating_add(told.unknown);
     let total = usize::try_from(total).unwrap_or(usize::MAX).min(MAX_TOLD);
     if total == 0 {
         return None;
     }
     let mut hits = PoolSlice::new(total, Tag::Events, Hit::default).ok()?;
-    let mut free = hits.iter_mut();
+    // Where not all can be told, what matches is told rather than what cannot be decided.
+    let matched = usize::try_from(told.matched).unwrap_or(usize::MAX).min(total);
+    let (matching, undecided) = hits.split_at_mut_checked(matched)?;
+    let (mut matching, mut undecided) = (matching.iter_mut(), undecided.iter_mut());
     active.rules.evaluate(inputs, &mut |rule, truth| {
-        if let Some(hit) = free.next() {
-            *hit = Hit { rule, unknown: truth == Truth::Unknown };
+        let unknown = truth == Truth::Unknown;
+        let free = if unknown { undecided.next() } else { matching.next() };
+        if let Some(hit) = free {
+            *hit = Hit { rule, unknown };
         }
     });
     Some(hits)

@@ -2,53 +2,31 @@
 //! whether they hold.
 //!
 //! An event that meets no literal never comes here. All that is kept lies in arrays of fixed size,
-//! on the stack of the caller. An event for which more criteria hold than there is room for is
-//! judged as far as that goes: what there was no room for is Unknown, and every rule is looked at.
+//! on the stack of the caller. Where more criteria hold for a pipe's name, or for the texts of images,
+//! than there is room for, what there was no room for is Unknown, and every rule is looked at.
 
 use super::criterion::{Criterion, Operator, Search};
+use super::found::{Found, Outcome};
 use super::kept::{Kept, MAX_KEPT, field_bit};
 use super::scan::{CASED, Hit, NO_GROUP, Scan, Scans, TEXT_FIELDS, TablePlace, Walk, text_index};
 use super::{Event, Units, Value, literals, program, regex};
-use crate::limits::{MAX_CANDIDATES, MAX_FOUND, MAX_LITERAL_UNITS, MAX_RUNS};
+use crate::limits::{MAX_CANDIDATES, MAX_LITERAL_UNITS};
 use crate::ruleset::{RuleRecord, Tables};
-use crate::schema::Truth;
+use crate::schema::{Field, Truth};
 
 /// What is known of one event.
 pub(crate) struct Judgement<'t, 'e, E> {
     tables: &'t Tables<'t>,
     scans: &'t Scans,
     event: &'e E,
-    /// Searched criteria that hold, and how many there are.
-    found: [u32; MAX_FOUND],
-    count: usize,
-    /// Regular expressions whose literal was found.
-    runs: [Run; MAX_RUNS],
-    run_count: usize,
-    /// There was no room for a criterion that holds.
-    full: bool,
+    /// What was found in the pipe's name, and in the texts of images.
+    in_name: Found,
+    in_images: Found,
     /// Fields whose text has gone through the first, and through the second automaton.
     covered: u8,
     filtered: u8,
     /// What it cost so far.
     pub(crate) steps: u64,
-}
-
-/// A regular expression whose literal was found.
-#[derive(Clone, Copy, Default)]
-struct Run {
-    criterion: u32,
-    /// First and last place of the literal.
-    first: u16,
-    last: u16,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Outcome {
-    #[default]
-    NotRun,
-    Accepts,
-    Rejects,
 }
 
 /// Rules to be judged, each once.
@@ -86,11 +64,8 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             tables,
             scans,
             event,
-            found: [0; MAX_FOUND],
-            count: 0,
-            runs: [Run::default(); MAX_RUNS],
-            run_count: 0,
-            full: false,
+            in_name: Found::NOTHING,
+            in_images: Found::NOTHING,
             covered: 0,
             filtered: 0,
             steps: 0,
@@ -102,16 +77,18 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         self.covered |= kept.fields;
         self.filtered |= kept.fields;
         for criterion in kept.found() {
-            self.add(*criterion);
+            self.in_images.add(*criterion);
         }
     }
 
     /// Says which rules to judge, after a scan of every text that covers are sought in.
     pub(crate) fn candidates(&mut self, candidates: &mut Candidates) {
-        candidates.all = !self.scan_covers() || self.full;
+        candidates.all = !self.scan_covers();
         if !candidates.all {
+            self.run_all();
             self.collect(candidates);
         }
+        candidates.all |= self.in_name.is_full || self.in_images.is_full;
     }
 
     /// Scans every text that covers are sought in; false if one is not known.
@@ -128,7 +105,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             match self.event.value(field) {
                 Value::Absent => {}
                 Value::Text(text) if text.length().is_some() => {
-                    self.scan(place, text);
+                    self.scan(field, place, text);
                 }
                 _ => known = false,
             }
@@ -138,7 +115,6 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// The rules that the triggers of all criteria found name.
     fn collect(&mut self, candidates: &mut Candidates) {
-        self.run_all();
         let mut visited = 0_u64;
         let rules = self.holding().flat_map(|criterion| triggers(self.tables, &criterion));
         for rule in rules {
@@ -162,15 +138,17 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// The searched criteria that hold, after [`Self::run_all`].
     fn holding(&self) -> impl Iterator<Item = Criterion> {
-        let runs = self.runs.get(..self.run_count).unwrap_or(&[]);
-        let accepted = runs.iter().filter(|run| run.outcome == Outcome::Accepts);
-        let found = self.found().iter().copied().chain(accepted.map(|run| run.criterion));
+        let found = self.in_name.holding().chain(self.in_images.holding());
         found.filter_map(|criterion| criterion_at(self.tables, criterion))
     }
 
     fn run_all(&mut self) {
-        for place in 0..self.run_count {
-            self.outcome(place);
+        for field in [Field::PipeName, Field::ImagePath] {
+            for place in 0..self.found(field).runs().len() {
+                if self.outcome(field, place).is_none() {
+                    self.found_mut(field).is_full = true;
+                }
+            }
         }
     }
 
@@ -204,22 +182,22 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             kept.fields |= field_bit(index);
             for places in [&self.scans.covers, &self.scans.filters] {
                 if let Some(place) = places.get(index).and_then(Option::as_ref) {
-                    self.scan(place, text);
+                    self.scan(field, place, text);
                 }
             }
         }
-        for place in 0..self.run_count {
-            if self.outcome(place) == Some(Outcome::Accepts)
-                && let Some(run) = self.runs.get(place)
-            {
-                self.add(run.criterion);
+        for place in 0..self.in_images.runs().len() {
+            let run = self.in_images.runs().get(place).copied()?;
+            if self.outcome(Field::ImagePath, place)? == Outcome::Accepts {
+                self.in_images.add(run.criterion);
             }
         }
-        if self.full || kept.fields == 0 {
+        if self.in_images.is_full || kept.fields == 0 {
             return None;
         }
-        kept.found.get_mut(..self.count)?.copy_from_slice(self.found.get(..self.count)?);
-        kept.count = u8::try_from(self.count).ok()?;
+        let found = self.in_images.criteria();
+        kept.found.get_mut(..found.len())?.copy_from_slice(found);
+        kept.count = u8::try_from(found.len()).ok()?;
         kept.triggers = kept.found().iter().any(|criterion| {
             criterion_at(self.tables, *criterion).is_some_and(|criterion| criterion.triggers > 0)
         });
@@ -248,87 +226,70 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// Looks a criterion up among those found, after the scan that would find it.
     fn searched(&mut self, index: u32, criterion: &Criterion, text: E::Text) -> Truth {
-        let Some(field) = text_index(criterion.field) else {
+        let Some(index_of_field) = text_index(criterion.field) else {
             return Truth::Unknown;
         };
-        let bit = field_bit(field);
+        let bit = field_bit(index_of_field);
         let (done, places) = match criterion.search {
             Search::Cover => (&mut self.covered, &self.scans.covers),
             _ => (&mut self.filtered, &self.scans.filters),
         };
         if *done & bit == 0 {
             *done |= bit;
-            if let Some(place) = places.get(field).and_then(Option::as_ref) {
-                self.scan(place, text);
+            if let Some(place) = places.get(index_of_field).and_then(Option::as_ref) {
+                self.scan(criterion.field, place, text);
             }
         }
-        if self.found().contains(&index) {
+        let found = self.found(criterion.field);
+        if found.criteria().contains(&index) {
             return Truth::True;
         }
         if criterion.operator == Operator::Regex
-            && let Some(place) = self.run_of(index)
+            && let Some(place) = found.run_of(index)
         {
-            return match self.outcome(place) {
+            return match self.outcome(criterion.field, place) {
                 Some(outcome) => Truth::from(outcome == Outcome::Accepts),
                 None => Truth::Unknown,
             };
         }
-        if self.full { Truth::Unknown } else { Truth::False }
+        if found.is_full { Truth::Unknown } else { Truth::False }
+    }
+
+    fn found(&self, field: Field) -> &Found {
+        if field == Field::PipeName { &self.in_name } else { &self.in_images }
+    }
+
+    fn found_mut(&mut self, field: Field) -> &mut Found {
+        if field == Field::PipeName { &mut self.in_name } else { &mut self.in_images }
     }
 
     /// Walks a text to its end, and keeps which criteria hold.
-    fn scan(&mut self, place: &TablePlace, text: E::Text) {
-        if let Some(mut walk) = self.begin(place, text) {
-            self.walk(&mut walk);
+    fn scan(&mut self, field: Field, place: &TablePlace, text: E::Text) {
+        if self.try_scan(field, place, text).is_none() {
+            // Tables that are not sound find nothing: then it is not known what holds.
+            self.found_mut(field).is_full = true;
         }
     }
 
-    /// A walk over a text; none over an empty one, of which it is known at once what holds.
-    fn begin(&mut self, place: &TablePlace, text: E::Text) -> Option<Walk<'t, E::Text>> {
-        let walk = Scan::at(self.tables.scans, place).map(|scan| Walk::new(scan, text));
-        self.full |= walk.is_none();
-        let walk = walk?;
-        if text.count() > 0 {
-            return Some(walk);
+    fn try_scan(&mut self, field: Field, place: &TablePlace, text: E::Text) -> Option<()> {
+        let scan = Scan::at(self.tables.scans, place)?;
+        let mut walk = Walk::new(&scan, text);
+        if text.count() == 0 {
+            return match scan.empty_group() {
+                Some(group) => self.ends(field, &walk, group),
+                None => Some(()),
+            };
         }
-        if let Some(group) = walk.scan().empty_group() {
-            let held = self.ends(&walk, group);
-            self.keep_sound(held);
+        while walk.advance()? {
+            self.ends(field, &walk, walk.group()?)?;
         }
-        None
-    }
-
-    fn walk(&mut self, walk: &mut Walk<'t, E::Text>) {
-        loop {
-            match walk.advance() {
-                Some(false) => break,
-                Some(true) => self.arrived(walk),
-                None => {
-                    self.full = true;
-                    break;
-                }
-            }
-        }
-        self.count_units(walk);
-    }
-
-    fn arrived(&mut self, walk: &Walk<'t, E::Text>) {
-        let held = walk.group().and_then(|group| self.ends(walk, group));
-        self.keep_sound(held);
-    }
-
-    /// Tables that are not sound say nothing: then it is not known what else holds.
-    fn keep_sound(&mut self, read: Option<()>) {
-        self.full |= read.is_none();
-    }
-
-    fn count_units(&mut self, walk: &Walk<'t, E::Text>) {
-        let units = u64::try_from(walk.taken()).unwrap_or(u64::MAX);
+        let units = u64::try_from(walk.taken()).ok()?;
         self.steps = self.steps.saturating_add(units);
+        Some(())
     }
 
     /// Keeps the criteria whose literals end where a walk is: those of a group and of its suffixes.
-    fn ends(&mut self, walk: &Walk<'t, E::Text>, group: u32) -> Option<()> {
+    fn ends(&mut self, field: Field, walk: &Walk<'_, '_, E::Text>, group: u32) -> Option<()> {
         let text = walk.text();
         let at_end = walk.taken() == text.count();
         let mut next = group;
@@ -346,7 +307,8 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                     Operator::EndsWith => at_end,
                     Operator::Contains => true,
                     Operator::Regex => {
-                        self.add_run(hit.criterion, u16::try_from(start).ok()?);
+                        let start = u16::try_from(start).ok()?;
+                        self.found_mut(field).add_run(hit.criterion, start);
                         false
                     }
                     _ => return None,
@@ -357,7 +319,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                     hit.operator & CASED != 0 || units.any(|unit| unit >= 0x80)
                 };
                 if holds && (!compare() || self.spelled(hit.criterion, text, start)?) {
-                    self.add(hit.criterion);
+                    self.found_mut(field).add(hit.criterion);
                 }
             }
             match group.suffix {
@@ -376,47 +338,10 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         literals::equals_at(literal, criterion.cased, text, start)
     }
 
-    fn found(&self) -> &[u32] {
-        self.found.get(..self.count).unwrap_or(&[])
-    }
-
-    fn add(&mut self, criterion: u32) {
-        if self.found().contains(&criterion) {
-            return;
-        }
-        match self.found.get_mut(self.count) {
-            Some(slot) => {
-                *slot = criterion;
-                self.count = self.count.wrapping_add(1);
-            }
-            None => self.full = true,
-        }
-    }
-
-    fn run_of(&self, criterion: u32) -> Option<usize> {
-        let runs = self.runs.get(..self.run_count)?;
-        runs.iter().position(|run| run.criterion == criterion)
-    }
-
-    fn add_run(&mut self, criterion: u32, start: u16) {
-        let known = self.run_of(criterion).and_then(|place| self.runs.get_mut(place));
-        if let Some(run) = known {
-            run.last = start;
-            return;
-        }
-        match self.runs.get_mut(self.run_count) {
-            Some(slot) => {
-                *slot = Run { criterion, first: start, last: start, outcome: Outcome::NotRun };
-                self.run_count = self.run_count.wrapping_add(1);
-            }
-            None => self.full = true,
-        }
-    }
-
     /// Whether the automaton of a run accepts; it runs the first time that this is asked. `None` if
     /// its tables are not sound.
-    fn outcome(&mut self, place: usize) -> Option<Outcome> {
-        let run = *self.runs.get(place)?;
+    fn outcome(&mut self, field: Field, place: usize) -> Option<Outcome> {
+        let run = *self.found(field).runs().get(place)?;
         if run.outcome != Outcome::NotRun {
             return Some(run.outcome);
         }
@@ -427,7 +352,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         let automaton = regex::Automaton::read(self.tables.automata, criterion.automaton)?;
         let accepts = automaton.search_around(text, run.first, run.last, &mut self.steps)?;
         let outcome = if accepts { Outcome::Accepts } else { Outcome::Rejects };
-        self.runs.get_mut(place)?.outcome = outcome;
+        self.found_mut(field).set_outcome(place, outcome);
         Some(outcome)
     }
 }

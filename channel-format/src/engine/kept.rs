@@ -4,6 +4,8 @@
 //! texts is found once. A [`Kept`] has a fixed size and holds no reference: whoever keeps processes
 //! puts it beside them, and drops it with them.
 
+use super::scan::TEXT_FIELDS;
+use super::{Event, Units, Value};
 use crate::schema::Field;
 
 /// Criteria that a [`Kept`] has room for. A text on which more hold is scanned each time.
@@ -34,6 +36,18 @@ impl Kept {
     /// The criteria.
     pub(crate) fn found(&self) -> &[u32] {
         self.found.get(..usize::from(self.count)).unwrap_or(&[])
+    }
+
+    /// Whether the event has texts for all that it speaks for.
+    #[inline]
+    pub(crate) fn is_of_texts_of<E: Event>(&self, event: &E) -> bool {
+        TEXT_FIELDS.into_iter().enumerate().all(|(index, field)| {
+            let has_text = || match event.value(field) {
+                Value::Text(text) => text.length().is_some(),
+                _ => false,
+            };
+            !self.has(index) || has_text()
+        })
     }
 
     /// Whether it speaks for a field, by its place among [`super::scan::TEXT_FIELDS`].

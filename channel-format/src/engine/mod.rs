@@ -17,6 +17,7 @@
 pub mod criterion;
 pub mod fold;
 mod fold_table;
+mod found;
 pub(crate) mod judgement;
 pub mod kept;
 pub mod literals;

@@ -7,10 +7,10 @@
 //! looks at each instruction once at most.
 //!
 //! # Unknown
-//! A criterion that is unknown holds in no way, negated or not. If such a run says that the rule is
-//! true, it is. Else, if it met an unknown criterion, a second run takes every unknown one as
-//! holding: if that says that the rule is true, it cannot be told; else it is false. This is Kleene's
-//! logic, since negations stand at criteria alone.
+//! A criterion that is unknown holds in no way, negated or not. If such a run met one, a second run
+//! takes every unknown one as holding. If both say the same, that is how the rule comes out; else it
+//! cannot be told. This is Kleene's logic for what a compiler writes, where negations stand at
+//! criteria alone and holding never leads away from *true*; for other code it is what the code means.
 //!
 //! # The proof that a rule is not missed
 //! An event is judged by those rules alone that one of their *cover* criteria points to by its
@@ -85,11 +85,11 @@ pub fn run(
     steps: &mut u64,
 ) -> Option<Truth> {
     let (holds, unknown) = pass(program, false, judge, steps)?;
-    if holds || !unknown {
+    if !unknown {
         return Some(holds.into());
     }
     let (possible, _) = pass(program, true, judge, steps)?;
-    Some(if possible { Truth::Unknown } else { Truth::False })
+    Some(if holds == possible { holds.into() } else { Truth::Unknown })
 }
 
 /// One run: whether it says that the rule is true, and whether it met an unknown criterion, which

@@ -138,7 +138,8 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         kept: Option<&Kept>,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
-        let kept = kept.filter(|kept| kept.ruleset == self.mark());
+        let kept =
+            kept.filter(|kept| kept.ruleset == mark(&self.header) && kept.is_of_texts_of(inputs));
         match self.nothing_to_judge(inputs, kept) {
             Some(steps) => Evaluation { steps, ..Evaluation::default() },
             None => self.judge(inputs, kept, on_rule),
@@ -149,7 +150,7 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
     /// if there are none among the inputs, or more is found than there is room for.
     pub fn keep(&self, inputs: &Inputs<'_>) -> Option<Kept> {
         let tables = self.tables();
-        Judgement::new(&tables, &self.scans, inputs).keep(self.mark())
+        Judgement::new(&tables, &self.scans, inputs).keep(mark(&self.header))
     }
 
     /// Judges the file's own examples; refuses with the first that does not come out as it says, or
@@ -171,13 +172,6 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
             equal(Code::ExampleFailed, example.offset, 1, judged.into())?;
         }
         Ok(())
-    }
-
-    /// What tells this ruleset from others.
-    #[inline]
-    fn mark(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.header.digest;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// Goes through the texts that rules are covered by. Most events have no literal in them, and
@@ -211,7 +205,7 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
                 }
                 continue;
             }
-            let mut walk = Walk::new(scan, text);
+            let mut walk = Walk::new(&scan, text);
             if walk.advance()? {
                 return None;
             }
@@ -269,6 +263,13 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
     }
 }
 
+/// What tells a ruleset from others: the beginning of its file's digest.
+#[inline]
+fn mark(header: &Header) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = header.digest;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// What checking a body finds out.
 pub struct Bounds {
     scans: Scans,
@@ -299,7 +300,8 @@ impl Bounds {
             return Err(Refusal::new(Code::FieldsUsed, 40, used.bits(), field.number()));
         }
         let at = layout.offset(SectionKind::Scans);
-        let scans = crate::engine::scan::validate(tables, at, criteria.searched)?;
+        let key = mark(header);
+        let scans = crate::engine::scan::validate(tables, at, criteria.searched, key)?;
         let rules = rules::validate(tables, layout, header)?;
         let steps_per_load = examples::validate(tables, layout, &scans)?;
         let steps_per_event = rules.saturating_add(event_cost(&scans));
@@ -313,8 +315,9 @@ fn event_cost(scans: &Scans) -> u64 {
     let places = scans.covers.iter().chain(&scans.filters).flatten();
     let units = u64::from(MAX_TEXT_UNITS);
     let scans = places.fold(0_u64, |sum, place| sum.saturating_add(pass_cost(place, units)));
-    let runs = u64::try_from(MAX_RUNS).unwrap_or(u64::MAX).saturating_mul(units);
-    let found = MAX_FOUND.saturating_add(MAX_RUNS);
+    // For the pipe's name and for the images.
+    let runs = u64::try_from(MAX_RUNS.saturating_mul(2)).unwrap_or(u64::MAX).saturating_mul(units);
+    let found = MAX_FOUND.saturating_add(MAX_RUNS).saturating_mul(2);
     let triggers = found.saturating_mul(MAX_CANDIDATES.saturating_add(1));
     scans.saturating_add(runs).saturating_add(u64::try_from(triggers).unwrap_or(u64::MAX))
 }

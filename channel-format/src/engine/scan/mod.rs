@@ -245,35 +245,40 @@ impl<'a> Scan<'a> {
         (u16::from_le_bytes([low, high]) == unit).then_some(class)
     }
 
-    /// The state behind `state`, whose last unit had the class `before`, for a class. `None` if the
-    /// tables are not sound.
-    fn step(&self, state: u32, before: u8, class: u8) -> Option<u32> {
+    /// The state behind `state`, whose last unit had the class `before`, for a class. None if that
+    /// takes more than `links` links, or the tables are not sound; else the links that are left.
+    fn step(&self, state: u32, before: u8, class: u8, links: &mut u32) -> Option<u32> {
         let slot = self.slot(state, class)?;
-        if label(slot) == class { Some(slot) } else { self.fall_back(state, before, class) }
+        if label(slot) == class {
+            return Some(slot);
+        }
+        self.follow(state, before, class, links)
     }
 
     /// [`Self::step`] where the state itself has nothing for the class.
     #[inline(always)]
     fn fall_back(&self, state: u32, before: u8, class: u8) -> Option<u32> {
-        if state & LINK == 0 { self.pair(before, class) } else { self.follow(state, before, class) }
+        if state & LINK == 0 {
+            self.pair(before, class)
+        } else {
+            // A link leads to a shorter text, so this ends by itself.
+            self.follow(state, before, class, &mut MAX_LITERAL_UNITS.clone())
+        }
     }
 
     /// Follows links until one state has something for the class.
     #[inline(never)]
-    fn follow(&self, state: u32, before: u8, class: u8) -> Option<u32> {
+    fn follow(&self, state: u32, before: u8, class: u8, links: &mut u32) -> Option<u32> {
         let mut at = state;
-        // A link leads to a shorter text, so this ends by itself.
-        for _ in 0..=MAX_LITERAL_UNITS {
-            if at & LINK == 0 {
-                return self.pair(before, class);
-            }
+        while at & LINK != 0 {
+            *links = links.checked_sub(1)?;
             at = self.link(at)?;
             let slot = self.slot(at, class)?;
             if label(slot) == class {
                 return Some(slot);
             }
         }
-        None
+        self.pair(before, class)
     }
 
     #[inline(always)]
@@ -328,8 +333,8 @@ impl<'a> Scan<'a> {
 
 /// A text on its way through a scan.
 #[derive(Clone, Copy, Debug)]
-pub struct Walk<'a, T> {
-    scan: Scan<'a>,
+pub struct Walk<'s, 'a, T> {
+    scan: &'s Scan<'a>,
     text: T,
     at: Place,
     /// Where a literal was last said to end.
@@ -386,10 +391,10 @@ impl Place {
     }
 }
 
-impl<'a, T: Units> Walk<'a, T> {
+impl<'s, 'a, T: Units> Walk<'s, 'a, T> {
     /// Before the first unit of a text.
     #[inline]
-    pub fn new(scan: Scan<'a>, text: T) -> Self {
+    pub fn new(scan: &'s Scan<'a>, text: T) -> Self {
         let at = Place { taken: 0, state: ROOT, before: OTHER, wanted: OUT };
         Self { scan, text, at, said: 0 }
     }
@@ -401,7 +406,7 @@ impl<'a, T: Units> Walk<'a, T> {
         if self.at.taken < EARLY && self.advance_early()? {
             return Some(true);
         }
-        let (scan, mut at) = (self.scan, self.at);
+        let (scan, mut at) = (*self.scan, self.at);
         for unit in self.text.units_from(at.taken) {
             at.take(&scan, unit)?;
             if at.has_wanted() {
@@ -416,7 +421,7 @@ impl<'a, T: Units> Walk<'a, T> {
     fn advance_early(&mut self) -> Option<bool> {
         let mut at = self.at;
         while let (true, Some(unit)) = (at.taken < EARLY, self.text.unit(at.taken)) {
-            at.take_early(&self.scan, unit)?;
+            at.take_early(self.scan, unit)?;
             if at.has_wanted() {
                 break;
             }
@@ -453,8 +458,8 @@ impl<'a, T: Units> Walk<'a, T> {
     }
 
     /// The scan.
-    pub const fn scan(&self) -> &Scan<'a> {
-        &self.scan
+    pub const fn scan(&self) -> &'s Scan<'a> {
+        self.scan
     }
 }
 

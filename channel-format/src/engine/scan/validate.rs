@@ -3,9 +3,11 @@
 //! Groups stand in the order of their literals, so what a literal shares with the one before it is
 //! a prefix, and every state of the automaton is new to exactly one literal. Each new state is
 //! checked once, with its link, which a second walk over the same literal finds, and its outputs.
-//! In the end as many slots must be taken as were checked: then there is no other. And the slots must
-//! have as many bases as there are states: so no two states share one, by which one would have the
-//! other's slots too. Linear in the literals' units.
+//! In the end the bases that the slots point to must be those of the states, each of them once: so no
+//! two states share one, by which one would have the other's slots too, and no slot belongs to none.
+//! That is shown by two sums with a key that is the file's digest. And as many slots must be taken as
+//! were checked: then there is no other. Linear in the literals' units: no more links are followed
+//! than units taken.
 
 use super::{
     ANYWHERE, BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, FLAG_ANYWHERE, GROUP_LEN, Group, Hit, LINK,
@@ -31,7 +33,12 @@ const LABELS: usize = 256;
 
 /// Checks the whole section, which lies at `offset` of the file; `searched` is how many criteria
 /// have to be found in it. Returns where its scans lie.
-pub(crate) fn validate(tables: &Tables<'_>, offset: u32, searched: u64) -> Result<Scans, Refusal> {
+pub(crate) fn validate(
+    tables: &Tables<'_>,
+    offset: u32,
+    searched: u64,
+    key: u64,
+) -> Result<Scans, Refusal> {
     let mut scans = Scans::default();
     let mut found = 0_u64;
     if !tables.scans.is_empty() {
@@ -54,7 +61,7 @@ pub(crate) fn validate(tables: &Tables<'_>, offset: u32, searched: u64) -> Resul
             before = (shape.field.number(), shape.purpose.number());
             let start = reader.offset().saturating_sub(offset);
             equal(Code::OutOfOrder, at, start.into(), shape.start.into())?;
-            let place = Proof::check(tables, &shape, at, &mut reader, &mut found)?;
+            let place = Proof::check(tables, &shape, at, &mut reader, key, &mut found)?;
             scans.keep(shape.field, shape.purpose, place);
         }
         reader.finish()?;
@@ -138,8 +145,10 @@ struct Proof<'a, 't> {
     pairs: u64,
     slots: u64,
     single: u64,
-    /// States that have slots.
+    /// A sum over the states that have slots, each by its base.
     owners: u64,
+    /// What the sums are made with: nobody who makes a file can choose it.
+    key: u64,
     /// Classes that literals have units of.
     used: [bool; LABELS],
 }
@@ -153,6 +162,8 @@ struct Step {
     link: u32,
     depth: u32,
     last: u8,
+    /// Links that may still be followed: each leads to a shorter text, so no more than units taken.
+    links: u32,
 }
 
 impl<'a, 't> Proof<'a, 't> {
@@ -161,6 +172,7 @@ impl<'a, 't> Proof<'a, 't> {
         shape: &Shape,
         at: u32,
         reader: &mut Reader<'a>,
+        key: u64,
         found: &mut u64,
     ) -> Result<TablePlace, Refusal> {
         let place = TablePlace {
@@ -198,6 +210,7 @@ impl<'a, 't> Proof<'a, 't> {
             slots: 0,
             single: 0,
             owners: 0,
+            key,
             used: [false; LABELS],
         };
         let first_slots = usize::try_from(shape.block()).unwrap_or(usize::MAX);
@@ -348,7 +361,7 @@ impl<'a, 't> Proof<'a, 't> {
     /// its longest suffix that is a literal.
     fn literal(&mut self, literal: LeUnits<'_>, shared: usize, index: u32) -> Result<u32, Refusal> {
         let length = literal.count();
-        let mut step = Step { state: ROOT, link: ROOT, depth: 0, last: OTHER };
+        let mut step = Step { state: ROOT, link: ROOT, depth: 0, last: OTHER, links: 0 };
         let mut suffix = NO_GROUP;
         let mut place = 0_usize;
         for unit in folded(literal) {
@@ -379,9 +392,17 @@ impl<'a, 't> Proof<'a, 't> {
         };
         // The first unit has no proper suffix but the empty text, before which nothing stands.
         let before = if depth == 2 { OTHER } else { step.last };
-        let link = if depth == 1 { ROOT } else { self.scan.step(step.link, before, class)? };
+        let mut links = step.links;
+        let link =
+            if depth == 1 { ROOT } else { self.scan.step(step.link, before, class, &mut links)? };
         // A unit that no literal holds has a class too, but no state.
-        (class != OTHER).then_some(Step { state, link, depth, last: class })
+        (class != OTHER).then_some(Step {
+            state,
+            link,
+            depth,
+            last: class,
+            links: links.saturating_add(1),
+        })
     }
 
     /// The group that ends at a state, if one does.
@@ -414,7 +435,10 @@ impl<'a, 't> Proof<'a, 't> {
             equal(Code::ScanTable, self.at, (link >> 8).into(), (found >> 8).into())?;
         }
         // One of two units or more has a state behind it, or literals that end there.
-        self.owners = self.owners.saturating_add(u64::from(depth > 1 || out));
+        if depth > 1 || out {
+            let base = state.wrapping_shr(BASE_SHIFT);
+            self.owners = self.owners.wrapping_add(mixed(base.into(), self.key));
+        }
         let taken = [depth > 2, linked, out];
         for _ in taken.into_iter().filter(|taken| *taken) {
             self.slots = self.slots.saturating_add(1);
@@ -477,20 +501,21 @@ impl<'a, 't> Proof<'a, 't> {
         equal(Code::ScanTable, at, self.single, single)
     }
 
-    /// How many bases the slots' places and labels point to.
+    /// The sum over the bases that the slots' places and labels point to, each once.
     fn bases(&self) -> u64 {
         let block = self.scan.classes.saturating_add(2).next_power_of_two();
         let mut bases = 0_u64;
-        for slots in self.scan.slots.chunks(block) {
+        for (slots, start) in self.scan.slots.chunks(block).zip((0_u64..).step_by(block)) {
             // All labels at a base lie in one block, which has at most 256 slots.
             let mut seen = [false; 256];
             for (slot, place) in slots.iter().zip(0_u8..=u8::MAX) {
                 let slot = u32::from_le_bytes(*slot);
+                let within = place ^ label(slot);
                 if slot != EMPTY
-                    && let Some(seen) = seen.get_mut(usize::from(place ^ label(slot)))
+                    && let Some(seen) = seen.get_mut(usize::from(within))
+                    && !core::mem::replace(seen, true)
                 {
-                    bases = bases.saturating_add(u64::from(!*seen));
-                    *seen = true;
+                    bases = bases.wrapping_add(mixed(start | u64::from(within), self.key));
                 }
             }
         }
@@ -500,6 +525,16 @@ impl<'a, 't> Proof<'a, 't> {
     fn wrong(&self, expected: u64, found: u64) -> Refusal {
         Refusal::new(Code::ScanTable, self.at, expected, found)
     }
+}
+
+/// A number that stands for a base in a sum: without the key nobody can say which other bases have
+/// the same sum (the finishing step of SplitMix64).
+fn mixed(base: u64, key: u64) -> u64 {
+    let mut mixed = base ^ key;
+    for (shift, factor) in [(30, 0xbf58_476d_1ce4_e5b9_u64), (27, 0x94d0_49bb_1331_11eb)] {
+        mixed = (mixed ^ mixed.wrapping_shr(shift)).wrapping_mul(factor);
+    }
+    mixed ^ mixed.wrapping_shr(31)
 }
 
 fn is_odd(unit: u16) -> bool {
