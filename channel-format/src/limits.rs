@@ -30,11 +30,11 @@ pub const MAX_CRITERIA: u32 = 1 << 24;
 pub const MAX_PROGRAM: u32 = 32_768;
 /// Searched criteria that may hold for the pipe's name, or for the texts of images, before the rest
 /// counts as Unknown. Everyday events have a few; names glued from rules' own literals some dozens.
-pub const MAX_FOUND: usize = 48;
+pub const MAX_FOUND: usize = 32;
 /// Regular expressions whose literal may occur in either before the rest counts as Unknown.
 pub const MAX_RUNS: usize = 10;
 /// Rules that one event may point to before it is judged by all.
-pub const MAX_CANDIDATES: usize = 96;
+pub const MAX_CANDIDATES: usize = 64;
 /// Code units of the longest text that is matched: longer inputs are Unknown to every criterion.
 /// NPFS names are at most 256 units, and image paths beyond 1,024 do not occur in practice.
 pub const MAX_TEXT_UNITS: u32 = 1_024;

@@ -4,14 +4,14 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use channel_format::schema::{Field, Inputs, Operation, Truth};
+use channel_format::schema::{Field, Operation, Truth};
 use driver_abi::{EventRecord, Hit, MAX_HITS, Verdict};
 use driver_core::judge::{self, judge};
 
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::sync::now;
-use crate::pipe_event::PipeEvent;
+use crate::pipe_event::{PipeEvent, Supplied};
 use crate::sensor::{Active, Sensor};
 
 /// Rules named of one event, over all its records; those beyond are only counted.
@@ -45,8 +45,7 @@ fn judge_event(
         event.find_image(sensor);
     }
     let event = &*event;
-    let mut inputs = Inputs::unknown();
-    event.supply(used, &mut inputs);
+    let inputs = event.inputs();
     let outcome = active.rules.evaluate(&inputs, &mut |_rule, _truth| {});
     let verdict = judge(&judge::Facts {
         matched: outcome.matched,
@@ -94,7 +93,7 @@ fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
 /// The rules that did not come out false, those that match first. They are not kept while judging, which would
 /// need room on the stack for every rule; few events have any, and those are judged once more.
 /// Without memory none are named; the records still count them.
-fn hits(active: &Active, inputs: &Inputs<'_>, told: &Told) -> Option<PoolSlice<Hit>> {
+fn hits(active: &Active, inputs: &Supplied<'_>, told: &Told) -> Option<PoolSlice<Hit>> {
     let total = told.matched.saturating_add(told.unknown);
     let total = usize::try_from(total).unwrap_or(usize::MAX).min(MAX_TOLD);
     if total == 0 {

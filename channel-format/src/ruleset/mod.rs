@@ -24,7 +24,7 @@ use crate::engine::{Event, Units, Value};
 use crate::frame::{Header, Verified, at_least, at_most, equal};
 use crate::limits::{MAX_CANDIDATES, MAX_CRITERIA, MAX_FOUND, MAX_RUNS, MAX_TEXT_UNITS};
 use crate::refusal::{Code, Refusal};
-use crate::schema::{Field, FieldSet, Inputs, Operation, SensorProfile, Truth};
+use crate::schema::{Field, FieldSet, Operation, SensorProfile, Truth};
 use crate::signature::KeyId;
 
 use examples::{Example, Examples};
@@ -121,36 +121,36 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
 
     /// Judges an event by every rule, and calls back once for each that is true or cannot be told,
     /// in no order that matters.
-    pub fn evaluate(
+    pub fn evaluate<E: Event>(
         &self,
-        inputs: &Inputs<'_>,
+        event: &E,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
-        self.evaluate_kept(inputs, None, on_rule)
+        self.evaluate_kept(event, None, on_rule)
     }
 
     /// [`Self::evaluate`] for an event of a process for which [`Self::keep`] was asked before: what
     /// it found is not sought again.
     #[inline]
-    pub fn evaluate_kept(
+    pub fn evaluate_kept<E: Event>(
         &self,
-        inputs: &Inputs<'_>,
+        event: &E,
         kept: Option<&Kept>,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
         let kept =
-            kept.filter(|kept| kept.ruleset == mark(&self.header) && kept.is_of_texts_of(inputs));
-        match self.nothing_to_judge(inputs, kept) {
+            kept.filter(|kept| kept.ruleset == mark(&self.header) && kept.is_of_texts_of(event));
+        match self.nothing_to_judge(event, kept) {
             Some(steps) => Evaluation { steps, ..Evaluation::default() },
-            None => self.judge(inputs, kept, on_rule),
+            None => self.judge(event, kept, on_rule),
         }
     }
 
     /// What there is to be found in the image texts of a process, for [`Self::evaluate_kept`]. None
-    /// if there are none among the inputs, or more is found than there is room for.
-    pub fn keep(&self, inputs: &Inputs<'_>) -> Option<Kept> {
+    /// if the event has none, or more is found than there is room for.
+    pub fn keep<E: Event>(&self, event: &E) -> Option<Kept> {
         let tables = self.tables();
-        Judgement::new(&tables, &self.scans, inputs).keep(mark(&self.header))
+        Judgement::new(&tables, &self.scans, event).keep(mark(&self.header))
     }
 
     /// Judges the file's own examples; refuses with the first that does not come out as it says, or
