@@ -31,7 +31,7 @@ pub const MAX_PROGRAM: u32 = 32_768;
 /// Searched criteria that may hold for the pipe's name, or for the texts of images, before the rest
 /// counts as Unknown. Everyday events have a few; names glued from rules' own literals some dozens.
 pub const MAX_FOUND: usize = 32;
-/// Regular expressions whose literal may occur in either before the rest counts as Unknown.
+/// Regular expressions whose literal may occur in either before the rest run over the whole text.
 pub const MAX_RUNS: usize = 10;
 /// Rules that one event may point to before it is judged by all.
 pub const MAX_CANDIDATES: usize = 64;
@@ -67,7 +67,8 @@ pub const MAX_EXAMPLES_LEN: u32 = 8 * 1024 * 1024;
 
 /// Steps one event may cost. A step is one unit looked at, one literal found or one instruction:
 /// some nanoseconds, or some ten where what was found is many. The worst event is one that every rule must be judged for; 10,000 rules of the
-/// published kinds need a tenth of this.
-pub const MAX_STEPS_PER_EVENT: u64 = 1 << 22;
+/// published kinds need half of this, nearly all of it for regular expressions whose literals would
+/// all have to be in one name.
+pub const MAX_STEPS_PER_EVENT: u64 = 1 << 23;
 /// Steps the self test of one load may cost, on a worker thread.
 pub const MAX_STEPS_PER_LOAD: u64 = 1 << 28;

@@ -308,10 +308,8 @@ impl Criterion {
     pub(crate) fn direct_cost(&self) -> u64 {
         let text = u64::from(MAX_TEXT_UNITS);
         match (self.operator, self.search) {
-            // Only when an automaton has found its literal, and then once an event: its run is
-            // counted with the runs.
-            (Operator::Regex, Search::Cover | Search::Filter) => 0,
-            (Operator::Regex, Search::Direct) => text.saturating_add(1),
+            // However it is searched for: where too many literals are found it runs by itself.
+            (Operator::Regex, _) => text.saturating_add(1),
             (Operator::Contains, Search::Direct) => text.saturating_mul(self.length.into()),
             (_, Search::Direct) => self.length.into(),
             _ => 0,

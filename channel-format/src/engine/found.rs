@@ -11,8 +11,10 @@ pub(super) struct Found {
     /// Regular expressions whose literal was found.
     runs: [Run; MAX_RUNS],
     run_count: usize,
-    /// There was no room for something, or a table could not be read: what is not here may hold.
+    /// There was no room for a criterion, or a table could not be read: what is not here may hold.
     pub(super) is_full: bool,
+    /// There was no room for a regular expression's literal: one that is not here may accept.
+    pub(super) runs_full: bool,
 }
 
 /// A regular expression whose literal was found.
@@ -41,6 +43,7 @@ impl Found {
         runs: [Run { criterion: 0, first: 0, last: 0, outcome: Outcome::NotRun }; MAX_RUNS],
         run_count: 0,
         is_full: false,
+        runs_full: false,
     };
 
     /// The criteria that hold, as far as no automaton has to say so.
@@ -96,7 +99,7 @@ impl Found {
                 *slot = Run { criterion, first: start, last: start, outcome: Outcome::NotRun };
                 self.run_count = self.run_count.wrapping_add(1);
             }
-            None => self.is_full = true,
+            None => self.runs_full = true,
         }
     }
 }

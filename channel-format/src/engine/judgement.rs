@@ -88,7 +88,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             self.run_all();
             self.collect(candidates);
         }
-        candidates.all |= self.in_name.is_full || self.in_images.is_full;
+        candidates.all |= [&self.in_name, &self.in_images].iter().any(|f| f.is_full || f.runs_full);
     }
 
     /// Scans every text that covers are sought in; false if one is not known.
@@ -192,7 +192,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                 self.in_images.add(run.criterion);
             }
         }
-        if self.in_images.is_full || kept.fields == 0 {
+        if self.in_images.is_full || self.in_images.runs_full || kept.fields == 0 {
             return None;
         }
         let found = self.in_images.criteria();
@@ -244,13 +244,18 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         if found.criteria().contains(&index) {
             return Truth::True;
         }
-        if criterion.operator == Operator::Regex
-            && let Some(place) = found.run_of(index)
-        {
-            return match self.outcome(criterion.field, place) {
-                Some(outcome) => Truth::from(outcome == Outcome::Accepts),
-                None => Truth::Unknown,
-            };
+        if criterion.operator == Operator::Regex {
+            if let Some(place) = found.run_of(index) {
+                return match self.outcome(criterion.field, place) {
+                    Some(outcome) => Truth::from(outcome == Outcome::Accepts),
+                    None => Truth::Unknown,
+                };
+            }
+            if found.runs_full {
+                // Its literal may be there all the same: the automaton says so by itself.
+                let truth = criterion.judge_text(self.tables, text, &mut self.steps);
+                return truth.unwrap_or(Truth::Unknown);
+            }
         }
         if found.is_full { Truth::Unknown } else { Truth::False }
     }

@@ -10,11 +10,11 @@
 //! one another in the same order. Texts stand in the order in which a rule's tags, references, id
 //! and title first name them, rule by rule, and every byte of their section belongs to one.
 
-use crate::engine::criterion::{Criterion, Operator};
+use crate::engine::criterion::Criterion;
 use crate::engine::judgement::{names, triggers};
 use crate::engine::program::{self, Instruction};
 use crate::frame::{Header, at_most, equal};
-use crate::limits::{MAX_LIST, MAX_META_TEXT, MAX_TEXT_UNITS};
+use crate::limits::{MAX_LIST, MAX_META_TEXT};
 use crate::refusal::{Code, Refusal};
 use crate::schema::{Operation, Truth};
 
@@ -355,11 +355,7 @@ pub(super) fn example_cost(rule: &RuleRecord, tables: &Tables<'_>) -> u64 {
     let program = rule.program(tables).unwrap_or(&[]);
     let costs = program.iter().map(|record| {
         let criterion = criterion_at(tables, Instruction::read(*record).criterion);
-        criterion.map_or(0, |criterion| {
-            // Its automaton may run where its literal is found.
-            let run = if criterion.operator == Operator::Regex { MAX_TEXT_UNITS } else { 0 };
-            criterion.direct_cost().saturating_add(run.into()).saturating_add(2)
-        })
+        criterion.map_or(0, |criterion| criterion.direct_cost().saturating_add(2))
     });
     let sum = costs.fold(0_u64, u64::saturating_add);
     sum.saturating_mul(2).saturating_add(RULE_COST)

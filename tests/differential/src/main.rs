@@ -86,7 +86,7 @@ fn judge(side: Side, arguments: &Arguments) -> bool {
     let percent = |count: u64| 100.0 * count as f64 / counts.pairs().max(1) as f64;
     println!(
         "compiled files and {}: {} pairs in {} batches, {:.1} s; {} true ({:.1} %), {} false, {} \
-         unknown ({:.1} %); {} rules too large, {} one-sided; {}",
+         unknown ({:.1} %); {} rules too large, {} one-sided ({} of them not); {}",
         side.name(),
         counts.pairs(),
         batches.len(),
@@ -98,6 +98,7 @@ fn judge(side: Side, arguments: &Arguments) -> bool {
         percent(counts.unknown),
         counts.refused,
         counts.one_sided,
+        counts.underived,
         if told.is_empty() { "no difference".into() } else { format!("{} differ", told.len()) },
     );
     told.is_empty()

@@ -25,7 +25,7 @@ pub(super) struct Budget {
 impl Budget {
     /// What all examples of a rule may take: a second or so without optimisation.
     pub(super) const fn of_a_rule() -> Self {
-        Self { left: 1 << 22, each: 1 << 20 }
+        Self { left: 1 << 24, each: 1 << 22 }
     }
 }
 

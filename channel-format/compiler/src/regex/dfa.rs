@@ -11,9 +11,9 @@ use super::nfa::{Beside, Nfa, State, UnitSet};
 /// States before minimisation beyond this are refused.
 const MAX_SUBSETS: usize = 4 * MAX_STATES as usize;
 
-/// Work that one automaton may take, in places looked at: a second or so. A pattern within the other
+/// Work that one automaton may take, in places looked at: a quarter of a second or so. A pattern within the other
 /// limits can still take hours.
-const MAX_WORK: usize = 1 << 26;
+const MAX_WORK: usize = 1 << 24;
 
 /// An automaton in the form of the format.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -354,10 +354,10 @@ impl Table {
     /// What each state says.
     fn says(&self) -> Vec<u8> {
         let mut alive: Vec<bool> = self.flags.iter().map(|flags| *flags != 0).collect();
-        // Backwards from what accepts, until nothing is added.
+        // Backwards from what accepts, until nothing is added. States mostly lead to later ones.
         loop {
             let before = alive.clone();
-            for (state, row) in self.next.chunks(self.classes).enumerate() {
+            for (state, row) in self.next.chunks(self.classes).enumerate().rev() {
                 alive[state] = alive[state] || row.iter().any(|to| alive[*to]);
             }
             if alive == before {
