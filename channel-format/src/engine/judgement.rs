@@ -133,7 +133,9 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     /// Whether a criterion that holds has the rule among its triggers.
     pub(crate) fn points_to(&mut self, rule: u32) -> bool {
         self.run_all();
-        self.holding().any(|criterion| names(triggers(self.tables, &criterion), rule))
+        // Where there was no room for something every rule is judged.
+        let full = [&self.in_name, &self.in_images].iter().any(|f| f.is_full || f.runs_full);
+        full || self.holding().any(|criterion| names(triggers(self.tables, &criterion), rule))
     }
 
     /// The searched criteria that hold, after [`Self::run_all`].

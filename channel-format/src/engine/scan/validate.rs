@@ -505,7 +505,8 @@ impl<'a, 't> Proof<'a, 't> {
     fn bases(&self) -> u64 {
         let block = self.scan.classes.saturating_add(2).next_power_of_two();
         let mut bases = 0_u64;
-        for (slots, start) in self.scan.slots.chunks(block).zip((0_u64..).step_by(block)) {
+        let mut start = 0_u64;
+        for slots in self.scan.slots.chunks(block.max(1)) {
             // All labels at a base lie in one block, which has at most 256 slots.
             let mut seen = [false; 256];
             for (slot, place) in slots.iter().zip(0_u8..=u8::MAX) {
@@ -518,6 +519,7 @@ impl<'a, 't> Proof<'a, 't> {
                     bases = bases.wrapping_add(mixed(start | u64::from(within), self.key));
                 }
             }
+            start = start.saturating_add(u64::try_from(block).unwrap_or(u64::MAX));
         }
         bases
     }
