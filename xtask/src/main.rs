@@ -8,6 +8,7 @@
 //! | `inspect` | says what is wrong with a driver image, by the rules of `test` |
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
 //! | `bench` | times Saker beside other matchers, and checks that all agree |
+//! | `coverage` | says which lines of the driver its tests reach |
 //! | `fuzz` | long runs of tests that make their own cases |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 mod artifacts;
 mod bench;
 mod checks;
+mod coverage;
 mod demo;
 mod failure;
 mod fuzz;
@@ -66,6 +68,8 @@ enum Task {
     Reproduce,
     /// Times Saker beside other ways to match the same rules; without options writes docs/matching.*
     Bench(bench::Options),
+    /// Says which lines of the driver its tests in the kernel host reach
+    Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
     Fuzz(fuzz::Fuzz),
 }
@@ -94,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),
+        Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
     }
 }

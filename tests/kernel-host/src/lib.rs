@@ -29,6 +29,7 @@
 
 pub mod artifacts;
 pub mod bug;
+pub mod coverage;
 mod cpu;
 mod driver;
 mod exports;

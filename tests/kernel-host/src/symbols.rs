@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pdb_addr2line::ContextPdbData;
@@ -31,11 +32,7 @@ impl Module {
     }
 
     fn symbols(&self) -> Option<&Mutex<PdbData>> {
-        let open = || {
-            let file = File::open(self.pdb.as_ref()?).ok()?;
-            let pdb = PDB::open(file).ok()?;
-            Some(Mutex::new(ContextPdbData::try_from_pdb(pdb).ok()?))
-        };
+        let open = || Some(Mutex::new(open(self.pdb.as_ref()?)?));
         self.symbols.get_or_init(open).as_ref()
     }
 
@@ -67,6 +64,43 @@ impl fmt::Debug for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Module({} at {:#x})", self.name, self.base)
     }
+}
+
+fn open(pdb: &Path) -> Option<PdbData> {
+    let pdb = PDB::open(File::open(pdb).ok()?).ok()?;
+    ContextPdbData::try_from_pdb(pdb).ok()
+}
+
+/// The functions that a PDB knows, each from its first byte to behind its last; empty without one.
+pub(crate) fn functions(pdb: &Path) -> Vec<Range<u32>> {
+    let found = || {
+        let data = open(pdb)?;
+        let context = data.make_context().ok()?;
+        let ranges =
+            context.functions().filter_map(|function| Some(function.start_rva..function.end_rva?));
+        Some(ranges.collect())
+    };
+    found().unwrap_or_default()
+}
+
+/// Tells the source lines of each place, those of inlined functions and of their callers, with what
+/// came with the place. False when there is no PDB.
+pub(crate) fn each_line<T: Copy>(
+    pdb: &Path,
+    places: &[(u32, T)],
+    mut tell: impl FnMut(&str, u32, T),
+) -> bool {
+    let Some(data) = open(pdb) else { return false };
+    let Ok(context) = data.make_context() else { return false };
+    for (rva, with) in places {
+        let Ok(Some(found)) = context.find_frames(*rva) else { continue };
+        for frame in &found.frames {
+            if let (Some(file), Some(line @ 1..)) = (&frame.file, frame.line) {
+                tell(&file.replace('\\', "/"), line, *with);
+            }
+        }
+    }
+    true
 }
 
 /// A function at some address, inlined ones included.

@@ -86,6 +86,15 @@ pub enum Error {
     /// The driver left something behind when it was unloaded.
     #[error("the driver left something behind when it was unloaded\n{0}")]
     Leak(String),
+    /// The tests reach too little of a driver.
+    #[error("{reached:.1} % of the lines are reached, {least:.1} % must be")]
+    #[diagnostic(help("--missed lists the lines that no test gets to"))]
+    Coverage {
+        /// Lines of a hundred that were reached.
+        reached: f64,
+        /// Lines of a hundred that must be.
+        least: f64,
+    },
     /// Standard output cannot be written.
     #[error("the output cannot be written")]
     Output(#[source] std::io::Error),

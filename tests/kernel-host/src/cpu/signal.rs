@@ -1,6 +1,6 @@
 //! Faults of driver code become reports; faults of host code stay what they are.
 
-use std::ptr::null_mut;
+use std::ptr::{self, null_mut};
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use super::kpcr::{HardwareFault, Kpcr};
 use super::{Registers, seh};
 use crate::guest;
 use crate::kernel::Kernel;
-use crate::pe::UnwindImage;
+use crate::pe::{Breakpoints, UnwindImage};
 
 /// Signal by which a thread is called out of driver code.
 pub(super) const CALL_OUT: i32 = libc::SIGURG;
@@ -42,6 +42,7 @@ struct ImageSlot {
     base: AtomicU64,
     end: AtomicU64,
     unwind: AtomicPtr<UnwindImage>,
+    breakpoints: AtomicPtr<Breakpoints>,
 }
 
 const SLOTS: usize = 256;
@@ -50,18 +51,26 @@ static IMAGES: [ImageSlot; SLOTS] = [const {
         base: AtomicU64::new(0),
         end: AtomicU64::new(0),
         unwind: AtomicPtr::new(null_mut()),
+        breakpoints: AtomicPtr::new(null_mut()),
     }
 }; SLOTS];
 
 /// Adds an image to the table. `None` when 256 images are loaded at once.
 ///
-/// `unwind` must stay valid until [`remove_image`]; the handler reads it only while a thread runs
-/// in the image.
-pub(crate) fn add_image(base: u64, size: u64, unwind: *const UnwindImage) -> Option<usize> {
+/// What is passed by pointer must stay valid until [`remove_image`]; the handler reads it only while
+/// a thread runs in the image.
+pub(crate) fn add_image(
+    base: u64,
+    size: u64,
+    unwind: *const UnwindImage,
+    breakpoints: Option<&Breakpoints>,
+) -> Option<usize> {
+    let breakpoints = breakpoints.map_or(null_mut(), |it| ptr::from_ref(it).cast_mut());
     for (index, slot) in IMAGES.iter().enumerate() {
         if slot.base.compare_exchange(0, u64::MAX, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             slot.end.store(base + size, Ordering::Release);
             slot.unwind.store(unwind.cast_mut(), Ordering::Release);
+            slot.breakpoints.store(breakpoints, Ordering::Release);
             slot.base.store(base, Ordering::Release);
             return Some(index);
         }
@@ -74,6 +83,7 @@ pub(crate) fn remove_image(index: usize) {
     let slot = &IMAGES[index];
     slot.end.store(0, Ordering::Release);
     slot.unwind.store(null_mut(), Ordering::Release);
+    slot.breakpoints.store(null_mut(), Ordering::Release);
     slot.base.store(0, Ordering::Release);
 }
 
@@ -124,6 +134,11 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
         machine[libc::REG_RIP as usize] = guest::probe_fault_address() as i64;
         return;
     }
+    // The processor stands behind the breakpoint.
+    if signal == libc::SIGTRAP && pass_breakpoint(rip.wrapping_sub(1)) {
+        machine[libc::REG_RIP as usize] = rip.wrapping_sub(1) as i64;
+        return;
+    }
     let Some(kpcr) = Kpcr::existing() else {
         return pass_on(signal);
     };
@@ -153,6 +168,15 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
         return;
     }
     machine[libc::REG_RIP as usize] = recover_address() as i64;
+}
+
+/// A breakpoint that only counts, and is gone now.
+fn pass_breakpoint(address: u64) -> bool {
+    let Some(slot) = slot_of(address) else { return false };
+    // SAFETY: null, or set by `add_image` and valid while a thread runs in the image, as this one
+    // does.
+    let breakpoints = unsafe { slot.breakpoints.load(Ordering::Acquire).as_ref() };
+    breakpoints.is_some_and(|breakpoints| breakpoints.pass(address))
 }
 
 /// The driver called through a bad pointer: `rip` is the faulting address, the stack is its own.

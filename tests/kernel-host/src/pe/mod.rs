@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+mod breakpoints;
 mod parse;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -14,9 +15,12 @@ use std::collections::BTreeMap;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
+pub(crate) use breakpoints::Breakpoints;
+pub(crate) use parse::Layout;
 pub use parse::{LoadError, Section};
 pub(crate) use unwind::{UnwindImage, walk};
 
+use crate::coverage;
 use crate::cpu::{StubPage, add_image, remove_image};
 use crate::guest;
 use crate::symbols::Module;
@@ -38,6 +42,7 @@ pub(crate) struct Image {
     exports: BTreeMap<String, u64>,
     unwind: Box<UnwindImage>,
     slot: usize,
+    _breakpoints: Option<Box<Breakpoints>>,
     _stubs: Option<StubPage>,
 }
 
@@ -87,13 +92,21 @@ impl Image {
         }
         protect(base, size, libc::PROT_READ | libc::PROT_WRITE);
         guest::write_bytes(base, &image).map_err(|_| LoadError::Map("writing the image"))?;
+        let breakpoints = coverage::Plan::wanted(name, file, pdb.as_deref())
+            .and_then(|plan| Breakpoints::plant(&plan, base))
+            .map(Box::new);
         protect(base, size, libc::PROT_NONE);
         protect(base, PAGE, libc::PROT_READ);
         for section in &plan.sections {
-            protect_section(base, section, protection(section));
+            let mut access = protection(section);
+            if breakpoints.is_some() && section.is_executable() {
+                // Whoever runs into a breakpoint puts the code back.
+                access |= libc::PROT_WRITE;
+            }
+            protect_section(base, section, access);
         }
         let unwind = Box::new(UnwindImage::new(base, image, plan.function_table));
-        let Some(slot) = add_image(base, size as u64, &*unwind) else {
+        let Some(slot) = add_image(base, size as u64, &*unwind, breakpoints.as_deref()) else {
             unmap(base, size);
             return Err(LoadError::Map("256 images are loaded at once"));
         };
@@ -111,6 +124,7 @@ impl Image {
                 .collect(),
             unwind,
             slot,
+            _breakpoints: breakpoints,
             _stubs: stubs,
         })
     }

@@ -106,6 +106,30 @@ impl Plan {
     }
 }
 
+/// An image as it lies in memory, for those who look at its code.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Its bytes, not relocated.
+    pub image: Vec<u8>,
+    function_table: std::ops::Range<u32>,
+}
+
+impl Layout {
+    /// Lays out a driver's file.
+    pub(crate) fn of(file: &[u8]) -> Result<Self, LoadError> {
+        let plan = parse(file)?;
+        Ok(Self { image: plan.lay_out(file), function_table: plan.function_table })
+    }
+
+    /// The functions that the unwind tables name, each from its first byte to behind its last.
+    pub(crate) fn functions(&self) -> Vec<std::ops::Range<u32>> {
+        let table = self.function_table.start as usize..self.function_table.end as usize;
+        let (entries, _) = self.image.get(table).unwrap_or(&[]).as_chunks::<12>();
+        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        entries.iter().map(|entry| word(&entry[..4])..word(&entry[4..8])).collect()
+    }
+}
+
 /// Reads and judges a file.
 pub(super) fn parse(file: &[u8]) -> Result<Plan, LoadError> {
     let pe_file = PeFile64::parse(file)?;
