@@ -170,12 +170,57 @@ impl Header {
     }
 }
 
-/// Reads the header and checks its signatures against the keys of an anchor.
+/// A key and the epochs in which it may sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The key with its permissions.
+    pub key: PublicKey,
+    /// First epoch.
+    pub first_epoch: u32,
+    /// Last epoch.
+    pub last_epoch: u32,
+}
+
+/// Who may sign: an anchor alone, or an anchor and what channel 0 adds to it.
+pub trait Keys {
+    /// The key with that id.
+    fn find(&self, id: KeyId) -> Option<Signer>;
+    /// How many root keys must sign channel 0.
+    fn root_threshold(&self) -> u8;
+}
+
+impl Keys for Anchor {
+    fn find(&self, id: KeyId) -> Option<Signer> {
+        let signer = |key| Signer { key, first_epoch: 0, last_epoch: MAX_NAME_NUMBER };
+        Self::find(self, id).map(signer)
+    }
+
+    fn root_threshold(&self) -> u8 {
+        Self::root_threshold(self)
+    }
+}
+
+/// The name of a file by its contents: the first half of the SHA-512 of the signed part of its header,
+/// which holds the digest of the rest. Signatures do not change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub [u8; 32]);
+
+impl FileId {
+    /// The name of the file that has this header.
+    pub fn of(header_bytes: &[u8]) -> Self {
+        let digest = sha512(&[header_bytes.get(..SIGNED_LEN).unwrap_or(header_bytes)]);
+        let mut id = [0; 32];
+        id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(id)
+    }
+}
+
+/// Reads the header and checks its signatures against the keys that are trusted.
 ///
-/// Content needs a content key whose channels include the file's; channel 0 needs as many root
-/// keys as the anchor's threshold. Signatures by unknown keys do not count; a wrong one by a known
+/// Content needs a content key whose channels and epochs include the file's; channel 0 needs as many
+/// root keys as the anchor's threshold. Signatures by unknown keys do not count; a wrong one by a known
 /// key, or one by a key that may not sign this channel, refuses the file.
-pub fn verify(header_bytes: &[u8], keys: &Anchor) -> Result<Signed, Refusal> {
+pub fn verify(header_bytes: &[u8], keys: &impl Keys) -> Result<Signed, Refusal> {
     let header = Header::parse(header_bytes)?;
     let checked = header_bytes.get(..HEADER_LEN).unwrap_or(&[]);
     let (signed, signatures) = Signatures::of(checked)?;
@@ -183,8 +228,10 @@ pub fn verify(header_bytes: &[u8], keys: &Anchor) -> Result<Signed, Refusal> {
     let mut may_block = false;
     let mut signer = None;
     for (offset, id, signature) in signatures.iter() {
-        let Some(key) = keys.find(id) else { continue };
+        let Some(Signer { key, first_epoch, last_epoch }) = keys.find(id) else { continue };
         check_permission(&key, header.channel, offset)?;
+        at_least(Code::KeyEpoch, offset, first_epoch.into(), header.epoch.into())?;
+        at_most(Code::KeyEpoch, offset, last_epoch.into(), header.epoch.into())?;
         if !verify_signature(&key.bytes, signature, &[DOMAIN_PREFIX, signed]) {
             return Err(Refusal::new(Code::BadSignature, offset, 1, 0));
         }
@@ -201,7 +248,8 @@ pub fn verify(header_bytes: &[u8], keys: &Anchor) -> Result<Signed, Refusal> {
         let threshold = keys.root_threshold().into();
         at_least(Code::RootThreshold, SIGNATURES_OFFSET, threshold, valid.into())?;
     }
-    Ok(Signed { header, may_block, signer, header_digest: sha512(&[checked]) })
+    let id = FileId::of(checked);
+    Ok(Signed { header, may_block, signer, id, header_digest: sha512(&[checked]) })
 }
 
 /// A header that a permitted key signed.
@@ -213,6 +261,8 @@ pub struct Signed {
     pub may_block: bool,
     /// The first permitted signer.
     pub signer: KeyId,
+    /// The file's name by its contents.
+    pub id: FileId,
     /// Of all of the header, with the signatures: what is kept is then what will verify again.
     header_digest: [u8; 64],
 }

@@ -27,6 +27,7 @@
 //! | [`frame::Header::parse`] | [`frame::Header`] | the first 1,024 bytes have the right structure |
 //! | [`frame::verify`] | [`frame::Signed`] | a permitted key signed that header |
 //! | [`frame::Signed::body`] | [`frame::Verified`] | the whole file has the length and digest signed |
+//! | [`control::Control::parse`] | [`control::Control`] | of channel 0: every record has a meaning and its place |
 //! | [`ruleset::Ruleset::parse`] | [`ruleset::Ruleset`] | every index, length, operator, jump, scan, cover and step bound holds |
 //!
 //! Only a [`ruleset::Ruleset`] evaluates. The layout is specified in `docs/channel-format.md`.
@@ -40,6 +41,7 @@
 extern crate std;
 
 pub mod anchor;
+pub mod control;
 pub mod engine;
 pub mod frame;
 pub mod limits;

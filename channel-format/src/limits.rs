@@ -21,6 +21,16 @@ pub const MAX_SIGNATURES: usize = 4;
 /// Key records in an anchor, roots and content keys together.
 pub const MAX_ANCHOR_KEYS: usize = 12;
 
+/// Key records in channel 0: two a channel of ten, with one coming and one going.
+pub const MAX_CONTROL_KEYS: u32 = 32;
+/// Channel records in channel 0.
+pub const MAX_CONTROL_CHANNELS: u32 = 16;
+/// Revoked ranges in channel 0: one for each of the last epochs of each channel. Older ones are
+/// behind the least epoch.
+pub const MAX_REVOKED_RANGES: u32 = 64;
+/// Files that channel 0 revokes one by one, which is for what a range cannot say.
+pub const MAX_REVOKED_FILES: u32 = 64;
+
 /// Rules in one file. Six times the 10,000 that the benchmarks use.
 pub const MAX_RULES: u32 = 65_536;
 /// Criteria in one file: what the 24-bit operand of a program instruction can name.

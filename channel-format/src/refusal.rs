@@ -207,6 +207,19 @@ codes! {
     /// too few root keys signed
     RootThreshold = 50, Key, "have more root keys sign the file";
 
+    /// the key may not sign in this epoch
+    KeyEpoch = 51, Key, "sign with a key of this epoch, or raise the file's epoch";
+    /// files of this epoch are trusted no more
+    EpochRetired = 52, Key, "build the content for the current epoch and sign it with a key of it";
+    /// the file was revoked
+    Revoked = 53, Key, "deploy a newer file";
+    /// the file is older than what must at least come in
+    BelowFloor = 54, Key, "deploy the newest file; to go back, sign the old rules under a higher sequence";
+    /// nothing new may come in on this channel
+    Halted = 55, Key, "wait until the publisher ends the halt; what is in force stays";
+    /// the file has fewer rules than must at least come in, and does not say that it shrinks
+    FewerRules = 56, Key, "check that no rule got lost; if none did, build the file so that it may shrink";
+
     /// the content's schema version is not this sensor's
     SchemaVersion = 60, Schema, "build the content for this sensor's schema, or update the sensor";
     /// the content needs a newer sensor
@@ -262,6 +275,9 @@ codes! {
 
     /// a rule has no example that it matches, or none that it does not
     ExampleMissing = 104, File, "give the rule an example of each kind";
+
+    /// a record of channel 0 has no meaning
+    ControlRecord = 110, File, "build channel 0 again";
 
     /// the program contradicts itself
     Internal = 120, Host, "report this with the file";

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::Error;
 use crate::content::ContentCommand;
 use crate::machine::MachineCommand;
+use crate::trust::TrustCommand;
 
 /// Saker in user mode: makes, checks and tries channel files, and puts keys into the driver.
 #[derive(Debug, Parser)]
@@ -28,6 +29,9 @@ pub enum Command {
     /// Prepare a driver for a machine
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// Say whose content sensors take, and which files are over
+    #[command(subcommand)]
+    Trust(TrustCommand),
 }
 
 /// Reads the process' arguments, runs the command and reports.
@@ -58,6 +62,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
     match &cli.command {
         Command::Content(command) => command.run(out),
         Command::Machine(command) => command.run(out),
+        Command::Trust(command) => command.run(out),
     }
 }
 

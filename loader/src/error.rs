@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use channel_compiler::control::ControlError;
 use channel_compiler::{FaultKind, KeyError, RuleError, SignError};
 use channel_format::refusal::Refusal;
 use miette::Diagnostic;
@@ -140,6 +141,20 @@ pub enum Error {
         #[source]
         refusal: Refusal,
     },
+    /// Channel 0 cannot be built. Nothing was written.
+    #[error("{}: {source}", path.display())]
+    Trust {
+        /// What it was to be built from.
+        path: PathBuf,
+        /// Why.
+        source: ControlError,
+    },
+    /// A root key stands where channel 0 names keys for content. Nothing was written.
+    #[error("{}: a root key signs channel 0 itself and is not named in it", path.display())]
+    RootInControl {
+        /// The key.
+        path: PathBuf,
+    },
     /// The driver was not stamped. Nothing was written.
     #[error("{}: not stamped", path.display())]
     Stamp {
@@ -208,6 +223,8 @@ impl Error {
                 refusal.fault().name(),
                 refusal.code.remedy()
             ),
+            Self::Trust { source, .. } => return source.help().map(|help| help.to_string()),
+            Self::RootInControl { .. } => "root keys belong into the driver's anchor".into(),
             Self::Stamp { source, .. } => source.remedy().into(),
             Self::Log(error) => error.remedy().into(),
             Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),

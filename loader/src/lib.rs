@@ -17,5 +17,6 @@ pub mod error;
 pub mod files;
 pub mod machine;
 pub mod report;
+pub mod trust;
 
 pub use error::Error;

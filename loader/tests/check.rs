@@ -2,6 +2,7 @@
 
 mod support;
 
+use channel_format::control::Trust;
 use channel_format::signature::Role;
 use support::{SIGNED, Sandbox, UNSIGNED};
 
@@ -12,7 +13,7 @@ fn json(text: &str) -> serde_json::Value {
 /// The text without what every change of the compiler changes.
 fn without_sizes(text: &str) -> String {
     let rows = text.lines().map(|row| match row.split_whitespace().next() {
-        Some(name @ ("SHA-512" | "length" | "steps")) => format!("{name:<14} […]"),
+        Some(name @ ("SHA-512" | "id" | "length" | "steps")) => format!("{name:<14} […]"),
         _ => row.to_owned(),
     });
     rows.collect::<Vec<_>>().join("\n")
@@ -68,9 +69,10 @@ fn every_cut_is_refused_by_verify_and_shown_by_inspect() {
     let sandbox = Sandbox::with_signed_file();
     let good = sandbox.read(SIGNED);
     let anchor = loader::content::keys::anchor(&[sandbox.path("content.pub")]).unwrap();
+    let trust = Trust::<Vec<u8>> { anchor: &anchor, control: None };
     // Cuts within the header end before the costly check of a signature.
     for cut in (0..1_024).chain((1_024..good.len()).step_by(7)) {
-        let refusal = loader::content::verify::check(&good[..cut], &anchor).unwrap_err();
+        let refusal = loader::content::verify::check(&good[..cut], &trust).unwrap_err();
         assert_eq!(refusal.code.name(), "Absent", "cut at {cut}");
     }
     let step = good.len() / 25;
@@ -89,10 +91,11 @@ fn changed_bytes_are_refused() {
     let sandbox = Sandbox::with_signed_file();
     let good = sandbox.read(SIGNED);
     let anchor = loader::content::keys::anchor(&[sandbox.path("content.pub")]).unwrap();
+    let trust = Trust::<Vec<u8>> { anchor: &anchor, control: None };
     for at in (0..good.len()).step_by(7) {
         let mut changed = good.clone();
         changed[at] ^= 0x41;
-        assert!(loader::content::verify::check(&changed, &anchor).is_err(), "byte {at}");
+        assert!(loader::content::verify::check(&changed, &trust).is_err(), "byte {at}");
     }
 }
 

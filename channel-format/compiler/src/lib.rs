@@ -13,6 +13,7 @@
 //! * The same rules and options give the same bytes, whatever the order of the files.
 //! * What is not supported refuses the rule, with its place and a remedy; nothing is dropped.
 
+pub mod control;
 mod cover;
 mod derive;
 mod error;

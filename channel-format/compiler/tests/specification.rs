@@ -97,7 +97,7 @@ fn the_limits_are_those_of_the_code() {
 fn the_worked_example_is_the_golden_file() {
     let golden = root().join("tests/golden/v0/C-00000291-00000001-00000007.sys");
     let golden = std::fs::read(golden).unwrap();
-    let rows = rows(&page(), "9.");
+    let rows = rows(&page(), "10.");
     assert!(rows.len() > 30);
     for row in rows {
         let at = usize::from_str_radix(row[0].trim_start_matches("0x"), 16).unwrap();

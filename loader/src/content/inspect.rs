@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use channel_format::frame::{FLAG_SHRINK, Header};
+use channel_format::frame::{FLAG_SHRINK, FileId, Header};
 use channel_format::limits::HEADER_LEN;
 use channel_format::name::ChannelName;
 use channel_format::refusal::Refusal;
@@ -52,6 +52,8 @@ struct Inspection {
     file: String,
     length: u64,
     sha512: String,
+    /// By which channel 0 revokes a file: of the signed part of its header.
+    id: Option<String>,
     /// Always false: nothing here checks a signature.
     verified: bool,
     state: State,
@@ -111,6 +113,7 @@ impl Inspection {
             file: path.display().to_string(),
             length: bytes.len() as u64,
             sha512: hex(&sha512(&[bytes])),
+            id: bytes.get(..HEADER_LEN).map(|header| hex(&FileId::of(header).0)),
             verified: false,
             state: State::Damaged,
             name: None,
@@ -153,9 +156,9 @@ impl Inspection {
 
     /// The rules, and whether their examples pass; the first refusal ends it.
     fn fill_rules(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        // Channel 0 has no rules.
+        // Channel 0 has no rules; `sakerctl trust show` prints what it says.
         if Header::parse(bytes)?.channel == 0 {
-            return Ok(());
+            return unverified::control(bytes).map(|_| ());
         }
         let ruleset = unverified::ruleset(bytes, &SensorProfile::FULL)?;
         self.rules = rules(&ruleset);
@@ -226,6 +229,9 @@ fn print(inspection: &Inspection, out: &mut dyn Write) -> Result<(), Error> {
     }
     row(out, "length", format_args!("{length} bytes"))?;
     row(out, "SHA-512", sha512)?;
+    if let Some(id) = &inspection.id {
+        row(out, "id", id)?;
+    }
     let Some(header) = &inspection.header else {
         return row(out, "header", "none: the file does not begin as a channel file does");
     };

@@ -7,7 +7,8 @@
 
 use channel_compiler::{SecretKey, SignError, attach_signature};
 use channel_format::anchor::Anchor;
-use channel_format::frame::{Header, verify};
+use channel_format::control::Control;
+use channel_format::frame::{Header, Verified, verify};
 use channel_format::limits::{HEADER_LEN, SIGNED_LEN};
 use channel_format::refusal::{Code, Refusal};
 use channel_format::ruleset::Ruleset;
@@ -20,6 +21,15 @@ pub fn ruleset(
     file: impl AsRef<[u8]>,
     sensor: &SensorProfile,
 ) -> Result<Ruleset<Vec<u8>>, Refusal> {
+    Ruleset::parse(verified(file)?, sensor)
+}
+
+/// What a file of channel 0 says, whoever signed it or nobody.
+pub fn control(file: impl AsRef<[u8]>) -> Result<Control<Vec<u8>>, Refusal> {
+    Control::parse(verified(file)?)
+}
+
+fn verified(file: impl AsRef<[u8]>) -> Result<Verified<Vec<u8>>, Refusal> {
     let mut file = file.as_ref().to_vec();
     let header = Header::parse(&file)?;
     if let Some(signatures) = file.get_mut(SIGNED_LEN..HEADER_LEN) {
@@ -34,8 +44,7 @@ pub fn ruleset(
         Role::Root => Anchor::encode(&[key.public], 1, &[]),
         Role::Content => Anchor::encode(&[], 0, &[key.public]),
     }?;
-    let verified = verify(&file, &Anchor::parse(&anchor)?)?.body(file)?;
-    Ruleset::parse(verified, sensor)
+    verify(&file, &Anchor::parse(&anchor)?)?.body(file)
 }
 
 /// Not secret, and not to be: no anchor ever holds it.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use channel_compiler::key_text;
 use channel_format::anchor::Anchor;
+use channel_format::control::{Control, Trust};
 use channel_format::frame::{Header, verify};
 use channel_format::name::ChannelName;
-use channel_format::refusal::Refusal;
+use channel_format::refusal::{Code, Refusal};
 use channel_format::ruleset::Ruleset;
 use channel_format::schema::SensorProfile;
 
@@ -20,7 +21,8 @@ use crate::{Error, cli, files, report};
 Checks what the driver checks, in its order and with its code: header, signatures, length, digest, \
 every table, the fields that today's driver supplies, and the file's own examples. A refusal shows \
 its code, the offset in the file, what was expected and found, whose fault it is and the remedy. \
-Several root keys: two of them must have signed channel 0.")]
+Several root keys: two of them must have signed channel 0. With --control, the keys, epochs, floors \
+and revocations of that file count too, as on a sensor that has it.")]
 pub struct Args {
     /// Channel file
     #[arg(value_name = "FILE")]
@@ -28,13 +30,21 @@ pub struct Args {
     /// Public keys that are trusted (NAME.pub)
     #[arg(long, value_name = "PUB", required = true)]
     pub key: Vec<PathBuf>,
+    /// File of channel 0 that is in force
+    #[arg(long, value_name = "FILE")]
+    pub control: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let anchor = keys::anchor(&args.key)?;
+    let control = args.control.as_ref().map(|path| {
+        let bytes = files::read_channel_file(path)?;
+        control(bytes, &anchor).map_err(|refusal| Error::Refused { path: path.clone(), refusal })
+    });
+    let control = control.transpose()?;
     let bytes = files::read_channel_file(&args.file)?;
-    let accepted = check(&bytes, &anchor)
+    let accepted = check(&bytes, &Trust { anchor: &anchor, control: control.as_ref() })
         .map_err(|refusal| Error::Refused { path: args.file.clone(), refusal })?;
     remark(&args.file, &accepted.header);
 
@@ -63,18 +73,31 @@ pub struct Accepted {
     pub may_block: bool,
 }
 
+/// The file of channel 0 that a sensor with that anchor would take.
+fn control(bytes: Vec<u8>, anchor: &Anchor) -> Result<Control<Vec<u8>>, Refusal> {
+    let signed = verify(&bytes, anchor)?;
+    if signed.header.channel != 0 {
+        return Err(Refusal::new(Code::TemplateType, 24, 0, signed.header.channel.into()));
+    }
+    Control::parse(signed.body(bytes)?)
+}
+
 /// Every check of the driver.
-pub fn check(bytes: &[u8], anchor: &Anchor) -> Result<Accepted, Refusal> {
-    let signed = verify(bytes, anchor)?;
+///
+/// # Errors
+/// What it would refuse the file for.
+pub fn check<B: AsRef<[u8]>>(bytes: &[u8], trust: &Trust<'_, B>) -> Result<Accepted, Refusal> {
+    let signed = verify(bytes, trust)?;
+    trust.admits(&signed)?;
     let accepted = Accepted {
         header: signed.header,
         signer: key_text::format_id(signed.signer),
         may_block: signed.may_block,
     };
     let verified = signed.body(bytes)?;
-    // Channel 0 has no rules to look into.
-    if accepted.header.channel != 0 {
-        Ruleset::parse(verified, &SensorProfile::CURRENT)?.self_test()?;
+    match accepted.header.channel {
+        0 => Control::parse(verified).map(|_| ())?,
+        _ => Ruleset::parse(verified, &SensorProfile::CURRENT)?.self_test()?,
     }
     Ok(accepted)
 }

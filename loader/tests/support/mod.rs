@@ -155,6 +155,11 @@ impl Sandbox {
         self.run_group("machine", args)
     }
 
+    /// Runs `sakerctl trust …` in the sandbox.
+    pub fn run_trust(&self, args: &[&str]) -> Output {
+        self.run_group("trust", args)
+    }
+
     fn run_group(&self, group: &str, args: &[&str]) -> Output {
         let output = Command::new(env!("CARGO_BIN_EXE_sakerctl"))
             .arg(group)
