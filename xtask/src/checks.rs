@@ -140,7 +140,7 @@ fn clippy(workspace: &Workspace) -> Result<Outcome, Failure> {
 }
 
 fn driver_clippy(lane: &Lane<'_>) -> Result<Outcome, Failure> {
-    Ok(if lane.clippy("saker")? && lane.clippy("planted")? {
+    Ok(if lane.clippy("saker")? && lane.clippy("planted")? && lane.clippy("sensor2024")? {
         Outcome::Passed
     } else {
         Outcome::Skipped("the driver's toolchain has no clippy")
@@ -186,10 +186,12 @@ fn planted_panic(workspace: &Workspace, lane: &Lane<'_>) -> Result<Outcome, Fail
     Ok(Outcome::Passed)
 }
 
-/// The drivers with planted bugs, which the kernel host's tests run.
+/// The drivers that are wrong on purpose, which the kernel host's tests run.
 fn planted_bugs(workspace: &Workspace, lane: &Lane<'_>) -> Result<Outcome, Failure> {
-    let linked = lane.build("planted", &[])?;
-    artifacts::place_driver(&linked, &workspace.out, "planted")?;
+    for name in ["planted", "sensor2024"] {
+        let linked = lane.build(name, &[])?;
+        artifacts::place_driver(&linked, &workspace.out, name)?;
+    }
     Ok(Outcome::Passed)
 }
 

@@ -9,6 +9,7 @@
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
 //! | `bench` | times Saker beside other matchers, and checks that all agree |
 //! | `coverage` | says which lines of the driver its tests reach |
+//! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
@@ -26,6 +27,7 @@ mod coverage;
 mod demo;
 mod failure;
 mod fuzz;
+mod incident;
 mod inspect;
 mod inx;
 mod lane;
@@ -68,6 +70,11 @@ enum Task {
     Reproduce,
     /// Times Saker beside other ways to match the same rules; without options writes docs/matching.*
     Bench(bench::Options),
+    /// Replays what content can do to a machine, beside a driver in the shape of July 2024
+    Incident {
+        /// Only scenarios whose name contains one of these
+        only: Vec<String>,
+    },
     /// Says which lines of the driver its tests in the kernel host reach
     Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
@@ -98,6 +105,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),
+        Task::Incident { only } => incident::run(&workspace, only),
         Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
     }

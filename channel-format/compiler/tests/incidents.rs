@@ -57,9 +57,8 @@ fn a_field_that_the_sensor_does_not_supply_is_refused_by_name() {
 fn today_s_build_already_says_that_the_field_is_not_supplied() {
     let rules = channel_compiler::parse_rules("field-21.yml".as_ref(), incident::RULE_21).unwrap();
     let errors = build(&rules, &OPTIONS).unwrap_err();
-    assert_eq!(errors.len(), 1);
-    assert!(errors[0].reason.contains("ParentImage"), "{:?}", errors[0]);
-    assert_eq!(errors[0].line, 13);
+    let parent = errors.iter().find(|error| error.reason.contains("ParentImage"));
+    assert_eq!(parent.map(|error| error.line), Some(13), "{errors:?}");
 }
 
 /// The tests of 2024 used a wildcard in the 21st field, so it was never read. Here every field

@@ -121,6 +121,15 @@ impl Driver {
         self.image.write_section(name, data)
     }
 
+    /// Puts a breakpoint at the start of the first function whose name contains `part`: from then on
+    /// whoever calls it goes down there. For faults that a test cannot cause otherwise.
+    pub fn plant_breakpoint(&self, part: &str) -> Result<(), LoadError> {
+        let found = self.image.module.function_named(part);
+        let rva =
+            found.ok_or_else(|| LoadError::Refused(format!("no function is named {part}")))?;
+        self.image.write_code(rva, &[0xCC])
+    }
+
     /// Runs `DriverEntry` with the driver object and the registry path, on this thread.
     ///
     /// A failing status is an `Ok`: that is the driver's decision. It must then have given back

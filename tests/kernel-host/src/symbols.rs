@@ -36,6 +36,14 @@ impl Module {
         self.symbols.get_or_init(open).as_ref()
     }
 
+    /// Where the first function begins whose name contains `part`.
+    pub(crate) fn function_named(&self, part: &str) -> Option<u32> {
+        let data = self.symbols()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let context = data.make_context().ok()?;
+        let named = |name: &Option<String>| name.as_ref().is_some_and(|name| name.contains(part));
+        context.functions().find(|function| named(&function.name)).map(|found| found.start_rva)
+    }
+
     /// The functions at an offset, the innermost inlined one first.
     fn functions(&self, rva: u32) -> Vec<Function> {
         let Some(symbols) = self.symbols() else {

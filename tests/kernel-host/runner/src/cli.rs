@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{coverage, incident, replay};
+use crate::{coverage, incident, incidents, replay};
 
 /// Runs saker.sys in a Linux process, in a model of the NT kernel.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ enum Command {
     /// Makes, from a sound signed file, one that has the fault of July 2024: a record of its tables
     /// names an entry far outside of them. Digest and signature are good. Prints its path.
     Incident(incident::Arguments),
+    /// Replays what content can do to a machine, beside a driver in the shape of July 2024.
+    Incidents(incidents::Arguments),
     /// Says which source lines of a driver its tests reached, after a run with SAKER_COVERAGE set.
     Coverage(coverage::Arguments),
 }
@@ -31,6 +33,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Incident(arguments) => incident::run(&arguments),
+        Command::Incidents(arguments) => incidents::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
     };
     match outcome {

@@ -86,6 +86,16 @@ pub enum Error {
     /// The driver left something behind when it was unloaded.
     #[error("the driver left something behind when it was unloaded\n{0}")]
     Leak(String),
+    /// Content cost more than it may.
+    #[error("\"{scenario}\" cost more than two boots, or hands, or a pipe")]
+    #[diagnostic(help("see its row in the table"))]
+    Dear {
+        /// The scenario.
+        scenario: &'static str,
+    },
+    /// A key cannot be made.
+    #[error("a key for the replay cannot be made: {0}")]
+    Key(String),
     /// The tests reach too little of a driver.
     #[error("{reached:.1} % of the lines are reached, {least:.1} % must be")]
     #[diagnostic(help("--missed lists the lines that no test gets to"))]

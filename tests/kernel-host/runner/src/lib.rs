@@ -11,6 +11,7 @@ pub mod cli;
 pub mod coverage;
 pub mod error;
 pub mod incident;
+pub mod incidents;
 pub mod print;
 pub mod replay;
 pub mod rig;

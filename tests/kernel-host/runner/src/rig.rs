@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::volumes::Volumes;
 
 /// Where the driver looks for files.
-const INBOX: &str = r"\SystemRoot\System32\drivers\CrowdStrike";
+pub const INBOX: &str = r"\SystemRoot\System32\drivers\CrowdStrike";
 /// The service's parameters.
 const PARAMETERS: &str = r"\Registry\Machine\System\CurrentControlSet\Services\saker\Parameters";
 /// An altitude of the activity monitors' range that nobody has.
@@ -70,7 +70,11 @@ pub struct Boot<'a> {
 impl<'a> Boot<'a> {
     /// A new machine whose driver trusts the keys of `anchor`, in enforce mode.
     pub fn new(driver: &'a Path, anchor: &'a [u8]) -> Self {
-        let machine = Machine::new();
+        Self::on(driver, anchor, Machine::new())
+    }
+
+    /// The same on a machine that may have booted before.
+    pub fn on(driver: &'a Path, anchor: &'a [u8], machine: Machine) -> Self {
         machine.install_minifilter("saker", ALTITUDE);
         machine.disk().create_directory(INBOX);
         let boot = Self { driver, anchor, machine, pool: Pool::Special, uptime: UPTIME };
@@ -183,6 +187,11 @@ impl Rig {
     /// Size of the driver's image in memory, in bytes.
     pub fn image_size(&self) -> usize {
         self.driver.image_size()
+    }
+
+    /// The driver.
+    pub const fn driver(&self) -> &Driver {
+        &self.driver
     }
 
     /// The kernel.

@@ -166,6 +166,22 @@ impl Image {
         written.map_err(|_| LoadError::Map("writing a section"))
     }
 
+    /// Overwrites code. A thread may run in the section meanwhile: it stays executable.
+    pub(crate) fn write_code(&self, rva: u32, code: &[u8]) -> Result<(), LoadError> {
+        let within = |section: &&Section| {
+            section.is_executable() && (section.rva..section.rva + section.size).contains(&rva)
+        };
+        let refused = || LoadError::Refused(format!("there is no code at {rva:#x}"));
+        let section = self.sections.iter().find(within).ok_or_else(refused)?;
+        let access = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        protect_section(self.base, section, access);
+        let written = guest::write_bytes(self.base + u64::from(rva), code);
+        if self._breakpoints.is_none() {
+            protect_section(self.base, section, protection(section));
+        }
+        written.map_err(|_| LoadError::Map("writing code"))
+    }
+
     /// Makes DISCARDABLE sections inaccessible, as the kernel frees them after `DriverEntry`.
     pub(crate) fn discard_sections(&self) {
         for section in self.sections.iter().filter(|section| section.is_discardable()) {
