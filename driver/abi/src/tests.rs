@@ -57,6 +57,21 @@ fn status() -> Status {
             sequence: 19,
             host_status: 20,
         },
+        state: State::Stopping,
+        trip: Some(Trip::Share),
+        losses: Losses::NONE.with(Loss::Refused, true).with(Loss::FuseTripped, true),
+        settings_refused: {
+            let mut refused = Settings::NONE;
+            refused.insert(Setting::ExemptProtected);
+            refused
+        },
+        start_mode: Mode::Observe,
+        fused: 21,
+        untold: 22,
+        stack_low: 23,
+        wrong_irql: 24,
+        no_memory: 25,
+        nameless: 26,
     }
 }
 
