@@ -73,6 +73,7 @@ $SakerFields = @{
     'event.image_kept'     = 764, 2
     'event.image_full'     = 766, 2
     'event.image_text'     = 768, 520
+    'event.untold'         = 1288, 4
 }
 
 # Lengths of whole messages, and other numbers.
@@ -81,7 +82,7 @@ $SakerNumbers = @{
     'status.kind'   = 1
     'event.kind'    = 2
     'status.length' = 208
-    'event.length'  = 1288
+    'event.length'  = 1292
     'event.hits'    = 48
 }
 

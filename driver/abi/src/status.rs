@@ -6,8 +6,7 @@ use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
-pub const STATUS_LEN: usize =
-    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6;
+pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6;
 
 /// What is asked of the sensor's verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +27,11 @@ impl Mode {
         }
     }
 
-    const fn from_number(number: u8) -> Result<Self, Malformed> {
+    /// The mode with this number.
+    ///
+    /// # Errors
+    /// [`Malformed::Value`] for a number that no mode has.
+    pub const fn from_number(number: u8) -> Result<Self, Malformed> {
         Ok(match number {
             1 => Self::Observe,
             2 => Self::Enforce,

@@ -20,6 +20,7 @@ fn event() -> EventRecord {
     record.sequence = 99;
     record.matched = 2;
     record.unknown = 1;
+    record.untold = 4;
     assert!(record.add_hit(Hit { rule: 5, unknown: false }));
     assert!(record.add_hit(Hit { rule: 6, unknown: true }));
     record.name.set(&[0x5C, 0xD800, 0]);

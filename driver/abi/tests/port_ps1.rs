@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use driver_abi::{
     EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, Losses, MAX_HITS, Mode,
-    NAME_UNITS, Operation, PORT_NAME, Protection, STATUS_LEN, Setting, Stage, State, Status, Trip, VERSION, Verdict,
+    NAME_UNITS, Operation, PORT_NAME, Protection, STATUS_LEN, Setting, Stage, State, Status, Trip,
+    VERSION, Verdict,
 };
 
 const SCRIPT: &str = include_str!("../../../tests/vm/port.ps1");
@@ -147,6 +148,7 @@ fn every_field_is_where_the_script_says() {
         ("event.image_kept", before(image_text.start - 2, 2)),
         ("event.image_full", before(image_text.start, 2)),
         ("event.image_text", image_text),
+        ("event.untold", event(|e| e.untold = u32::MAX)),
     ];
     let expected: BTreeMap<&str, Range<usize>> = expected.into_iter().collect();
     assert_eq!(fields(), expected);

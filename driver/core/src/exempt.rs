@@ -73,7 +73,10 @@ fn is_vital(name: &[u16]) -> bool {
     let Some((0x5C, name)) = name.split_first() else { return false };
     VITAL.iter().any(|vital| {
         name.len() == vital.len()
-            && name.iter().zip(vital.bytes()).all(|(unit, letter)| fold(*unit) == fold(letter.into()))
+            && name
+                .iter()
+                .zip(vital.bytes())
+                .all(|(unit, letter)| fold(*unit) == fold(letter.into()))
     })
 }
 

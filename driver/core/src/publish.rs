@@ -90,13 +90,19 @@ impl<S: Slot, W: Word> Swap<S, W> {
         for _ in 0..READ_TRIES {
             let generation = self.generation.load(Ordering::Acquire);
             let slot = self.slot(generation);
-            if slot.enter() {
+            let entered = slot.enter();
+            // A slot that was entered late may already hold what comes next. It is not used before
+            // everybody can: else a thread could see new content and then the old once more.
+            if self.generation.load(Ordering::Acquire) == generation {
+                if !entered {
+                    return None;
+                }
                 let result = slot.with(look);
                 slot.leave();
                 return result;
             }
-            if self.generation.load(Ordering::Acquire) == generation {
-                return None;
+            if entered {
+                slot.leave();
             }
         }
         None

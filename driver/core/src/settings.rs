@@ -76,7 +76,8 @@ impl<D: AsRef<[u16]>> Parameters<D> {
         accept(Setting::PollSeconds, poll_seconds.is_ok());
         let exempt_protected = self.exempt_protected.accepted(flag);
         accept(Setting::ExemptProtected, exempt_protected.is_ok());
-        let directory = self.directory.accepted(|units| is_directory(units.as_ref()).then_some(units));
+        let directory =
+            self.directory.accepted(|units| is_directory(units.as_ref()).then_some(units));
         accept(Setting::ContentDirectory, directory.is_ok());
         Meaning {
             switch: switch.unwrap_or(None).unwrap_or(Switch::On(Mode::default())),
