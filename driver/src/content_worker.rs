@@ -104,7 +104,7 @@ impl ThreadMain for Worker {
             if let Some(desk) = &mut desk {
                 desk.tick(sensor);
             }
-            sensor.settle();
+            sensor.settle(desk.as_ref().is_some_and(|desk| desk.booted));
             let poll = sensor.settings.poll;
             let booted = desk.as_ref().is_some_and(|desk| desk.booted);
             let patience = match until_first_use() {

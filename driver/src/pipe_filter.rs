@@ -49,8 +49,8 @@ fn judge_event(
     // everything.
     let telling = sensor.outbox.wants(true);
     let mut notable = false;
-    let outcome = active.rules.evaluate(&inputs, &mut |rule, _truth| {
-        notable |= telling && active.rate.admits(rule, now());
+    let outcome = active.rules.evaluate(&inputs, &mut |rule, truth| {
+        notable |= telling && truth == Truth::True && active.rate.admits(rule, now());
     });
     let verdict = verdict::decide(
         sensor,
@@ -58,7 +58,11 @@ fn judge_event(
         event,
         Found { matched: outcome.matched, unknown: outcome.unknown, asks_block: outcome.block },
     );
-    notable |= verdict == Verdict::Block;
+    notable |= match verdict {
+        Verdict::Block => true,
+        Verdict::Unknown => telling && active.rate.admits_undecided(now()),
+        _ => false,
+    };
     if telling && !notable && verdict != Verdict::Allow {
         count(&sensor.counters.untold);
     }
@@ -141,7 +145,10 @@ fn tell(
             record.more = !later.is_empty();
             for hit in share {
                 record.add_hit(*hit);
-                let untold = rate.map_or(0, |rate| rate.take_untold(hit.rule));
+                let untold = match rate {
+                    Some(rate) if !hit.unknown => rate.take_untold(hit.rule),
+                    _ => 0,
+                };
                 record.untold = record.untold.saturating_add(untold);
             }
         });

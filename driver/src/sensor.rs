@@ -227,9 +227,10 @@ impl Sensor {
         self.active.read(Active::trip).flatten()
     }
 
-    /// The content worker has done what it could with what there is.
-    pub fn settle(&self) {
-        self.settled.store(true, Ordering::Release);
+    /// The content worker has done what it could with what there is, and knows by now whether
+    /// there is good content.
+    pub fn settle(&self, booted: bool) {
+        self.settled.store(booted, Ordering::Release);
         self.content_settled.set();
         self.outbox.tell_status();
     }

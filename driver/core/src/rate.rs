@@ -12,12 +12,17 @@ pub const TOLD_A_MINUTE: u32 = 60;
 /// in the content share one.
 pub const MAX_ALLOWANCES: usize = 1_024;
 
-const MINUTE: u64 = 60 * 10_000_000;
+const SECOND: u64 = 10_000_000;
+const MINUTE_SECONDS: u64 = 60;
+/// The lower half of a word.
+const TOLD: u64 = 0xFFFF_FFFF;
 
-/// What one rule has been told of in the current minute. Any number of threads use it at once.
+/// What one rule has been told of in its current minute, which begins with the first detection after
+/// the one before is over. Any number of threads use it at once.
 #[derive(Debug)]
 pub struct Allowance {
-    /// The minute in the upper half, what was told in it in the lower.
+    /// The second that the minute began in the upper half, what was told in it in the lower; 0 when
+    /// nothing was ever told.
     spent: AtomicU64,
     untold: AtomicU32,
 }
@@ -31,11 +36,13 @@ impl Allowance {
     /// True when a detection at `now` (100-nanosecond units of a clock that never goes back) is
     /// told. Else it is counted as untold.
     fn spend(&self, now: u64) -> bool {
-        // The clock would have to run for 8,000 years for the minutes not to fit.
-        let minute = now.checked_div(MINUTE).unwrap_or(0).wrapping_shl(32);
+        // The clock would have to run for 136 years for its seconds not to fit.
+        let second = now.checked_div(SECOND).unwrap_or(0) & TOLD;
         let spend = |spent: u64| {
-            let told = if spent & !u64::from(u32::MAX) == minute { spent } else { minute };
-            (told & u64::from(u32::MAX) < u64::from(TOLD_A_MINUTE)).then(|| told.wrapping_add(1))
+            let begun = spent.wrapping_shr(32);
+            let is_over = spent == 0 || second.saturating_sub(begun) >= MINUTE_SECONDS;
+            let told = if is_over { second.wrapping_shl(32) } else { spent };
+            (told & TOLD < u64::from(TOLD_A_MINUTE)).then(|| told.wrapping_add(1))
         };
         let told = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
         if !told {
@@ -55,17 +62,25 @@ impl Default for Allowance {
 #[derive(Debug)]
 pub struct RateLimit<S> {
     slots: S,
+    undecided: Allowance,
 }
 
 impl<S: AsRef<[Allowance]>> RateLimit<S> {
     /// A limit over `slots`, see [`allowances`]. Without slots nothing is limited.
     pub const fn new(slots: S) -> Self {
-        Self { slots }
+        Self { slots, undecided: Allowance::new() }
     }
 
     /// True when a detection of `rule` at `now` is told.
     pub fn admits(&self, rule: u32, now: u64) -> bool {
         self.slot(rule).is_none_or(|slot| slot.spend(now))
+    }
+
+    /// True when an event that no rule matched and some could not decide is told. All of those share
+    /// one allowance and take nothing from detections: a rule may be undecided for every event of
+    /// a process whose image is not known.
+    pub fn admits_undecided(&self, now: u64) -> bool {
+        self.undecided.spend(now)
     }
 
     /// Detections of `rule` that were not told since this was last asked.
@@ -124,12 +139,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_undecided_takes_nothing_from_detections() {
+        let limit = limit(1);
+        let told_undecided = (0..500).filter(|_| limit.admits_undecided(7)).count();
+        assert_eq!(told_undecided, usize::try_from(TOLD_A_MINUTE).unwrap());
+        assert_eq!(told(&limit, 0, 7, 1), 1);
+        assert_eq!(limit.take_untold(0), 0);
+    }
+
+    #[test]
     fn a_new_minute_has_a_new_allowance() {
         let limit = limit(1);
-        for minute in [0, 1, 2, 500_000, u64::MAX / MINUTE] {
-            assert_eq!(told(&limit, 0, minute * MINUTE, 70), TOLD_A_MINUTE, "{minute}");
+        for minute in [0, 1, 2, 500_000] {
+            let now = minute * MINUTE_SECONDS * SECOND;
+            assert_eq!(told(&limit, 0, now, 70), TOLD_A_MINUTE, "{minute}");
+            assert_eq!(told(&limit, 0, now + 59 * SECOND, 1), 0);
         }
-        assert_eq!(limit.take_untold(0), 50);
+        assert_eq!(limit.take_untold(0), 44);
+    }
+
+    #[test]
+    fn a_clock_that_was_read_earlier_elsewhere_ends_no_minute_for_good() {
+        let limit = limit(1);
+        assert_eq!(told(&limit, 0, 100 * SECOND, 1), 1);
+        assert_eq!(told(&limit, 0, 99 * SECOND, 1), 1);
+        assert_eq!(told(&limit, 0, 100 * SECOND, 100), TOLD_A_MINUTE - 2);
     }
 
     #[test]
