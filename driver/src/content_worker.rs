@@ -9,7 +9,7 @@
 //! Whatever fails, the content in force stays in force. All of it runs at PASSIVE_LEVEL. The thread's own waits are
 //! timed; its file operations are synchronous and wait as long as the file system does.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use channel_format::frame::{self, Signed};
 use channel_format::limits::{HEADER_LEN, MAX_FILE};
@@ -104,7 +104,7 @@ impl ThreadMain for Worker {
             if let Some(desk) = &mut desk {
                 desk.tick(sensor);
             }
-            sensor.settle();
+            sensor.settle(desk.as_ref().is_some_and(|desk| desk.booted));
             let poll = sensor.settings.poll;
             let booted = desk.as_ref().is_some_and(|desk| desk.booted);
             let patience = match until_first_use() {
@@ -256,7 +256,7 @@ impl Desk {
             return Err(Failure::NotNewer);
         }
         let rules = self.read_rules(signed, &file, bytes)?;
-        sensor.active.publish(Active { rules, good: AtomicBool::new(true) })?;
+        sensor.active.publish(Active::new(rules, true)?)?;
         Ok(())
     }
 
@@ -357,7 +357,7 @@ impl Desk {
         // From here on the slot is no longer that of the content in force, should that be on trial.
         self.trial_saved = false;
         state.save(Slot::Trial, rules.bytes())?;
-        sensor.active.publish(Active { rules, good: AtomicBool::new(false) })?;
+        sensor.active.publish(Active::new(rules, false)?)?;
         // The mark stays: the try ends when the content is good.
         let events = sensor.counters.events.load(Ordering::Relaxed);
         self.trial = Some(OnTrial { body, merit: Trial::begin(now(), events) });
@@ -400,6 +400,10 @@ impl Desk {
 
     /// Makes content good that has earned it: by renames, so that a power cut leaves good content.
     fn promote(&mut self, sensor: &Sensor, state: &StateFolder) {
+        // Content that blocked too much, or would have, is not good until an administrator says so.
+        if sensor.trip().is_some() {
+            return;
+        }
         let events = sensor.counters.events.load(Ordering::Relaxed);
         let Some(trial) = self.trial.filter(|trial| trial.merit.is_good(now(), events)) else {
             return;

@@ -18,7 +18,8 @@ use crate::ffi::start::{Driver, Installed, Kept, Service, is_safe_mode};
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Thread, ThreadMain};
 use crate::ffi::utf16;
-use crate::sensor::{Sensor, Settings};
+use crate::sensor::Sensor;
+use crate::settings::Settings;
 use crate::telemetry::Sender;
 
 /// What runs while the driver is loaded. The fields are dropped in this order.

@@ -7,6 +7,8 @@
 //! | [`sensor`] | what the driver holds while it runs |
 //! | [`pipe_filter`] | judges one pipe create |
 //! | [`pipe_event`] | says what is known about it |
+//! | [`verdict`] | decides what becomes of it |
+//! | [`settings`] | reads what the service parameters ask |
 //! | [`content_worker`] | brings dropped files into force, on a thread of its own |
 //! | [`state_folder`] | keeps accepted content and the journal |
 //! | [`telemetry`] | tells a client about it, on another |
@@ -36,8 +38,10 @@ pub mod ffi;
 pub mod pipe_event;
 pub mod pipe_filter;
 pub mod sensor;
+pub mod settings;
 pub mod state_folder;
 pub mod telemetry;
+pub mod verdict;
 
 /// For dependencies that link `alloc`. The driver's own memory comes from [`ffi::pool`], which can
 /// fail; no allocation through this one is reachable from a callback.

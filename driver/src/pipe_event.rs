@@ -4,6 +4,7 @@ use channel_format::engine::{Event, Value};
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::{Field, Operation};
 use driver_core::drives::DriveTable;
+use driver_core::exempt;
 
 use crate::ffi::flt::{PipeCreate, PipeOperation};
 use crate::ffi::pool::{PoolSlice, Tag};
@@ -94,10 +95,37 @@ impl<'a> PipeEvent<'a> {
         self.requestor.map_or(0, Requestor::id)
     }
 
-    /// True when the requestor must never be blocked: the kernel itself, a protected process, or
-    /// one that cannot be told.
-    pub fn is_exempt(&self) -> bool {
-        self.requestor.is_none_or(|requestor| requestor.is_system() || requestor.is_protected())
+    /// Who asks, as far as it matters to exemptions.
+    pub fn requestor_kind(&self) -> exempt::Requestor {
+        match self.requestor {
+            None => exempt::Requestor::Unknown,
+            Some(requestor) if requestor.is_system() => exempt::Requestor::Kernel,
+            Some(requestor) if requestor.is_protected() => exempt::Requestor::Protected,
+            Some(_) => exempt::Requestor::Plain,
+        }
+    }
+
+    /// True when somebody on another machine asks.
+    pub const fn is_remote(&self) -> bool {
+        false
+    }
+
+    /// Stands for the requestor's image, equal for equal images: a digest of its path, or what
+    /// stands for the process alone where that cannot be found.
+    pub fn image_key(&self) -> u64 {
+        let digest = |units: &[u16]| {
+            units.iter().fold(0xCBF2_9CE4_8422_2325, |digest: u64, unit| {
+                (digest ^ u64::from(*unit)).wrapping_mul(0x0100_0000_01B3)
+            })
+        };
+        match (self.image(), self.requestor) {
+            (Some(image), _) => digest(image),
+            (None, Some(requestor)) => match requestor.image() {
+                Some(path) => digest(path.units()),
+                None => requestor.id(),
+            },
+            (None, None) => 0,
+        }
     }
 
     /// The pipe's name.

@@ -2,17 +2,16 @@
 //!
 //! Whatever goes wrong here, the create goes on: only a verdict of *block* stops it.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use channel_format::schema::{Field, Operation, Truth};
 use driver_abi::{EventRecord, Hit, MAX_HITS, Verdict};
-use driver_core::judge::{self, judge};
+use driver_core::rate::{Allowance, RateLimit};
 
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::sync::now;
 use crate::pipe_event::{PipeEvent, Supplied};
-use crate::sensor::{Active, Sensor};
+use crate::sensor::{Active, Sensor, count};
+use crate::verdict::{self, Found};
 
 /// Rules named of one event, over all its records; those beyond are only counted.
 const MAX_TOLD: usize = 64 * MAX_HITS;
@@ -22,7 +21,7 @@ pub fn pre_create(sensor: &Sensor, create: &PipeCreate<'_>) -> Decision {
     let Some(mut event) = PipeEvent::of(create) else {
         return Decision::Pass;
     };
-    let number = count(&sensor.counters.events);
+    let number = verdict::number(sensor, &event);
     let verdict = sensor
         .active
         .read(|active| judge_event(sensor, active, number, &mut event))
@@ -46,26 +45,28 @@ fn judge_event(
     }
     let event = &*event;
     let inputs = event.inputs();
-    let outcome = active.rules.evaluate(&inputs, &mut |_rule, _truth| {});
-    let verdict = judge(&judge::Facts {
-        matched: outcome.matched,
-        unknown: outcome.unknown,
-        asks_block: outcome.block,
-        may_block: active.rules.may_block(),
-        stage: active.stage(),
-        mode: sensor.mode,
-        // Only asked when it matters: it takes calls of the kernel.
-        exempt: outcome.block && event.is_exempt(),
+    // A rule that was told often enough is still judged, and its event only told to whoever wants
+    // everything.
+    let telling = sensor.outbox.wants(true);
+    let mut notable = false;
+    let outcome = active.rules.evaluate(&inputs, &mut |rule, truth| {
+        notable |= telling && truth == Truth::True && active.rate.admits(rule, now());
     });
-    let counters = &sensor.counters;
-    match verdict {
-        Verdict::Detect => count(&counters.detected),
-        Verdict::Block => count(&counters.blocked),
-        Verdict::Exempt => count(&counters.exempt),
-        Verdict::Unknown => count(&counters.unknown),
-        Verdict::Allow | Verdict::NotReady => 0,
+    let verdict = verdict::decide(
+        sensor,
+        active,
+        event,
+        Found { matched: outcome.matched, unknown: outcome.unknown, asks_block: outcome.block },
+    );
+    notable |= match verdict {
+        Verdict::Block => true,
+        Verdict::Unknown => telling && active.rate.admits_undecided(now()),
+        _ => false,
     };
-    if sensor.outbox.wants(verdict != Verdict::Allow) {
+    if telling && !notable && verdict != Verdict::Allow {
+        count(&sensor.counters.untold);
+    }
+    if sensor.outbox.wants(notable) {
         let header = active.rules.header();
         let told = Told {
             number,
@@ -75,7 +76,11 @@ fn judge_event(
             unknown: outcome.unknown,
         };
         let hits = hits(active, &inputs, &told);
-        tell(sensor, event, &told, hits.as_deref().unwrap_or(&[]));
+        if hits.is_none() && told.matched.saturating_add(told.unknown) > 0 {
+            count(&sensor.counters.no_memory);
+        }
+        let rate = notable.then_some(&active.rate);
+        tell(sensor, event, &told, hits.as_deref().unwrap_or(&[]), rate);
     }
     verdict
 }
@@ -85,7 +90,7 @@ fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
     count(&sensor.counters.not_ready);
     if sensor.outbox.wants(false) {
         let told = Told { number, verdict, position: (0, 0), matched: 0, unknown: 0 };
-        tell(sensor, event, &told, &[]);
+        tell(sensor, event, &told, &[], None);
     }
     verdict
 }
@@ -125,7 +130,13 @@ struct Told {
 
 /// Queues the event's records. Nothing is evaluated while the queue is held: other callbacks wait
 /// for it.
-fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &[Hit]) {
+fn tell(
+    sensor: &Sensor,
+    event: &PipeEvent<'_>,
+    told: &Told,
+    hits: &[Hit],
+    rate: Option<&RateLimit<PoolSlice<Allowance>>>,
+) {
     let mut rest = hits;
     loop {
         let (share, later) = rest.split_at_checked(MAX_HITS).unwrap_or((rest, &[]));
@@ -134,6 +145,11 @@ fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &[Hit]) {
             record.more = !later.is_empty();
             for hit in share {
                 record.add_hit(*hit);
+                let untold = match rate {
+                    Some(rate) if !hit.unknown => rate.take_untold(hit.rule),
+                    _ => 0,
+                };
+                record.untold = record.untold.saturating_add(untold);
             }
         });
         if later.is_empty() || !queued {
@@ -157,12 +173,8 @@ fn fill(record: &mut EventRecord, event: &PipeEvent<'_>, told: &Told) {
     (record.epoch, record.sequence) = told.position;
     record.matched = told.matched;
     record.unknown = told.unknown;
+    record.untold = 0;
     record.clear_hits();
     record.name.set(event.name().unwrap_or(&[]));
     record.image.set(event.image().unwrap_or(&[]));
-}
-
-/// Counts one more and returns the new count.
-fn count(counter: &AtomicU64) -> u64 {
-    counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }

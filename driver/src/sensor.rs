@@ -1,84 +1,36 @@
 //! What the driver holds while it runs.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{Mode, Stage, Status};
+use driver_abi::{Losses, Mode, Stage, Status, Trip};
 use driver_core::drives::DriveTable;
+use driver_core::fuse::{Block, Fuse};
+use driver_core::latency::Histogram;
 use driver_core::protection;
-use driver_core::settings::{self, Switch};
+use driver_core::rate::{Allowance, RateLimit, allowances};
 
 use crate::content_worker::ContentFacts;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Line;
 use crate::ffi::published::Published;
-use crate::ffi::registry::Parameters;
 use crate::ffi::start::{Global, Service};
-use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND};
-use crate::ffi::{anchor, utf16};
+use crate::ffi::status::Result;
+use crate::ffi::sync::{Event, MILLISECOND, PushLock};
+use crate::ffi::{anchor, cpu};
+use crate::settings::Settings;
 use crate::telemetry::Outbox;
 use crate::{entry, pipe_filter};
 
 /// How long the boot waits for content at most: it can be delayed, never stopped.
 const BOOT_PATIENCE: u64 = 200 * MILLISECOND;
 
-/// What the service parameters ask, with defaults for what they leave out.
-pub struct Settings {
-    /// Off, or on in a mode.
-    pub switch: Switch,
-    /// Time between two looks into the inbox, in 100-nanosecond units.
-    pub poll: u64,
-    /// NT path of the folder that files are dropped into.
-    pub inbox: PoolSlice<u16>,
-    /// NT path of the folder that only the driver writes to.
-    pub state: PoolSlice<u16>,
-}
-
-impl Settings {
-    /// Reads the parameters below the service's key. What is missing or makes no sense has its
-    /// default.
-    ///
-    /// # Errors
-    /// The kernel's reason when they cannot be read.
-    pub fn read(service_key: &[u16]) -> Result<Self> {
-        const ROOT: &[u16] = &utf16::<12>("\\SystemRoot\\");
-        const INBOX: &[u16] = &utf16::<28>("System32\\drivers\\CrowdStrike");
-        const STATE: &[u16] = &utf16::<22>("System32\\drivers\\Saker");
-        const MODE: &[u16] = &utf16::<4>("Mode");
-        const POLL: &[u16] = &utf16::<11>("PollSeconds");
-        const DIRECTORY: &[u16] = &utf16::<16>("ContentDirectory");
-
-        // An off switch that cannot be read may be off: then the driver does not start.
-        let parameters = match Parameters::open(service_key) {
-            Ok(parameters) => Some(parameters),
-            Err(NtStatus::NOT_FOUND) => None,
-            Err(status) => return Err(status),
-        };
-        let number = |name| match &parameters {
-            Some(parameters) => parameters.dword(name),
-            None => Ok(None),
-        };
-        let directory = match &parameters {
-            Some(parameters) => parameters.string(DIRECTORY)?,
-            None => None,
-        };
-        let directory = directory.filter(|directory| settings::is_directory(directory));
-        let switch = number(MODE)?.and_then(settings::switch);
-        let switch = switch.unwrap_or(Switch::On(Mode::default()));
-        let seconds = number(POLL)?.and_then(settings::poll_seconds);
-        let seconds = seconds.unwrap_or(settings::DEFAULT_POLL_SECONDS);
-        Ok(Self {
-            switch,
-            poll: u64::from(seconds).saturating_mul(SECOND),
-            inbox: PoolSlice::joined(&[ROOT, directory.as_deref().unwrap_or(INBOX)], Tag::Text)?,
-            state: PoolSlice::joined(&[ROOT, STATE], Tag::Text)?,
-        })
-    }
-}
+/// The least stack that an event is judged on: 2 KB are the callback's own, and the rest is for the
+/// kernel's routines that it calls, of which the one that finds an image takes most.
+const MIN_STACK: usize = 6 * 1024;
 
 /// Content in force.
 pub struct Active {
@@ -86,9 +38,55 @@ pub struct Active {
     pub rules: Ruleset<PoolSlice<u8>>,
     /// It has become good, or was good when it was loaded.
     pub good: AtomicBool,
+    /// How often its rules are told.
+    pub rate: RateLimit<PoolSlice<Allowance>>,
+    fuse: PushLock<Fuse>,
+    /// The number of what tripped the fuse, for those who only ask.
+    trip: AtomicU8,
 }
 
 impl Active {
+    /// Content that comes into force, good already or on trial.
+    ///
+    /// # Errors
+    /// `NO_RESOURCES`.
+    pub fn new(rules: Ruleset<PoolSlice<u8>>, good: bool) -> Result<Self> {
+        let slots = allowances(rules.rule_count());
+        Ok(Self {
+            rules,
+            good: AtomicBool::new(good),
+            rate: RateLimit::new(PoolSlice::new(slots, Tag::Content, Allowance::new)?),
+            fuse: PushLock::new(Fuse::new())?,
+            trip: AtomicU8::new(0),
+        })
+    }
+
+    /// What tripped its fuse: then it blocks nothing any more and does not become good.
+    pub fn trip(&self) -> Option<Trip> {
+        Trip::from_number(self.trip.load(Ordering::Acquire)).unwrap_or(None)
+    }
+
+    /// Counts a block that is about to happen. `Some` when it must not.
+    pub fn count_block(&self, sensor: &Sensor, block: &Block) -> Option<Trip> {
+        let trip = {
+            let mut fuse = self.fuse.lock();
+            let trip = fuse.count(block);
+            // Under the lock, so that a reset is not undone.
+            self.trip.store(trip.map_or(0, Trip::number), Ordering::Release);
+            trip
+        };
+        if trip.is_some() {
+            sensor.outbox.tell_status();
+        }
+        trip
+    }
+
+    fn reset_fuse(&self) {
+        let mut fuse = self.fuse.lock();
+        *fuse = Fuse::new();
+        self.trip.store(0, Ordering::Release);
+    }
+
     /// How far it has come.
     pub fn stage(&self) -> Stage {
         if self.good.load(Ordering::Acquire) { Stage::Good } else { Stage::Trial }
@@ -100,6 +98,8 @@ impl Active {
 pub struct Counters {
     /// Events seen; the last one's number.
     pub events: AtomicU64,
+    /// Those among them that create a pipe.
+    pub creates: AtomicU64,
     /// Events a rule detected.
     pub detected: AtomicU64,
     /// Events blocked.
@@ -112,14 +112,31 @@ pub struct Counters {
     pub not_ready: AtomicU64,
     /// Records that a client did not take in time.
     pub late: AtomicU64,
+    /// Operations that only a fuse that has tripped kept from being blocked.
+    pub fused: AtomicU64,
+    /// Events of noisy rules that were not told.
+    pub untold: AtomicU64,
+    /// Operations let through because too little stack was left.
+    pub stack_low: AtomicU64,
+    /// Operations let through because they came at another IRQL than PASSIVE_LEVEL.
+    pub wrong_irql: AtomicU64,
+    /// Times that something was not found out or not told for want of memory.
+    pub no_memory: AtomicU64,
+    /// Events judged without their pipe's name.
+    pub nameless: AtomicU64,
+}
+
+/// Counts one more and returns the new count.
+pub fn count(counter: &AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }
 
 /// The sensor.
 pub struct Sensor {
-    /// What the service parameters ask of verdicts.
-    pub mode: Mode,
-    /// What they ask of the content worker.
+    /// What the service parameters ask.
     pub settings: Settings,
+    /// How long the callbacks take.
+    pub latency: Histogram,
     /// The keys in the image, or why there are none.
     pub anchor: core::result::Result<Anchor, Refusal>,
     /// The content in force.
@@ -134,8 +151,13 @@ pub struct Sensor {
     pub content: PushLock<ContentFacts>,
     /// Wakes the content worker.
     pub wake_worker: Event,
+    /// What the service parameters ask of verdicts.
+    start_mode: Mode,
+    /// What is asked of them now, as its number.
+    mode: AtomicU8,
     attached: AtomicBool,
     content_settled: Event,
+    settled: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -148,8 +170,8 @@ impl Sensor {
     /// `NO_RESOURCES`.
     pub fn new(mode: Mode, settings: Settings) -> Result<Self> {
         Ok(Self {
-            mode,
             settings,
+            latency: Histogram::new(cpu::ticks_per_second()),
             anchor: Anchor::parse(&anchor::bytes()),
             active: Published::new(Tag::Content)?,
             drives: Published::new(Tag::Sensor)?,
@@ -157,8 +179,11 @@ impl Sensor {
             outbox: Outbox::new()?,
             content: PushLock::new(ContentFacts::default())?,
             wake_worker: Event::new()?,
+            start_mode: mode,
+            mode: AtomicU8::new(mode.number()),
             attached: AtomicBool::new(false),
             content_settled: Event::new()?,
+            settled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
     }
@@ -177,8 +202,35 @@ impl Sensor {
         }
     }
 
-    /// The content worker has done what it could with what there is.
-    pub fn settle(&self) {
+    /// What is asked of verdicts.
+    pub fn mode(&self) -> Mode {
+        // A number that is no mode cannot be there; it would be the one that blocks nothing.
+        Mode::from_number(self.mode.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// Asks something else of verdicts until the driver stops: the next start does again what the
+    /// service parameters say. Whoever may open the port may write those too, so either mode may
+    /// follow either; off is not among them, since that is for the ladder.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode.number(), Ordering::Relaxed);
+        self.outbox.tell_status();
+    }
+
+    /// An administrator has looked: the content in force may block again, and the fuse counts anew.
+    pub fn reset_fuse(&self) {
+        let _ = self.active.read(Active::reset_fuse);
+        self.outbox.tell_status();
+    }
+
+    /// What tripped the fuse of the content in force.
+    pub fn trip(&self) -> Option<Trip> {
+        self.active.read(Active::trip).flatten()
+    }
+
+    /// The content worker has done what it could with what there is, and knows by now whether
+    /// there is good content.
+    pub fn settle(&self, booted: bool) {
+        self.settled.store(booted, Ordering::Release);
         self.content_settled.set();
         self.outbox.tell_status();
     }
@@ -196,22 +248,19 @@ impl Sensor {
                 epoch: header.epoch,
                 sequence: header.sequence,
                 rules: active.rules.rule_count(),
+                trip: active.trip(),
                 ..Status::default()
             }
         });
         let status = in_force.unwrap_or_default();
+        let losses = self.losses(&content, &status);
         Status {
-            protection: protection::protection(&protection::Facts {
-                anchored: self.anchor.is_ok(),
-                attached: self.attached.load(Ordering::Acquire),
-                stage: status.stage,
-                state: content.state_usable,
-                inbox: content.inbox_readable,
-                refused: content.refusal.code != 0 || content.refusal.host_status != 0,
-                stale: content.stale,
-                fell_back: content.fell_back,
-            }),
-            mode: self.mode,
+            protection: protection::protection(losses),
+            losses,
+            state: protection::state(self.settled.load(Ordering::Acquire), self.is_stopping()),
+            settings_refused: self.settings.refused,
+            start_mode: self.start_mode,
+            mode: self.mode(),
             test_keys: self.anchor.as_ref().is_ok_and(Anchor::has_test_keys),
             events: count(&self.counters.events),
             detected: count(&self.counters.detected),
@@ -224,8 +273,30 @@ impl Sensor {
             refused: content.refused,
             scans: content.scans,
             refusal: content.refusal,
+            fused: count(&self.counters.fused),
+            untold: count(&self.counters.untold),
+            stack_low: count(&self.counters.stack_low),
+            wrong_irql: count(&self.counters.wrong_irql),
+            no_memory: count(&self.counters.no_memory),
+            nameless: count(&self.counters.nameless),
             ..status
         }
+    }
+
+    fn losses(&self, content: &ContentFacts, in_force: &Status) -> Losses {
+        let facts = protection::Facts {
+            anchored: self.anchor.is_ok(),
+            attached: self.attached.load(Ordering::Acquire),
+            stage: in_force.stage,
+            fuse_tripped: in_force.trip.is_some(),
+            state: content.state_usable,
+            inbox: content.inbox_readable,
+            refused: content.refusal.code != 0 || content.refusal.host_status != 0,
+            stale: content.stale,
+            fell_back: content.fell_back,
+            settings_refused: !self.settings.refused.is_empty(),
+        };
+        facts.losses()
     }
 }
 
@@ -239,7 +310,19 @@ impl Service for Sensor {
     }
 
     fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision {
-        pipe_filter::pre_create(self, create)
+        let begun = cpu::ticks();
+        let decision = if cpu::remaining_stack() < MIN_STACK {
+            count(&self.counters.stack_low);
+            Decision::Pass
+        } else {
+            pipe_filter::pre_create(self, create)
+        };
+        self.latency.count(cpu::ticks().saturating_sub(begun));
+        decision
+    }
+
+    fn on_wrong_irql(&self) {
+        count(&self.counters.wrong_irql);
     }
 
     fn on_attached(&self, attached: bool) {

@@ -21,6 +21,8 @@ $SakerFields = @{
     'status.stage'         = 11, 1
     'status.test_keys'     = 12, 1
     'status.may_block'     = 13, 1
+    'status.state'         = 14, 1
+    'status.trip'          = 15, 1
     'status.channel'       = 16, 4
     'status.epoch'         = 20, 4
     'status.sequence'      = 24, 4
@@ -42,6 +44,15 @@ $SakerFields = @{
     'refusal.host_status'  = 128, 4
     'refusal.expected'     = 136, 8
     'refusal.found'        = 144, 8
+    'status.losses'        = 152, 4
+    'status.settings'      = 156, 2
+    'status.start_mode'    = 158, 1
+    'status.fused'         = 160, 8
+    'status.untold'        = 168, 8
+    'status.stack_low'     = 176, 8
+    'status.wrong_irql'    = 184, 8
+    'status.no_memory'     = 192, 8
+    'status.nameless'      = 200, 8
 
     'event.number'         = 8, 8
     'event.time'           = 16, 8
@@ -62,6 +73,7 @@ $SakerFields = @{
     'event.image_kept'     = 764, 2
     'event.image_full'     = 766, 2
     'event.image_text'     = 768, 520
+    'event.untold'         = 1288, 4
 }
 
 # Lengths of whole messages, and other numbers.
@@ -69,8 +81,8 @@ $SakerNumbers = @{
     'version'       = 0
     'status.kind'   = 1
     'event.kind'    = 2
-    'status.length' = 152
-    'event.length'  = 1288
+    'status.length' = 208
+    'event.length'  = 1292
     'event.hits'    = 48
 }
 
@@ -78,9 +90,11 @@ $SakerNumbers = @{
 $SakerWords = @{
     'interest'   = 'status detections everything'
     'protection' = 'none degraded full'
-    'loss'       = '- no_anchor no_content on_trial refused no_state no_inbox not_attached stale fell_back'
+    'loss'       = '- no_anchor no_content on_trial refused no_state no_inbox not_attached stale fell_back fuse_tripped settings_refused'
     'mode'       = '- observe enforce'
     'stage'      = 'none trial good'
+    'state'      = 'starting running stopping'
+    'trip'       = '- blocks images share'
     'operation'  = '- created connected'
     'verdict'    = 'allow detect block exempt unknown not_ready'
 }
@@ -309,7 +323,12 @@ function ConvertTo-SakerStatus {
         Protection    = Read-SakerWord $Message 'status.protection' 'protection'
         Loss          = Read-SakerWord $Message 'status.loss' 'loss'
         Mode          = Read-SakerWord $Message 'status.mode' 'mode'
+        StartMode     = Read-SakerWord $Message 'status.start_mode' 'mode'
         Stage         = Read-SakerWord $Message 'status.stage' 'stage'
+        State         = Read-SakerWord $Message 'status.state' 'state'
+        Trip          = Read-SakerWord $Message 'status.trip' 'trip'
+        Losses        = Read-SakerNumber $Message 'status.losses'
+        SettingsRefused = Read-SakerNumber $Message 'status.settings'
         TestKeys      = (Read-SakerNumber $Message 'status.test_keys') -ne 0
         MayBlock      = (Read-SakerNumber $Message 'status.may_block') -ne 0
         Channel       = Read-SakerNumber $Message 'status.channel'
@@ -326,6 +345,12 @@ function ConvertTo-SakerStatus {
         Accepted      = Read-SakerNumber $Message 'status.accepted'
         Refused       = Read-SakerNumber $Message 'status.refused'
         Scans         = Read-SakerNumber $Message 'status.scans'
+        Fused         = Read-SakerNumber $Message 'status.fused'
+        Untold        = Read-SakerNumber $Message 'status.untold'
+        StackLow      = Read-SakerNumber $Message 'status.stack_low'
+        WrongIrql     = Read-SakerNumber $Message 'status.wrong_irql'
+        NoMemory      = Read-SakerNumber $Message 'status.no_memory'
+        Nameless      = Read-SakerNumber $Message 'status.nameless'
         RefusalCode   = Read-SakerNumber $Message 'refusal.code'
         RefusalOffset = Read-SakerNumber $Message 'refusal.offset'
         RefusalEpoch    = Read-SakerNumber $Message 'refusal.epoch'

@@ -12,7 +12,7 @@ pub const NAME_UNITS: usize = 256;
 pub const IMAGE_UNITS: usize = 260;
 /// Length of an event message in bytes.
 pub const EVENT_LEN: usize =
-    HEAD_LEN + 8 * 3 + 4 + 4 * 5 + MAX_HITS * 4 + (4 + NAME_UNITS * 2) + (4 + IMAGE_UNITS * 2);
+    HEAD_LEN + 8 * 3 + 4 + 4 * 5 + MAX_HITS * 4 + (4 + NAME_UNITS * 2) + (4 + IMAGE_UNITS * 2) + 4;
 
 /// What was asked of the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,9 @@ pub struct EventRecord {
     pub name: Text<NAME_UNITS>,
     /// The requesting process's image path.
     pub image: Text<IMAGE_UNITS>,
+    /// Events of this record's rules that were judged and counted but not told since the last
+    /// record that names them, because they were too many.
+    pub untold: u32,
 }
 
 impl EventRecord {
@@ -205,6 +208,7 @@ impl EventRecord {
         hit_count: 0,
         name: Text::EMPTY,
         image: Text::EMPTY,
+        untold: 0,
     };
 
     /// The rules this record names.
@@ -250,6 +254,7 @@ impl EventRecord {
         }
         self.name.write(&mut writer);
         self.image.write(&mut writer);
+        writer.u32(self.untold);
         writer.finish()
     }
 
@@ -280,6 +285,7 @@ impl EventRecord {
         }
         record.name = Text::read(reader)?;
         record.image = Text::read(reader)?;
+        record.untold = reader.u32()?;
         Ok(record)
     }
 }

@@ -1,13 +1,14 @@
 //! The sensor's state, as facts and what follows from them.
 
+use crate::condition::{Losses, Settings, State, Trip};
 use crate::event::flag;
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
-pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2;
+pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6;
 
-/// What the service parameters ask of the sensor.
+/// What is asked of the sensor's verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Judge and report, never block. The default.
@@ -15,6 +16,28 @@ pub enum Mode {
     Observe,
     /// Judge, report, and block where content and its key may.
     Enforce,
+}
+
+impl Mode {
+    /// The number in the service's parameters and on the wire.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Observe => 1,
+            Self::Enforce => 2,
+        }
+    }
+
+    /// The mode with this number.
+    ///
+    /// # Errors
+    /// [`Malformed::Value`] for a number that no mode has.
+    pub const fn from_number(number: u8) -> Result<Self, Malformed> {
+        Ok(match number {
+            1 => Self::Observe,
+            2 => Self::Enforce,
+            _ => return Err(Malformed::Value),
+        })
+    }
 }
 
 /// How far the content in force has come.
@@ -50,9 +73,28 @@ pub enum Loss {
     Stale,
     /// The boot could not use what was good last, and serves what was good before it.
     FellBack,
+    /// The content in force blocked too much, or would have on trial: it blocks nothing any more.
+    FuseTripped,
+    /// A service parameter made no sense and was replaced by its default.
+    SettingsRefused,
 }
 
 impl Loss {
+    /// Every loss.
+    pub const ALL: [Self; 11] = [
+        Self::NoAnchor,
+        Self::NoContent,
+        Self::OnTrial,
+        Self::Refused,
+        Self::NoState,
+        Self::NoInbox,
+        Self::NotAttached,
+        Self::Stale,
+        Self::FellBack,
+        Self::FuseTripped,
+        Self::SettingsRefused,
+    ];
+
     /// The word used in logs and JSON.
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,10 +107,12 @@ impl Loss {
             Self::NotAttached => "not_attached",
             Self::Stale => "stale",
             Self::FellBack => "fell_back",
+            Self::FuseTripped => "fuse_tripped",
+            Self::SettingsRefused => "settings_refused",
         }
     }
 
-    const fn number(self) -> u8 {
+    pub(crate) const fn number(self) -> u8 {
         match self {
             Self::NoAnchor => 1,
             Self::NoContent => 2,
@@ -79,6 +123,8 @@ impl Loss {
             Self::NotAttached => 7,
             Self::Stale => 8,
             Self::FellBack => 9,
+            Self::FuseTripped => 10,
+            Self::SettingsRefused => 11,
         }
     }
 
@@ -93,6 +139,8 @@ impl Loss {
             7 => Self::NotAttached,
             8 => Self::Stale,
             9 => Self::FellBack,
+            10 => Self::FuseTripped,
+            11 => Self::SettingsRefused,
             _ => return Err(Malformed::Value),
         })
     }
@@ -145,7 +193,7 @@ pub struct RefusalNote {
 pub struct Status {
     /// How much the machine is protected.
     pub protection: Protection,
-    /// What the service parameters ask.
+    /// What is asked of verdicts now.
     pub mode: Mode,
     /// How far the content in force has come.
     pub stage: Stage,
@@ -183,6 +231,28 @@ pub struct Status {
     pub scans: u64,
     /// The last refusal still standing.
     pub refusal: RefusalNote,
+    /// What the driver is about.
+    pub state: State,
+    /// What tripped the fuse of the content in force.
+    pub trip: Option<Trip>,
+    /// Everything that keeps protection from being full.
+    pub losses: Losses,
+    /// The service parameters that made no sense.
+    pub settings_refused: Settings,
+    /// What the service parameters ask of verdicts; the next start does it again.
+    pub start_mode: Mode,
+    /// Operations that only a fuse that has tripped kept from being blocked.
+    pub fused: u64,
+    /// Events of noisy rules that were judged and counted and not told.
+    pub untold: u64,
+    /// Operations let through unjudged because too little stack was left.
+    pub stack_low: u64,
+    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL.
+    pub wrong_irql: u64,
+    /// Times that something was not found out or not told for want of memory.
+    pub no_memory: u64,
+    /// Events judged without their pipe's name.
+    pub nameless: u64,
 }
 
 impl Status {
@@ -197,16 +267,15 @@ impl Status {
             Protection::None(loss) => (0, loss.number()),
         };
         writer.array([level, loss]);
-        writer.u8(match self.mode {
-            Mode::Observe => 1,
-            Mode::Enforce => 2,
-        });
+        writer.u8(self.mode.number());
         writer.u8(match self.stage {
             Stage::None => 0,
             Stage::Trial => 1,
             Stage::Good => 2,
         });
-        writer.array([u8::from(self.test_keys), u8::from(self.may_block), 0, 0]);
+        let trip = self.trip.map_or(0, Trip::number);
+        let (test_keys, may_block) = (u8::from(self.test_keys), u8::from(self.may_block));
+        writer.array([test_keys, may_block, self.state.number(), trip]);
         for number in [self.channel, self.epoch, self.sequence, self.rules] {
             writer.u32(number);
         }
@@ -234,6 +303,19 @@ impl Status {
         writer.u32(0);
         writer.u64(refusal.expected);
         writer.u64(refusal.found);
+        writer.u32(self.losses.bits());
+        writer.u16(self.settings_refused.bits());
+        writer.array([self.start_mode.number(), 0]);
+        for number in [
+            self.fused,
+            self.untold,
+            self.stack_low,
+            self.wrong_irql,
+            self.no_memory,
+            self.nameless,
+        ] {
+            writer.u64(number);
+        }
         writer.finish()
     }
 
@@ -246,11 +328,7 @@ impl Status {
             0 => Protection::None(Loss::from_number(loss)?),
             _ => return Err(Malformed::Value),
         };
-        status.mode = match reader.u8()? {
-            1 => Mode::Observe,
-            2 => Mode::Enforce,
-            _ => return Err(Malformed::Value),
-        };
+        status.mode = Mode::from_number(reader.u8()?)?;
         status.stage = match reader.u8()? {
             0 => Stage::None,
             1 => Stage::Trial,
@@ -259,7 +337,8 @@ impl Status {
         };
         status.test_keys = flag(reader)?;
         status.may_block = flag(reader)?;
-        zero(reader.u16()?)?;
+        status.state = State::from_number(reader.u8()?)?;
+        status.trip = Trip::from_number(reader.u8()?)?;
         for number in
             [&mut status.channel, &mut status.epoch, &mut status.sequence, &mut status.rules]
         {
@@ -291,6 +370,20 @@ impl Status {
         }
         refusal.expected = reader.u64()?;
         refusal.found = reader.u64()?;
+        status.losses = Losses::from_bits(reader.u32()?)?;
+        status.settings_refused = Settings::from_bits(reader.u16()?)?;
+        status.start_mode = Mode::from_number(reader.u8()?)?;
+        zero(reader.u8()?.into())?;
+        for number in [
+            &mut status.fused,
+            &mut status.untold,
+            &mut status.stack_low,
+            &mut status.wrong_irql,
+            &mut status.no_memory,
+            &mut status.nameless,
+        ] {
+            *number = reader.u64()?;
+        }
         Ok(status)
     }
 }

@@ -20,6 +20,7 @@ fn event() -> EventRecord {
     record.sequence = 99;
     record.matched = 2;
     record.unknown = 1;
+    record.untold = 4;
     assert!(record.add_hit(Hit { rule: 5, unknown: false }));
     assert!(record.add_hit(Hit { rule: 6, unknown: true }));
     record.name.set(&[0x5C, 0xD800, 0]);
@@ -57,6 +58,21 @@ fn status() -> Status {
             sequence: 19,
             host_status: 20,
         },
+        state: State::Stopping,
+        trip: Some(Trip::Share),
+        losses: Losses::NONE.with(Loss::Refused, true).with(Loss::FuseTripped, true),
+        settings_refused: {
+            let mut refused = Settings::NONE;
+            refused.insert(Setting::ExemptProtected);
+            refused
+        },
+        start_mode: Mode::Observe,
+        fused: 21,
+        untold: 22,
+        stack_low: 23,
+        wrong_irql: 24,
+        no_memory: 25,
+        nameless: 26,
     }
 }
 

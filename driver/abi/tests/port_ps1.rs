@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use driver_abi::{
-    EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, MAX_HITS, Mode,
-    NAME_UNITS, Operation, PORT_NAME, Protection, STATUS_LEN, Stage, Status, VERSION, Verdict,
+    EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, Losses, MAX_HITS, Mode,
+    NAME_UNITS, Operation, PORT_NAME, Protection, STATUS_LEN, Setting, Stage, State, Status, Trip,
+    VERSION, Verdict,
 };
 
 const SCRIPT: &str = include_str!("../../../tests/vm/port.ps1");
@@ -82,6 +83,10 @@ fn every_field_is_where_the_script_says() {
     // A text's two lengths stand before it, the number of rules before the rules: checked by value
     // in the next test.
     let before = |at: usize, length: usize| at - length..at;
+    // Sets have bits that nothing uses: only where they begin can be seen.
+    let every_loss = Loss::ALL.into_iter().fold(Losses::NONE, |all, loss| all.with(loss, true));
+    let losses = status(|s| s.losses = every_loss).start;
+    let settings = status(|s| s.settings_refused.insert(Setting::Mode)).start;
     let expected = [
         ("head.kind", 0..2),
         ("head.version", 2..4),
@@ -92,6 +97,8 @@ fn every_field_is_where_the_script_says() {
         ("status.stage", status(|s| s.stage = Stage::Good)),
         ("status.test_keys", status(|s| s.test_keys = true)),
         ("status.may_block", status(|s| s.may_block = true)),
+        ("status.state", status(|s| s.state = State::Stopping)),
+        ("status.trip", status(|s| s.trip = Some(Trip::Share))),
         ("status.channel", status(|s| s.channel = u32::MAX)),
         ("status.epoch", status(|s| s.epoch = u32::MAX)),
         ("status.sequence", status(|s| s.sequence = u32::MAX)),
@@ -113,6 +120,15 @@ fn every_field_is_where_the_script_says() {
         ("refusal.host_status", status(|s| s.refusal.host_status = u32::MAX)),
         ("refusal.expected", status(|s| s.refusal.expected = u64::MAX)),
         ("refusal.found", status(|s| s.refusal.found = u64::MAX)),
+        ("status.losses", losses..losses + 4),
+        ("status.settings", settings..settings + 2),
+        ("status.start_mode", status(|s| s.start_mode = Mode::Enforce)),
+        ("status.fused", status(|s| s.fused = u64::MAX)),
+        ("status.untold", status(|s| s.untold = u64::MAX)),
+        ("status.stack_low", status(|s| s.stack_low = u64::MAX)),
+        ("status.wrong_irql", status(|s| s.wrong_irql = u64::MAX)),
+        ("status.no_memory", status(|s| s.no_memory = u64::MAX)),
+        ("status.nameless", status(|s| s.nameless = u64::MAX)),
         ("event.number", event(|e| e.event = u64::MAX)),
         ("event.time", event(|e| e.time = u64::MAX)),
         ("event.process_id", event(|e| e.process_id = u64::MAX)),
@@ -132,6 +148,7 @@ fn every_field_is_where_the_script_says() {
         ("event.image_kept", before(image_text.start - 2, 2)),
         ("event.image_full", before(image_text.start, 2)),
         ("event.image_text", image_text),
+        ("event.untold", event(|e| e.untold = u32::MAX)),
     ];
     let expected: BTreeMap<&str, Range<usize>> = expected.into_iter().collect();
     assert_eq!(fields(), expected);
@@ -207,6 +224,14 @@ fn words() {
         let status = Status { stage, ..Status::default() };
         add("stage", in_status("status.stage", &status), word);
     }
+    for state in State::ALL {
+        let status = Status { state, ..Status::default() };
+        add("state", in_status("status.state", &status), state.name());
+    }
+    for trip in Trip::ALL {
+        let status = Status { trip: Some(trip), ..Status::default() };
+        add("trip", in_status("status.trip", &status), trip.name());
+    }
     let stale = Loss::Stale;
     for (protection, word) in [
         (Protection::None(stale), "none"),
@@ -216,17 +241,7 @@ fn words() {
         let status = Status { protection, ..Status::default() };
         add("protection", in_status("status.protection", &status), word);
     }
-    for loss in [
-        Loss::NoAnchor,
-        Loss::NoContent,
-        Loss::OnTrial,
-        Loss::Refused,
-        Loss::NoState,
-        Loss::NoInbox,
-        Loss::NotAttached,
-        Loss::Stale,
-        Loss::FellBack,
-    ] {
+    for loss in Loss::ALL {
         let status = Status { protection: Protection::None(loss), ..Status::default() };
         add("loss", in_status("status.loss", &status), loss.name());
     }

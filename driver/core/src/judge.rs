@@ -17,8 +17,18 @@ pub struct Facts {
     pub stage: Stage,
     /// What the service parameters ask.
     pub mode: Mode,
-    /// The requestor is one that must never be blocked.
+    /// Requestor or name is one that must never be blocked.
     pub exempt: bool,
+    /// The fuse of the content has tripped.
+    pub fuse_tripped: bool,
+}
+
+impl Facts {
+    /// True when only the content's youth, the mode or the fuse can keep the operation from being
+    /// blocked. This is what the fuse counts while content is on trial.
+    pub const fn would_block(&self) -> bool {
+        self.matched > 0 && self.asks_block && self.may_block && !self.exempt
+    }
 }
 
 /// Decides. Only a match can block, never an undecided rule, and every other condition can only
@@ -30,7 +40,8 @@ pub const fn judge(facts: &Facts) -> Verdict {
     let blocks = facts.asks_block
         && facts.may_block
         && matches!(facts.stage, Stage::Good)
-        && matches!(facts.mode, Mode::Enforce);
+        && matches!(facts.mode, Mode::Enforce)
+        && !facts.fuse_tripped;
     match (blocks, facts.exempt) {
         (true, false) => Verdict::Block,
         (true, true) => Verdict::Exempt,
@@ -52,6 +63,7 @@ mod tests {
         stage: Stage::Good,
         mode: Mode::Enforce,
         exempt: false,
+        fuse_tripped: false,
     };
 
     #[test]
@@ -66,6 +78,7 @@ mod tests {
             (Facts { may_block: false, ..BLOCKING }, Verdict::Detect),
             (Facts { stage: Stage::Trial, ..BLOCKING }, Verdict::Detect),
             (Facts { mode: Mode::Observe, ..BLOCKING }, Verdict::Detect),
+            (Facts { fuse_tripped: true, ..BLOCKING }, Verdict::Detect),
             (Facts { exempt: true, ..BLOCKING }, Verdict::Exempt),
             (Facts { matched: 0, ..BLOCKING }, Verdict::Allow),
             (Facts { matched: 0, unknown: 1, ..BLOCKING }, Verdict::Unknown),
@@ -77,7 +90,7 @@ mod tests {
 
     #[test]
     fn no_undecided_rule_ever_blocks() {
-        for bits in 0..32_u32 {
+        for bits in 0..64_u32 {
             let on = |bit: u32| bits >> bit & 1 == 1;
             let facts = Facts {
                 matched: 0,
@@ -87,8 +100,30 @@ mod tests {
                 stage: if on(2) { Stage::Good } else { Stage::Trial },
                 mode: if on(3) { Mode::Enforce } else { Mode::Observe },
                 exempt: on(4),
+                fuse_tripped: on(5),
             };
             assert_eq!(judge(&facts), Verdict::Unknown);
+            assert!(!facts.would_block());
+        }
+    }
+
+    #[test]
+    fn what_would_block_hangs_on_neither_stage_mode_nor_fuse() {
+        assert!(BLOCKING.would_block());
+        for facts in [
+            Facts { stage: Stage::Trial, ..BLOCKING },
+            Facts { mode: Mode::Observe, ..BLOCKING },
+            Facts { fuse_tripped: true, ..BLOCKING },
+        ] {
+            assert!(facts.would_block(), "{facts:?}");
+        }
+        for facts in [
+            Facts { matched: 0, ..BLOCKING },
+            Facts { asks_block: false, ..BLOCKING },
+            Facts { may_block: false, ..BLOCKING },
+            Facts { exempt: true, ..BLOCKING },
+        ] {
+            assert!(!facts.would_block(), "{facts:?}");
         }
     }
 }

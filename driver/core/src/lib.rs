@@ -12,8 +12,13 @@
 //! | [`slots`] | which accepted content serves after a boot |
 //! | [`merit`] | when content on trial has become good |
 //! | [`judge`] | what becomes of one pipe event |
+//! | [`exempt`] | whom and what content never blocks |
+//! | [`fuse`] | when content has blocked too much |
+//! | [`rate`] | how often a rule's detections are told |
+//! | [`publish`] | which ruleset an event is judged by while another comes into force |
 //! | [`drives`] | how a device path is spelled with a drive letter |
 //! | [`ring`] | what is kept when nobody listens |
+//! | [`latency`] | how callbacks' times are counted |
 //! | [`protection`] | what the status says |
 
 #![no_std]
@@ -29,12 +34,17 @@
 )]
 
 pub mod drives;
+pub mod exempt;
+pub mod fuse;
 pub mod inbox;
 pub mod journal;
 pub mod judge;
+pub mod latency;
 pub mod merit;
 pub mod processes;
 pub mod protection;
+pub mod publish;
+pub mod rate;
 pub mod ring;
 pub mod settings;
 pub mod slots;

@@ -1,6 +1,6 @@
-//! What the status says about protection: derived from facts, never set.
+//! What the status says about the sensor: derived from facts, never set.
 
-use driver_abi::{Loss, Protection, Stage};
+use driver_abi::{Loss, Losses, Protection, Stage, State};
 
 /// What is known about the sensor.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub struct Facts {
     pub attached: bool,
     /// How far the content in force has come.
     pub stage: Stage,
+    /// The fuse of the content in force has tripped: it blocks nothing any more.
+    pub fuse_tripped: bool,
     /// The state folder can be used.
     pub state: bool,
     /// The inbox can be read.
@@ -21,38 +23,61 @@ pub struct Facts {
     pub stale: bool,
     /// The boot could not use what was good last, and serves what was good before it.
     pub fell_back: bool,
+    /// A service parameter made no sense and was replaced by its default.
+    pub settings_refused: bool,
 }
 
-/// Derives protection. The worst loss is told first; a loss that leaves events unjudged is `None`.
-pub const fn protection(facts: &Facts) -> Protection {
-    if !facts.anchored {
-        return Protection::None(Loss::NoAnchor);
+impl Facts {
+    /// Everything that is amiss. Neither a mode that was asked for nor a client that does not keep
+    /// up is: events are judged as they should be.
+    pub const fn losses(&self) -> Losses {
+        let none = Losses::NONE;
+        none.with(Loss::NoAnchor, !self.anchored)
+            .with(Loss::NoContent, matches!(self.stage, Stage::None))
+            .with(Loss::NotAttached, !self.attached)
+            .with(Loss::FuseTripped, self.fuse_tripped)
+            .with(Loss::NoState, !self.state)
+            .with(Loss::NoInbox, !self.inbox)
+            .with(Loss::Refused, self.refused)
+            .with(Loss::FellBack, self.fell_back)
+            .with(Loss::Stale, self.stale)
+            .with(Loss::SettingsRefused, self.settings_refused)
+            .with(Loss::OnTrial, matches!(self.stage, Stage::Trial))
     }
-    if matches!(facts.stage, Stage::None) {
-        return Protection::None(Loss::NoContent);
+}
+
+/// The losses that leave events unjudged, worst first.
+const NONE: [Loss; 3] = [Loss::NoAnchor, Loss::NoContent, Loss::NotAttached];
+/// The losses that only restrict, worst first.
+const DEGRADED: [Loss; 8] = [
+    Loss::FuseTripped,
+    Loss::NoState,
+    Loss::NoInbox,
+    Loss::Refused,
+    Loss::FellBack,
+    Loss::Stale,
+    Loss::SettingsRefused,
+    Loss::OnTrial,
+];
+
+/// Derives protection: the worst of the losses.
+pub fn protection(losses: Losses) -> Protection {
+    let worst = |of: &[Loss]| of.iter().copied().find(|loss| losses.contains(*loss));
+    match (worst(&NONE), worst(&DEGRADED)) {
+        (Some(loss), _) => Protection::None(loss),
+        (None, Some(loss)) => Protection::Degraded(loss),
+        (None, None) => Protection::Full,
     }
-    if !facts.attached {
-        return Protection::None(Loss::NotAttached);
+}
+
+/// Derives what the driver is about. It is starting until the worker has looked once for good
+/// content, and stopping from the first rung of the ladder out.
+pub const fn state(settled: bool, stopping: bool) -> State {
+    match (stopping, settled) {
+        (true, _) => State::Stopping,
+        (false, true) => State::Running,
+        (false, false) => State::Starting,
     }
-    if !facts.state {
-        return Protection::Degraded(Loss::NoState);
-    }
-    if !facts.inbox {
-        return Protection::Degraded(Loss::NoInbox);
-    }
-    if facts.refused {
-        return Protection::Degraded(Loss::Refused);
-    }
-    if facts.fell_back {
-        return Protection::Degraded(Loss::FellBack);
-    }
-    if facts.stale {
-        return Protection::Degraded(Loss::Stale);
-    }
-    if matches!(facts.stage, Stage::Trial) {
-        return Protection::Degraded(Loss::OnTrial);
-    }
-    Protection::Full
 }
 
 #[cfg(test)]
@@ -63,33 +88,72 @@ mod tests {
         anchored: true,
         attached: true,
         stage: Stage::Good,
+        fuse_tripped: false,
         state: true,
         inbox: true,
         refused: false,
         stale: false,
         fell_back: false,
+        settings_refused: false,
     };
+
+    /// Each fact that is amiss alone, worst first.
+    const CASES: [(Facts, Protection); 11] = [
+        (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
+        (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
+        (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
+        (Facts { fuse_tripped: true, ..ALL_WELL }, Protection::Degraded(Loss::FuseTripped)),
+        (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
+        (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
+        (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
+        (Facts { fell_back: true, ..ALL_WELL }, Protection::Degraded(Loss::FellBack)),
+        (Facts { stale: true, ..ALL_WELL }, Protection::Degraded(Loss::Stale)),
+        (Facts { settings_refused: true, ..ALL_WELL }, Protection::Degraded(Loss::SettingsRefused)),
+        (Facts { stage: Stage::Trial, ..ALL_WELL }, Protection::Degraded(Loss::OnTrial)),
+    ];
 
     #[test]
     fn full_when_all_is_well() {
-        assert_eq!(protection(&ALL_WELL), Protection::Full);
+        assert_eq!(protection(ALL_WELL.losses()), Protection::Full);
     }
 
     #[test]
-    fn each_cause_shows() {
-        let cases = [
-            (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
-            (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
-            (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
-            (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
-            (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
-            (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
-            (Facts { fell_back: true, ..ALL_WELL }, Protection::Degraded(Loss::FellBack)),
-            (Facts { stale: true, ..ALL_WELL }, Protection::Degraded(Loss::Stale)),
-            (Facts { stage: Stage::Trial, ..ALL_WELL }, Protection::Degraded(Loss::OnTrial)),
-        ];
-        for (facts, expected) in cases {
-            assert_eq!(protection(&facts), expected, "{facts:?}");
+    fn each_cause_shows_alone() {
+        for (facts, expected) in CASES {
+            assert_eq!(protection(facts.losses()), expected, "{facts:?}");
+            let (Protection::None(loss) | Protection::Degraded(loss)) = expected else {
+                panic!("{expected:?}")
+            };
+            assert_eq!(facts.losses(), Losses::NONE.with(loss, true));
         }
+    }
+
+    #[test]
+    fn every_loss_has_its_place() {
+        for loss in Loss::ALL {
+            assert_ne!(protection(Losses::NONE.with(loss, true)), Protection::Full, "{loss:?}");
+        }
+        assert_eq!(Loss::ALL.len(), CASES.len());
+    }
+
+    #[test]
+    fn the_worst_is_told_and_none_is_forgotten() {
+        for (at, (_, worse)) in CASES.iter().enumerate() {
+            for (_, other) in &CASES[at..] {
+                let of = |protection: &Protection| match protection {
+                    Protection::None(loss) | Protection::Degraded(loss) => *loss,
+                    Protection::Full => panic!("no loss"),
+                };
+                let both = Losses::NONE.with(of(worse), true).with(of(other), true);
+                assert_eq!(protection(both), *worse);
+            }
+        }
+    }
+
+    #[test]
+    fn stopping_outranks_everything() {
+        assert_eq!(state(false, false), State::Starting);
+        assert_eq!(state(true, false), State::Running);
+        assert_eq!([state(true, true), state(false, true)], [State::Stopping; 2]);
     }
 }

@@ -219,9 +219,14 @@ extern "C" fn pre_create<S: Service>(
     _context: *mut *mut c_void,
 ) -> nt::FLT_PREOP_CALLBACK_STATUS {
     let create = NonNull::new(data).and_then(PipeCreate::new);
-    // Should a filter above ever send a create at another IRQL, it passes unjudged.
     // SAFETY: any IRQL.
     let irql = unsafe { nt::KeGetCurrentIrql() };
+    // Should a filter above ever send a create at another IRQL, it passes unjudged.
+    if irql != 0
+        && let Some(service) = S::global().get()
+    {
+        service.on_wrong_irql();
+    }
     if let (Some(service), Some(create), 0) = (S::global().get(), create, irql)
         && service.on_pipe(&create) == Decision::Deny
     {

@@ -11,6 +11,7 @@
 //! | [`registry`] | the service's parameters |
 //! | [`objects`] | what the drive letters name |
 //! | [`ps`] | the requesting process |
+//! | [`cpu`] | the stack's rest and the performance counter |
 //! | [`security`] | who may open what the driver makes |
 //! | [`flt`] | the filter manager: registration, attachment, pipe creates |
 //! | [`port`] | the communication port |
@@ -26,6 +27,7 @@
 mod abi_check;
 pub mod anchor;
 pub mod bindings;
+pub mod cpu;
 pub mod flt;
 pub mod io;
 pub mod objects;

@@ -2,6 +2,8 @@
 
 use core::ptr;
 
+use driver_core::settings::Found;
+
 use super::bindings as nt;
 use super::pool::{PoolSlice, Tag};
 use super::status::{NtStatus, Result, check};
@@ -33,35 +35,44 @@ impl Parameters {
         Ok(Self { key: Handle(key) })
     }
 
-    /// A `REG_DWORD` value; `None` when it is missing or of another type.
+    /// A `REG_DWORD` value.
     ///
     /// # Errors
     /// The kernel's reason when it cannot be said whether there is one.
-    pub fn dword(&self, name: &[u16]) -> Result<Option<u32>> {
+    pub fn dword(&self, name: &[u16]) -> Result<Found<u32>> {
         let mut buffer = [0; VALUE_HEAD + 4];
-        let data = self.query(name, nt::REG_DWORD, &mut buffer)?;
-        Ok(data.and_then(|data| data.try_into().ok()).map(u32::from_le_bytes))
+        Ok(match self.query(name, nt::REG_DWORD, &mut buffer)? {
+            Found::Value(data) => data
+                .try_into()
+                .map_or(Found::Other, |bytes| Found::Value(u32::from_le_bytes(bytes))),
+            Found::Nothing => Found::Nothing,
+            Found::Other => Found::Other,
+        })
     }
 
-    /// A `REG_SZ` value without its terminator; `None` when it is missing, of another type or
-    /// longer than 256 units.
+    /// A `REG_SZ` value without its terminator. One longer than 256 units is as good as one of
+    /// another type.
     ///
     /// # Errors
     /// `NO_RESOURCES`; the kernel's reason when it cannot be said whether there is one.
-    pub fn string(&self, name: &[u16]) -> Result<Option<PoolSlice<u16>>> {
+    pub fn string(&self, name: &[u16]) -> Result<Found<PoolSlice<u16>>> {
         let mut buffer = PoolSlice::zeroed(VALUE_HEAD + MAX_VALUE_UNITS * 2, Tag::Text)?;
-        let Some(data) = self.query(name, nt::REG_SZ, &mut buffer)? else { return Ok(None) };
+        let data = match self.query(name, nt::REG_SZ, &mut buffer)? {
+            Found::Value(data) => data,
+            Found::Nothing => return Ok(Found::Nothing),
+            Found::Other => return Ok(Found::Other),
+        };
         let (pairs, _) = data.as_chunks::<2>();
         let len = pairs.iter().position(|pair| *pair == [0, 0]).unwrap_or(pairs.len());
         let mut text = PoolSlice::new(len, Tag::Text, || 0)?;
         for (to, from) in text.iter_mut().zip(pairs) {
             *to = u16::from_le_bytes(*from);
         }
-        Ok(Some(text))
+        Ok(Found::Value(text))
     }
 
     /// The data of a value of the given type, if it fits into `buffer` behind its head.
-    fn query<'b>(&self, name: &[u16], kind: u32, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
+    fn query<'b>(&self, name: &[u16], kind: u32, buffer: &'b mut [u8]) -> Result<Found<&'b [u8]>> {
         let mut name = UnicodeString::new(name).ok_or(NtStatus::INVALID_PARAMETER)?;
         let mut written = 0;
         let room = u32::try_from(buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
@@ -78,11 +89,15 @@ impl Parameters {
             )
         };
         match check(status) {
+            Err(NtStatus::NOT_FOUND) => return Ok(Found::Nothing),
             // A value that does not fit is none the driver could use.
-            Err(NtStatus::NOT_FOUND | NtStatus::BUFFER_OVERFLOW) => return Ok(None),
+            Err(NtStatus::BUFFER_OVERFLOW) => return Ok(Found::Other),
             other => other?,
         }
-        Ok(data(buffer).filter(|(found, _)| *found == kind).map(|(_, data)| data))
+        Ok(match data(buffer) {
+            Some((found, data)) if found == kind => Found::Value(data),
+            _ => Found::Other,
+        })
     }
 }
 

@@ -11,7 +11,8 @@ use super::pool::{PoolBox, Tag};
 use super::port::Line;
 use super::status::{Result, to_raw};
 
-/// What the kernel's callbacks need of the driver. Each is called at PASSIVE_LEVEL.
+/// What the kernel's callbacks need of the driver. Each is called at PASSIVE_LEVEL unless it
+/// says otherwise.
 pub trait Service: Send + Sync + Sized + 'static {
     /// Where the service lives while the driver runs.
     fn global() -> &'static Global<Self>;
@@ -19,6 +20,8 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn line(&self) -> &Line;
     /// A pipe is to be created or opened.
     fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision;
+    /// A create came at another IRQL than PASSIVE_LEVEL, and goes on unjudged. Called at that one.
+    fn on_wrong_irql(&self);
     /// The filter was attached to the named-pipe file system, or detached from it.
     fn on_attached(&self, attached: bool);
     /// A client connects, with these words. One that is welcome can be sent to after `open_line`

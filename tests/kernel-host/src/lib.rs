@@ -49,6 +49,7 @@ mod status;
 mod symbols;
 
 pub use bug::{Access, Bug, BugKind, Note};
+pub use cpu::Surroundings;
 pub use driver::{Driver, Export};
 pub use flt::{
     ConnectOptions, IntoUnits, Message, Outcome, PipeOptions, PortClient, PreOperation, PreStatus,

@@ -282,7 +282,8 @@ impl Rig {
         }
     }
 
-    fn record(&mut self) -> Result<EventRecord, Error> {
+    /// The next event record that the driver sends.
+    pub fn record(&mut self) -> Result<EventRecord, Error> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(Message::Event(record)) = self.receive()? {

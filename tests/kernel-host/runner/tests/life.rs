@@ -57,7 +57,7 @@ fn several_machines_run_in_one_process() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut rig = bench.ready();
-                for _ in 0..50 {
+                for _ in 0..10 {
                     assert_eq!(created(&mut rig, r"\evil", EXPLORER), Verdict::Block);
                     assert_eq!(created(&mut rig, r"\good", EXPLORER), Verdict::Allow);
                 }

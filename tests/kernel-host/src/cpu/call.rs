@@ -42,7 +42,8 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     }
     let mut registers = [0u64; 12];
     registers[..arguments.len()].copy_from_slice(arguments);
-    let stack_top = if depth == 0 { kpcr.stack_high } else { (kpcr.api_frame.get() - 0x20) & !15 };
+    let outermost = kpcr.stack_high - kpcr.used_above.get();
+    let stack_top = if depth == 0 { outermost } else { (kpcr.api_frame.get() - 0x20) & !15 };
     let before = Before::take(kpcr);
     let previous_kernel = kpcr.kernel.replace(kernel);
     kpcr.depth.set(depth + 1);
@@ -68,6 +69,29 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
         before.put_back(kpcr);
         kernel.crash(bug);
     })
+}
+
+/// How drivers are called that a test wants to see under strain.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Surroundings {
+    /// The IRQL at which they are called.
+    pub irql: u8,
+    /// Bytes of the kernel stack that other components have used by then, in whole paragraphs.
+    pub stack_used: usize,
+}
+
+impl Kernel {
+    /// Runs something on this thread; drivers that it calls find these surroundings. The filter
+    /// manager documents PASSIVE_LEVEL for creates, so a driver may do there whatever is safe.
+    pub fn surrounded<T>(&self, by: Surroundings, run: impl FnOnce() -> T) -> T {
+        let kpcr = Kpcr::current();
+        let used = (by.stack_used as u64).min(kpcr.stack_high - kpcr.stack_low) & !15;
+        let before = (kpcr.irql.replace(by.irql.into()), kpcr.used_above.replace(used));
+        let result = run();
+        kpcr.irql.set(before.0);
+        kpcr.used_above.set(before.1);
+        result
+    }
 }
 
 /// The current thread's KTHREAD.

@@ -64,6 +64,8 @@ pub(crate) struct Kpcr {
     pub low: Cell<u64>,
     pub stack_low: u64,
     pub stack_high: u64,
+    /// Stack that others have used before a driver is called.
+    pub used_above: Cell<u64>,
     pub depth: Cell<u32>,
     pub fault: Cell<Option<HardwareFault>>,
     pub trap: RefCell<Option<(Trap, Registers)>>,
@@ -120,6 +122,7 @@ impl Kpcr {
             low: Cell::new(stack_low + STACK_SIZE as u64),
             stack_low,
             stack_high: stack_low + STACK_SIZE as u64,
+            used_above: Cell::new(0),
             depth: Cell::new(0),
             fault: Cell::new(None),
             trap: RefCell::new(None),

@@ -13,6 +13,7 @@ pub(crate) mod watchdog;
 
 pub(crate) use api::{ANY, APC, Cx, DISPATCH, PASSIVE, Rec, Trap, apis, enter_api};
 pub(crate) use asm::direct_export;
+pub use call::Surroundings;
 pub(crate) use call::{Returned, enter, thread_object};
 pub(crate) use kpcr::{Held, Kpcr};
 pub(crate) use signal::{add_image, call_out, install_handlers, remove_image};

@@ -1,0 +1,89 @@
+//! How long callbacks take: counts by powers of two.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Buckets of a histogram: the last one holds everything from a second on.
+pub const BUCKETS: usize = 32;
+
+/// Counts of times, each counted where its power of two is. Any number of threads count at once.
+#[derive(Debug)]
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS],
+    /// Clock ticks a second.
+    frequency: u64,
+}
+
+impl Histogram {
+    /// Nothing counted yet, of a clock with so many ticks a second.
+    pub const fn new(frequency: u64) -> Self {
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], frequency }
+    }
+
+    /// Counts a time in the clock's ticks.
+    #[inline]
+    pub fn count(&self, ticks: u64) {
+        let nanoseconds = ticks.saturating_mul(1_000_000_000).checked_div(self.frequency);
+        if let Some(bucket) = self.buckets.get(bucket(nanoseconds.unwrap_or(0))) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The counts now.
+    pub fn snapshot(&self) -> [u64; BUCKETS] {
+        let mut counts = [0; BUCKETS];
+        for (to, from) in counts.iter_mut().zip(&self.buckets) {
+            *to = from.load(Ordering::Relaxed);
+        }
+        counts
+    }
+}
+
+/// The time in nanoseconds that everything in a bucket is below; the last one has none.
+pub const fn limit(bucket: usize) -> Option<u64> {
+    let shift = if bucket < BUCKETS.saturating_sub(1) { bucket } else { return None };
+    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "below BUCKETS")]
+    1_u64.checked_shl(shift as u32)
+}
+
+/// The bucket of a time: 0 for less than a nanosecond, `n` for 2^(n-1) and more; the last one takes
+/// everything longer.
+const fn bucket(nanoseconds: u64) -> usize {
+    let bits = u64::BITS.saturating_sub(nanoseconds.leading_zeros());
+    #[allow(clippy::as_conversions, reason = "at most 64")]
+    let bits = bits as usize;
+    if bits < BUCKETS { bits } else { BUCKETS.saturating_sub(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_is_in_its_power_of_two() {
+        for (nanoseconds, expected) in
+            [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (1_023, 10), (1_024, 11), (1_000_000_000, 30)]
+        {
+            assert_eq!(bucket(nanoseconds), expected, "{nanoseconds}");
+            assert!(limit(expected).is_none_or(|limit| nanoseconds < limit), "{nanoseconds}");
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn ticks_are_converted_whatever_the_clock() {
+        for (frequency, ticks, expected) in [
+            (10_000_000, 10, 10),
+            (1_000_000_000, 1_000, 10),
+            (3_579_545, 1, 9),
+            (10_000_000, u64::MAX, BUCKETS - 1),
+            (0, 5, 0),
+        ] {
+            let histogram = Histogram::new(frequency);
+            histogram.count(ticks);
+            histogram.count(ticks);
+            let mut counts = [0; BUCKETS];
+            counts[expected] = 2;
+            assert_eq!(histogram.snapshot(), counts, "{frequency} {ticks}");
+        }
+    }
+}
