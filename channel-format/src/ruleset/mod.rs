@@ -17,12 +17,12 @@ pub(crate) use rules::RuleRecord;
 pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
 pub use tables::{SectionKind, Tables};
 
-use crate::engine::judgement::{Candidates, Judgement};
+use crate::engine::judgement::Judgement;
 use crate::engine::kept::Kept;
 use crate::engine::scan::{Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
 use crate::engine::{Event, Units, Value};
 use crate::frame::{Header, Verified, at_least, at_most, equal};
-use crate::limits::{MAX_CANDIDATES, MAX_CRITERIA, MAX_FOUND, MAX_RUNS, MAX_TEXT_UNITS};
+use crate::limits::{MAX_CRITERIA, MAX_RUNS, MAX_TEXT_UNITS, MAX_TRIGGERS};
 use crate::refusal::{Code, Refusal};
 use crate::schema::{Field, FieldSet, Operation, SensorProfile, Truth};
 use crate::signature::KeyId;
@@ -162,12 +162,13 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         while examples.next_example(&mut example)? {
             let rule = RuleRecord::read(example.rule_record(&tables)?);
             let mut judgement = Judgement::new(&tables, &self.scans, &example);
+            judgement.candidates.only = Some(example.rule);
             let truth = judgement.rule(&rule, operation_mask(&example));
             let (expected, found) = (truth_number(example.expected), truth_number(truth));
             equal(Code::ExampleFailed, example.offset, expected, found)?;
             let judged = truth != Truth::True || !rule.is_covered(&tables) || {
                 judgement.scan_covers();
-                judgement.points_to(example.rule)
+                judgement.candidates.all
             };
             equal(Code::ExampleFailed, example.offset, 1, judged.into())?;
         }
@@ -227,11 +228,10 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         if let Some(kept) = kept {
             judgement.recall(kept);
         }
-        let mut candidates = Candidates::NONE;
-        judgement.candidates(&mut candidates);
+        judgement.scan_covers();
         let operation = operation_mask(event);
         let mut evaluation = Evaluation::default();
-        let mut judge = |index: u32, record: &[u8; RULE_LEN]| {
+        let mut judge = |judgement: &mut Judgement<'_, '_, E>, index: u32, record| {
             let rule = RuleRecord::read(record);
             let truth = judgement.rule(&rule, operation);
             match truth {
@@ -244,17 +244,20 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
             }
             on_rule(index, truth);
         };
-        if candidates.all {
+        if judgement.candidates.all {
             for (record, index) in tables.rules.iter().zip(0..) {
-                judge(index, record);
+                judge(&mut judgement, index, record);
             }
         } else {
-            let always = rules::always(&tables).iter().map(|entry| u32::from_le_bytes(*entry));
-            let candidates = candidates.rules().iter().map(|rule| u32::from(*rule));
-            for index in candidates.chain(always) {
+            let mut always = rules::always(&tables).iter();
+            for place in 0_usize.. {
+                let always = || always.next().map(|entry| u32::from_le_bytes(*entry));
+                let Some(index) = judgement.candidates.rule(place).or_else(always) else {
+                    break;
+                };
                 let record = usize::try_from(index).ok().and_then(|index| tables.rules.get(index));
                 if let Some(record) = record {
-                    judge(index, record);
+                    judge(&mut judgement, index, record);
                 }
             }
         }
@@ -315,11 +318,12 @@ fn event_cost(scans: &Scans) -> u64 {
     let places = scans.covers.iter().chain(&scans.filters).flatten();
     let units = u64::from(MAX_TEXT_UNITS);
     let scans = places.fold(0_u64, |sum, place| sum.saturating_add(pass_cost(place, units)));
-    // For the pipe's name and for the images.
-    let runs = u64::try_from(MAX_RUNS.saturating_mul(2)).unwrap_or(u64::MAX).saturating_mul(units);
-    let found = MAX_FOUND.saturating_add(MAX_RUNS).saturating_mul(2);
-    let triggers = found.saturating_mul(MAX_CANDIDATES.saturating_add(1));
-    scans.saturating_add(runs).saturating_add(u64::try_from(triggers).unwrap_or(u64::MAX))
+    scans.saturating_add(run_cost(units)).saturating_add(MAX_TRIGGERS.into())
+}
+
+/// The most steps of the automata that run from their literals.
+fn run_cost(units: u64) -> u64 {
+    u64::try_from(MAX_RUNS).unwrap_or(u64::MAX).saturating_mul(units)
 }
 
 /// The mask of what was asked; `None` if that is not known.
