@@ -19,11 +19,11 @@ impl Candidates {
     pub(super) const NONE: Self =
         Self { rules: [0; MAX_CANDIDATES], count: 0, followed: 0, only: None, all: false };
 
-    /// The rule at a place; none behind the last, or where every rule is to be judged.
+    /// The rule at a place; none behind the last.
     #[inline]
-    pub(crate) fn rule(&self, place: usize) -> Option<u32> {
+    pub(crate) fn rule(&self, place: u32) -> Option<u32> {
         let rules = self.rules.get(..self.count)?;
-        rules.get(place).map(|rule| u32::from(*rule)).filter(|_| !self.all)
+        rules.get(usize::try_from(place).ok()?).map(|rule| u32::from(*rule))
     }
 
     /// Takes in the rules that a criterion points to.

@@ -12,12 +12,13 @@ use super::kept::{Kept, MAX_KEPT, field_bit};
 use super::scan::{CASED, Hit, NO_GROUP, Scan, Scans, TEXT_FIELDS, TablePlace, Walk, text_index};
 use super::{Event, Units, Value, literals, program, regex};
 use crate::limits::MAX_LITERAL_UNITS;
-use crate::ruleset::{RuleRecord, Tables};
+use crate::ruleset::{Layout, RuleRecord, Tables};
 use crate::schema::Truth;
 
 /// What is known of one event.
 pub(crate) struct Judgement<'t, 'e, E> {
-    tables: &'t Tables<'t>,
+    layout: &'t Layout,
+    file: &'t [u8],
     scans: &'t Scans,
     event: &'e E,
     found: Found,
@@ -31,9 +32,15 @@ pub(crate) struct Judgement<'t, 'e, E> {
 }
 
 impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
-    pub(crate) fn new(tables: &'t Tables<'t>, scans: &'t Scans, event: &'e E) -> Self {
+    pub(crate) fn new(
+        layout: &'t Layout,
+        file: &'t [u8],
+        scans: &'t Scans,
+        event: &'e E,
+    ) -> Self {
         Self {
-            tables,
+            layout,
+            file,
             scans,
             event,
             found: Found::NOTHING,
@@ -42,6 +49,13 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             filtered: 0,
             steps: 0,
         }
+    }
+
+    /// Made anew wherever one of them is used, since all of them take as much of the stack as what
+    /// is found.
+    #[inline(always)]
+    pub(crate) fn tables(&self) -> Tables<'t> {
+        self.layout.tables(self.file)
     }
 
     /// Takes over what is already known of some texts.
@@ -81,10 +95,17 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// Takes in the rules that a criterion points to.
     fn point(&mut self, criterion: u32) {
-        match criterion_at(self.tables, criterion) {
-            Some(criterion) => self.candidates.follow(triggers(self.tables, &criterion)),
+        match criterion_at(&self.tables(), criterion) {
+            Some(criterion) => self.candidates.follow(triggers(&self.tables(), &criterion)),
             None => self.candidates.all = true,
         }
+    }
+
+    /// The rule at a place of the table.
+    #[inline]
+    pub(crate) fn rule_at(&self, index: u32) -> Option<RuleRecord> {
+        let record = self.tables().rules.get(usize::try_from(index).ok()?)?;
+        Some(RuleRecord::read(record))
     }
 
     /// How a rule comes out; `operation` is the mask of what was asked, if that is known.
@@ -95,7 +116,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         if judged == Truth::False {
             return judged;
         }
-        let program = rule.program(self.tables).unwrap_or(&[]);
+        let program = rule.program(&self.tables()).unwrap_or(&[]);
         let mut own_steps = 0;
         let truth =
             program::run(program, &mut |criterion| self.criterion(criterion), &mut own_steps);
@@ -133,29 +154,32 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         kept.found.get_mut(..found.len())?.copy_from_slice(found);
         kept.count = u8::try_from(found.len()).ok()?;
         kept.triggers = kept.found().iter().any(|criterion| {
-            criterion_at(self.tables, *criterion).is_some_and(|criterion| criterion.triggers > 0)
+            criterion_at(&self.tables(), *criterion).is_some_and(|criterion| criterion.triggers > 0)
         });
         Some(kept)
     }
 
     fn criterion(&mut self, index: u32) -> Truth {
-        let Some(criterion) = criterion_at(self.tables, index) else {
+        let Some(criterion) = criterion_at(&self.tables(), index) else {
             return Truth::Unknown;
         };
         match self.event.value(criterion.field) {
             Value::Unknown => Truth::Unknown,
             Value::Absent => Truth::from(criterion.operator == Operator::Null),
             Value::Number(number) => criterion.judge_number(number),
-            Value::Sid(sid) => criterion.judge_sid(self.tables, sid),
+            Value::Sid(sid) => criterion.judge_sid(&self.tables(), sid),
             Value::Text(text) if text.length().is_none() => Truth::Unknown,
             Value::Text(text) => match self.searched(index, &criterion, text) {
                 Some(holds) => holds.into(),
-                None => {
-                    let truth = criterion.judge_text(self.tables, text, &mut self.steps);
-                    truth.unwrap_or(Truth::Unknown)
-                }
+                None => self.compare(&criterion, text).unwrap_or(Truth::Unknown),
             },
         }
+    }
+
+    /// A function of its own, so that what it needs of the stack is not needed beside a scan's.
+    #[inline(never)]
+    fn compare(&mut self, criterion: &Criterion, text: E::Text) -> Option<Truth> {
+        criterion.judge_text(&self.tables(), text, &mut self.steps)
     }
 
     /// Looks a criterion up among those found, after the scan that would find it. `None` if that
@@ -196,7 +220,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 
     fn try_scan(&mut self, place: &TablePlace, text: E::Text) -> Option<()> {
-        let scan = Scan::at(self.tables.scans, place)?;
+        let scan = Scan::at(self.tables().scans, place)?;
         let mut walk = Walk::new(&scan, text);
         if text.count() == 0 {
             return match scan.empty_group() {
@@ -259,8 +283,8 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// Compares a literal that was found once more, unit by unit.
     fn spelled(&mut self, criterion: u32, text: E::Text, start: usize) -> Option<bool> {
-        let criterion = criterion_at(self.tables, criterion)?;
-        let literal = literals::literal(self.tables, criterion.value, criterion.length)?;
+        let criterion = criterion_at(&self.tables(), criterion)?;
+        let literal = literals::literal(&self.tables(), criterion.value, criterion.length)?;
         self.steps = self.steps.saturating_add(criterion.length.into());
         literals::equals_at(literal, criterion.cased, text, start)
     }
@@ -279,11 +303,11 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         if run.outcome != Outcome::NotRun {
             return Some((index, run.outcome == Outcome::Accepts));
         }
-        let criterion = criterion_at(self.tables, index)?;
+        let criterion = criterion_at(&self.tables(), index)?;
         let Value::Text(text) = self.event.value(criterion.field) else {
             return None;
         };
-        let automaton = regex::Automaton::read(self.tables.automata, criterion.automaton)?;
+        let automaton = regex::Automaton::read(self.tables().automata, criterion.automaton)?;
         let accepts = automaton.search_around(text, run.first, run.last, &mut self.steps)?;
         let outcome = if accepts { Outcome::Accepts } else { Outcome::Rejects };
         self.found.set_outcome(place, outcome);
@@ -291,11 +315,13 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 }
 
+#[inline]
 fn criterion_at(tables: &Tables<'_>, index: u32) -> Option<Criterion> {
     Criterion::read(tables.criteria.get(usize::try_from(index).ok()?)?)
 }
 
 /// The rules that a criterion points to.
+#[inline]
 pub(crate) fn triggers<'a>(tables: &Tables<'a>, criterion: &Criterion) -> &'a [[u8; 4]] {
     let first = usize::try_from(criterion.first_trigger).unwrap_or(usize::MAX);
     let end = first.saturating_add(usize::try_from(criterion.triggers).unwrap_or(usize::MAX));

@@ -15,6 +15,7 @@ pub use examples::{
 };
 pub(crate) use rules::RuleRecord;
 pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
+pub(crate) use tables::Layout;
 pub use tables::{SectionKind, Tables};
 
 use crate::engine::judgement::Judgement;
@@ -28,7 +29,6 @@ use crate::schema::{Field, FieldSet, Operation, SensorProfile, Truth};
 use crate::signature::KeyId;
 
 use examples::{Example, Examples};
-use tables::Layout;
 
 /// Steps that a rule costs beside its program.
 pub const RULE_COST: u64 = 1;
@@ -149,8 +149,11 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
     /// What there is to be found in the image texts of a process, for [`Self::evaluate_kept`]. None
     /// if the event has none, or more is found than there is room for.
     pub fn keep<E: Event>(&self, event: &E) -> Option<Kept> {
-        let tables = self.tables();
-        Judgement::new(&tables, &self.scans, event).keep(mark(&self.header))
+        self.judgement(event).keep(mark(&self.header))
+    }
+
+    fn judgement<'s, 'e, E: Event>(&'s self, event: &'e E) -> Judgement<'s, 'e, E> {
+        Judgement::new(&self.layout, self.file.as_ref(), &self.scans, event)
     }
 
     /// Judges the file's own examples; refuses with the first that does not come out as it says, or
@@ -161,7 +164,7 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         let mut example = Example::NONE;
         while examples.next_example(&mut example)? {
             let rule = RuleRecord::read(example.rule_record(&tables)?);
-            let mut judgement = Judgement::new(&tables, &self.scans, &example);
+            let mut judgement = self.judgement(&example);
             judgement.candidates.only = Some(example.rule);
             let truth = judgement.rule(&rule, operation_mask(&example));
             let (expected, found) = (truth_number(example.expected), truth_number(truth));
@@ -223,19 +226,23 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         kept: Option<&Kept>,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
-        let tables = self.tables();
-        let mut judgement = Judgement::new(&tables, &self.scans, event);
+        let mut judgement = self.judgement(event);
         if let Some(kept) = kept {
             judgement.recall(kept);
         }
         judgement.scan_covers();
         let operation = operation_mask(event);
         let mut evaluation = Evaluation::default();
-        let mut judge = |judgement: &mut Judgement<'_, '_, E>, index: u32, record| {
-            let rule = RuleRecord::read(record);
+        let all = judgement.candidates.all;
+        let mut always = rules::always(&judgement.tables()).iter();
+        for place in 0_u32.. {
+            let next_always = || always.next().map(|entry| u32::from_le_bytes(*entry));
+            let candidate = || judgement.candidates.rule(place).or_else(next_always);
+            let Some(index) = (if all { Some(place) } else { candidate() }) else { break };
+            let Some(rule) = judgement.rule_at(index) else { break };
             let truth = judgement.rule(&rule, operation);
             match truth {
-                Truth::False => return,
+                Truth::False => continue,
                 Truth::True => {
                     evaluation.matched = evaluation.matched.saturating_add(1);
                     evaluation.block |= rule.blocks & operation.unwrap_or(0) != 0;
@@ -243,23 +250,6 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
                 Truth::Unknown => evaluation.unknown = evaluation.unknown.saturating_add(1),
             }
             on_rule(index, truth);
-        };
-        if judgement.candidates.all {
-            for (record, index) in tables.rules.iter().zip(0..) {
-                judge(&mut judgement, index, record);
-            }
-        } else {
-            let mut always = rules::always(&tables).iter();
-            for place in 0_usize.. {
-                let always = || always.next().map(|entry| u32::from_le_bytes(*entry));
-                let Some(index) = judgement.candidates.rule(place).or_else(always) else {
-                    break;
-                };
-                let record = usize::try_from(index).ok().and_then(|index| tables.rules.get(index));
-                if let Some(record) = record {
-                    judge(&mut judgement, index, record);
-                }
-            }
         }
         evaluation.steps = judgement.steps;
         evaluation

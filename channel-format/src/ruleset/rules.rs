@@ -196,7 +196,7 @@ pub(crate) struct RuleRecord {
 
 impl RuleRecord {
     #[inline]
-    pub(super) fn read(record: &[u8; RULE_LEN]) -> Self {
+    pub(crate) fn read(record: &[u8; RULE_LEN]) -> Self {
         let (words, _) = record.as_chunks::<4>();
         let word = |index: usize| words.get(index).copied().unwrap_or([0; 4]);
         let pair = |index: usize| {
