@@ -32,12 +32,7 @@ pub(crate) struct Judgement<'t, 'e, E> {
 }
 
 impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
-    pub(crate) fn new(
-        layout: &'t Layout,
-        file: &'t [u8],
-        scans: &'t Scans,
-        event: &'e E,
-    ) -> Self {
+    pub(crate) fn new(layout: &'t Layout, file: &'t [u8], scans: &'t Scans, event: &'e E) -> Self {
         Self {
             layout,
             file,
