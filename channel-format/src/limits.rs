@@ -38,13 +38,15 @@ pub const MAX_CRITERIA: u32 = 1 << 24;
 /// Instructions of one rule's program. Lists of a few thousand values occur in published rules; a
 /// jump's 16 bits reach over twice as many.
 pub const MAX_PROGRAM: u32 = 32_768;
-/// Searched criteria that may hold for the pipe's name, or for the texts of images, before the rest
-/// counts as Unknown. Everyday events have a few; names glued from rules' own literals some dozens.
+/// Searched criteria that hold for an event which are kept; those beyond are compared by themselves
+/// when a program asks. Everyday events have a few; names glued from rules' own literals some dozens.
 pub const MAX_FOUND: usize = 32;
-/// Regular expressions whose literal may occur in either before the rest run over the whole text.
-pub const MAX_RUNS: usize = 10;
+/// Regular expressions that run from their literal in an event; those beyond run over all of the text.
+pub const MAX_RUNS: usize = 8;
 /// Rules that one event may point to before it is judged by all.
 pub const MAX_CANDIDATES: usize = 64;
+/// Times that an event may be pointed to a rule before it is judged by all: each candidate many times.
+pub const MAX_TRIGGERS: u16 = 2_048;
 /// Code units of the longest text that is matched: longer inputs are Unknown to every criterion.
 /// NPFS names are at most 256 units, and image paths beyond 1,024 do not occur in practice.
 pub const MAX_TEXT_UNITS: u32 = 1_024;
@@ -75,10 +77,10 @@ pub const MAX_RULE_EXAMPLES: u32 = 64;
 /// Bytes of the examples section.
 pub const MAX_EXAMPLES_LEN: u32 = 8 * 1024 * 1024;
 
-/// Steps one event may cost. A step is one unit looked at, one literal found or one instruction:
-/// some nanoseconds, or some ten where what was found is many. The worst event is one that every rule must be judged for; 10,000 rules of the
-/// published kinds need half of this, nearly all of it for regular expressions whose literals would
-/// all have to be in one name.
-pub const MAX_STEPS_PER_EVENT: u64 = 1 << 23;
+/// Steps one event may cost. A step is one unit looked at, one literal found or one instruction: a
+/// nanosecond or some. The worst event is one that every rule must be judged for and that brings more
+/// literals than there is room for, so that each is looked for by itself; 10,000 rules of the published
+/// kinds need three quarters of this, nearly all of it for a name and paths of 1,024 units.
+pub const MAX_STEPS_PER_EVENT: u64 = 1 << 25;
 /// Steps the self test of one load may cost, on a worker thread.
 pub const MAX_STEPS_PER_LOAD: u64 = 1 << 28;

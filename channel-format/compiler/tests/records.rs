@@ -151,7 +151,7 @@ fn automaton() -> Places {
     let (states, classes, ranges) = (short(6), short(8), short(10));
     let tables = word(&file, automata + 20) as usize;
     let next = tables + 128 + 4 * ranges;
-    Places { tables, next, says: next + 2 * states * classes }
+    Places { tables, next, says: next + states * classes }
 }
 
 #[test]

@@ -70,6 +70,7 @@ fn the_limits_are_those_of_the_code() {
         ("MAX_FOUND", limits::MAX_FOUND as u64),
         ("MAX_RUNS", limits::MAX_RUNS as u64),
         ("MAX_CANDIDATES", limits::MAX_CANDIDATES as u64),
+        ("MAX_TRIGGERS", limits::MAX_TRIGGERS.into()),
         ("MAX_TEXT_UNITS", limits::MAX_TEXT_UNITS.into()),
         ("MAX_LITERAL_UNITS", limits::MAX_LITERAL_UNITS.into()),
         ("MAX_SID_UNITS", limits::MAX_SID_UNITS.into()),

@@ -8,9 +8,9 @@
 //! number to compare with, or the literal's first unit in the units section. The literal of a
 //! regular expression is one that every text it accepts holds; it may have none.
 
-use super::{Units, literals, regex};
+use super::{Units, find, literals, regex};
 use crate::frame::{at_least, at_most, equal};
-use crate::limits::{MAX_LITERAL_UNITS, MAX_SID_UNITS, MAX_TEXT_UNITS};
+use crate::limits::{MAX_LITERAL_UNITS, MAX_SID_UNITS};
 use crate::refusal::{Code, Refusal};
 use crate::ruleset::Tables;
 use crate::schema::{Field, Kind, Truth};
@@ -255,7 +255,8 @@ impl Criterion {
                 regex::Automaton::read(tables.automata, self.automaton)?.search(text, steps)?
             }
             _ => {
-                *steps = steps.saturating_add(self.direct_cost());
+                let units = u64::try_from(text.count()).unwrap_or(u64::MAX);
+                *steps = steps.saturating_add(self.direct_cost().of(units));
                 let literal = literals::literal(tables, self.value, self.length)?;
                 let Some(spare) = text.count().checked_sub(literal.count()) else {
                     return Some(Truth::False);
@@ -265,7 +266,7 @@ impl Criterion {
                     Operator::Equals if spare > 0 => false,
                     Operator::Equals | Operator::StartsWith => at(0)?,
                     Operator::EndsWith => at(spare)?,
-                    Operator::Contains => literals::contains(literal, self.cased, text)?,
+                    Operator::Contains => find::contains(literal, self.cased, text)?,
                     _ => return None,
                 }
             }
@@ -304,15 +305,41 @@ impl Criterion {
         }
     }
 
-    /// The most steps that a comparison of its own may cost.
-    pub(crate) fn direct_cost(&self) -> u64 {
-        let text = u64::from(MAX_TEXT_UNITS);
-        match (self.operator, self.search) {
-            // However it is searched for: where too many literals are found it runs by itself.
-            (Operator::Regex, _) => text.saturating_add(1),
-            (Operator::Contains, Search::Direct) => text.saturating_mul(self.length.into()),
-            (_, Search::Direct) => self.length.into(),
-            _ => 0,
+    /// The most steps that a comparison of its own may cost. It counts however the criterion is
+    /// searched for: where more is found than there is room for, it is compared all the same.
+    pub(crate) fn direct_cost(&self) -> Cost {
+        let length = u64::from(self.length);
+        match self.operator {
+            Operator::Regex => Cost { fixed: 1, per_unit: 1 },
+            Operator::Contains => {
+                let fixed = find::LITERAL_STEPS.saturating_mul(length);
+                Cost { fixed, per_unit: find::TEXT_STEPS }
+            }
+            _ => Cost { fixed: length, per_unit: 0 },
+        }
+    }
+}
+
+/// Steps that depend on how long the text is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// However long it is.
+    pub(crate) fixed: u64,
+    /// For each of its units.
+    pub(crate) per_unit: u64,
+}
+
+impl Cost {
+    /// For a text of so many units.
+    pub(crate) const fn of(self, units: u64) -> u64 {
+        self.per_unit.saturating_mul(units).saturating_add(self.fixed)
+    }
+
+    /// Both together.
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            fixed: self.fixed.saturating_add(other.fixed),
+            per_unit: self.per_unit.saturating_add(other.per_unit),
         }
     }
 }

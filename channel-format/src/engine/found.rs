@@ -1,15 +1,17 @@
 //! What scans found in the texts of one event, in room of fixed size.
+//!
+//! What there is no room for is not lost: it is compared by itself when a program asks for it. So
+//! the room decides what an event costs, and never how a rule comes out.
 
 use crate::limits::{MAX_FOUND, MAX_RUNS};
 
-/// What was found in the pipe's name, or in the texts of images. Each has its own room, so that a
-/// long path takes none of the name's.
+/// What was found.
 pub(super) struct Found {
     /// Searched criteria that hold.
     criteria: [u32; MAX_FOUND],
-    count: usize,
     /// Regular expressions whose literal was found.
     runs: [Run; MAX_RUNS],
+    count: usize,
     run_count: usize,
     /// There was no room for a criterion, or a table could not be read: what is not here may hold.
     pub(super) is_full: bool,
@@ -18,29 +20,39 @@ pub(super) struct Found {
 }
 
 /// A regular expression whose literal was found.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Run {
-    pub(super) criterion: u32,
+    criterion: [u8; 3],
+    pub(super) outcome: Outcome,
     /// First and last place of the literal.
     pub(super) first: u16,
     pub(super) last: u16,
-    pub(super) outcome: Outcome,
 }
 
 /// What the automaton of a run says.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    #[default]
     NotRun,
     Accepts,
     Rejects,
 }
 
+impl Run {
+    const NONE: Self = Self { criterion: [0; 3], outcome: Outcome::NotRun, first: 0, last: 0 };
+
+    /// The criterion's index.
+    #[inline]
+    pub(super) const fn criterion(&self) -> u32 {
+        let [a, b, c] = self.criterion;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+}
+
 impl Found {
     pub(super) const NOTHING: Self = Self {
         criteria: [0; MAX_FOUND],
+        runs: [Run::NONE; MAX_RUNS],
         count: 0,
-        runs: [Run { criterion: 0, first: 0, last: 0, outcome: Outcome::NotRun }; MAX_RUNS],
         run_count: 0,
         is_full: false,
         runs_full: false,
@@ -52,19 +64,13 @@ impl Found {
         self.criteria.get(..self.count).unwrap_or(&[])
     }
 
-    /// The criteria that hold, once every automaton has run.
-    pub(super) fn holding(&self) -> impl Iterator<Item = u32> {
-        let accepted = self.runs().iter().filter(|run| run.outcome == Outcome::Accepts);
-        self.criteria().iter().copied().chain(accepted.map(|run| run.criterion))
-    }
-
     pub(super) fn runs(&self) -> &[Run] {
         self.runs.get(..self.run_count).unwrap_or(&[])
     }
 
     /// The place of a criterion's run.
     pub(super) fn run_of(&self, criterion: u32) -> Option<usize> {
-        self.runs().iter().position(|run| run.criterion == criterion)
+        self.runs().iter().position(|run| run.criterion() == criterion)
     }
 
     pub(super) fn set_outcome(&mut self, place: usize, outcome: Outcome) {
@@ -73,10 +79,10 @@ impl Found {
         }
     }
 
-    /// Keeps a criterion that holds.
-    pub(super) fn add(&mut self, criterion: u32) {
+    /// Keeps a criterion that holds; false if it was here before.
+    pub(super) fn add(&mut self, criterion: u32) -> bool {
         if self.criteria().contains(&criterion) {
-            return;
+            return false;
         }
         match self.criteria.get_mut(self.count) {
             Some(slot) => {
@@ -85,21 +91,28 @@ impl Found {
             }
             None => self.is_full = true,
         }
+        true
     }
 
-    /// Keeps that a regular expression's literal stands at a place behind all those before.
-    pub(super) fn add_run(&mut self, criterion: u32, start: u16) {
+    /// Keeps that a regular expression's literal stands at a place behind all those before; false if
+    /// there is no room.
+    pub(super) fn add_run(&mut self, criterion: u32, start: u16) -> bool {
         let known = self.run_of(criterion).and_then(|place| self.runs.get_mut(place));
         if let Some(run) = known {
             run.last = start;
-            return;
+            return true;
         }
+        let [a, b, c, _] = criterion.to_le_bytes();
         match self.runs.get_mut(self.run_count) {
             Some(slot) => {
-                *slot = Run { criterion, first: start, last: start, outcome: Outcome::NotRun };
+                *slot = Run { criterion: [a, b, c], first: start, last: start, ..Run::NONE };
                 self.run_count = self.run_count.wrapping_add(1);
+                true
             }
-            None => self.runs_full = true,
+            None => {
+                self.runs_full = true;
+                false
+            }
         }
     }
 }

@@ -2,26 +2,28 @@
 //! whether they hold.
 //!
 //! An event that meets no literal never comes here. All that is kept lies in arrays of fixed size,
-//! on the stack of the caller. Where more criteria hold for a pipe's name, or for the texts of images,
-//! than there is room for, what there was no room for is Unknown, and every rule is looked at.
+//! on the stack of the caller. Where more criteria hold than there is room for, the others are compared
+//! by themselves when a program asks: that costs more, and says the same.
 
+use super::candidates::Candidates;
 use super::criterion::{Criterion, Operator, Search};
 use super::found::{Found, Outcome};
 use super::kept::{Kept, MAX_KEPT, field_bit};
 use super::scan::{CASED, Hit, NO_GROUP, Scan, Scans, TEXT_FIELDS, TablePlace, Walk, text_index};
 use super::{Event, Units, Value, literals, program, regex};
-use crate::limits::{MAX_CANDIDATES, MAX_LITERAL_UNITS};
-use crate::ruleset::{RuleRecord, Tables};
-use crate::schema::{Field, Truth};
+use crate::limits::MAX_LITERAL_UNITS;
+use crate::ruleset::{Layout, RuleRecord, Tables};
+use crate::schema::Truth;
 
 /// What is known of one event.
 pub(crate) struct Judgement<'t, 'e, E> {
-    tables: &'t Tables<'t>,
+    layout: &'t Layout,
+    file: &'t [u8],
     scans: &'t Scans,
     event: &'e E,
-    /// What was found in the pipe's name, and in the texts of images.
-    in_name: Found,
-    in_images: Found,
+    found: Found,
+    /// The rules that what was found points to, once [`Self::scan_covers`] has been asked for them.
+    pub(crate) candidates: Candidates,
     /// Fields whose text has gone through the first, and through the second automaton.
     covered: u8,
     filtered: u8,
@@ -29,47 +31,26 @@ pub(crate) struct Judgement<'t, 'e, E> {
     pub(crate) steps: u64,
 }
 
-/// Rules to be judged, each once.
-pub(crate) struct Candidates {
-    rules: [u16; MAX_CANDIDATES],
-    count: usize,
-    /// There was no room, or a text that covers are sought in is not known: judge every rule.
-    pub(crate) all: bool,
-}
-
-impl Candidates {
-    pub(crate) const NONE: Self = Self { rules: [0; MAX_CANDIDATES], count: 0, all: false };
-
-    pub(crate) fn rules(&self) -> &[u16] {
-        self.rules.get(..self.count).unwrap_or(&[])
-    }
-
-    fn add(&mut self, rule: u16) {
-        if self.rules().contains(&rule) {
-            return;
-        }
-        match self.rules.get_mut(self.count) {
-            Some(slot) => {
-                *slot = rule;
-                self.count = self.count.wrapping_add(1);
-            }
-            None => self.all = true,
-        }
-    }
-}
-
 impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
-    pub(crate) fn new(tables: &'t Tables<'t>, scans: &'t Scans, event: &'e E) -> Self {
+    pub(crate) fn new(layout: &'t Layout, file: &'t [u8], scans: &'t Scans, event: &'e E) -> Self {
         Self {
-            tables,
+            layout,
+            file,
             scans,
             event,
-            in_name: Found::NOTHING,
-            in_images: Found::NOTHING,
+            found: Found::NOTHING,
+            candidates: Candidates::NONE,
             covered: 0,
             filtered: 0,
             steps: 0,
         }
+    }
+
+    /// Made anew wherever one of them is used, since all of them take as much of the stack as what
+    /// is found.
+    #[inline(always)]
+    pub(crate) fn tables(&self) -> Tables<'t> {
+        self.layout.tables(self.file)
     }
 
     /// Takes over what is already known of some texts.
@@ -77,23 +58,13 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         self.covered |= kept.fields;
         self.filtered |= kept.fields;
         for criterion in kept.found() {
-            self.in_images.add(*criterion);
+            self.found.add(*criterion);
+            self.point(*criterion);
         }
     }
 
-    /// Says which rules to judge, after a scan of every text that covers are sought in.
-    pub(crate) fn candidates(&mut self, candidates: &mut Candidates) {
-        candidates.all = !self.scan_covers();
-        if !candidates.all {
-            self.run_all();
-            self.collect(candidates);
-        }
-        candidates.all |= [&self.in_name, &self.in_images].iter().any(|f| f.is_full || f.runs_full);
-    }
-
-    /// Scans every text that covers are sought in; false if one is not known.
-    pub(crate) fn scan_covers(&mut self) -> bool {
-        let mut known = true;
+    /// Finds out which rules to judge, by a scan of every text that covers are sought in.
+    pub(crate) fn scan_covers(&mut self) {
         for (index, field) in TEXT_FIELDS.into_iter().enumerate() {
             let Some(place) = self.scans.covers.get(index).and_then(Option::as_ref) else {
                 continue;
@@ -104,54 +75,32 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             self.covered |= field_bit(index);
             match self.event.value(field) {
                 Value::Absent => {}
-                Value::Text(text) if text.length().is_some() => {
-                    self.scan(field, place, text);
-                }
-                _ => known = false,
+                Value::Text(text) if text.length().is_some() => self.scan(place, text),
+                _ => self.candidates.all = true,
             }
         }
-        known
-    }
-
-    /// The rules that the triggers of all criteria found name.
-    fn collect(&mut self, candidates: &mut Candidates) {
-        let mut visited = 0_u64;
-        let rules = self.holding().flat_map(|criterion| triggers(self.tables, &criterion));
-        for rule in rules {
-            visited = visited.saturating_add(1);
-            match u16::try_from(u32::from_le_bytes(*rule)) {
-                Ok(rule) => candidates.add(rule),
-                Err(_) => candidates.all = true,
-            }
-            if candidates.all {
-                break;
+        for place in 0..self.found.runs().len() {
+            match self.outcome(place) {
+                Some((criterion, true)) => self.point(criterion),
+                Some((_, false)) => {}
+                None => self.candidates.all = true,
             }
         }
-        self.steps = self.steps.saturating_add(visited);
     }
 
-    /// Whether a criterion that holds has the rule among its triggers.
-    pub(crate) fn points_to(&mut self, rule: u32) -> bool {
-        self.run_all();
-        // Where there was no room for something every rule is judged.
-        let full = [&self.in_name, &self.in_images].iter().any(|f| f.is_full || f.runs_full);
-        full || self.holding().any(|criterion| names(triggers(self.tables, &criterion), rule))
-    }
-
-    /// The searched criteria that hold, after [`Self::run_all`].
-    fn holding(&self) -> impl Iterator<Item = Criterion> {
-        let found = self.in_name.holding().chain(self.in_images.holding());
-        found.filter_map(|criterion| criterion_at(self.tables, criterion))
-    }
-
-    fn run_all(&mut self) {
-        for field in [Field::PipeName, Field::ImagePath] {
-            for place in 0..self.found(field).runs().len() {
-                if self.outcome(field, place).is_none() {
-                    self.found_mut(field).is_full = true;
-                }
-            }
+    /// Takes in the rules that a criterion points to.
+    fn point(&mut self, criterion: u32) {
+        match criterion_at(&self.tables(), criterion) {
+            Some(criterion) => self.candidates.follow(triggers(&self.tables(), &criterion)),
+            None => self.candidates.all = true,
         }
+    }
+
+    /// The rule at a place of the table.
+    #[inline]
+    pub(crate) fn rule_at(&self, index: u32) -> Option<RuleRecord> {
+        let record = self.tables().rules.get(usize::try_from(index).ok()?)?;
+        Some(RuleRecord::read(record))
     }
 
     /// How a rule comes out; `operation` is the mask of what was asked, if that is known.
@@ -162,7 +111,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         if judged == Truth::False {
             return judged;
         }
-        let program = rule.program(self.tables).unwrap_or(&[]);
+        let program = rule.program(&self.tables()).unwrap_or(&[]);
         let mut own_steps = 0;
         let truth =
             program::run(program, &mut |criterion| self.criterion(criterion), &mut own_steps);
@@ -184,111 +133,98 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             kept.fields |= field_bit(index);
             for places in [&self.scans.covers, &self.scans.filters] {
                 if let Some(place) = places.get(index).and_then(Option::as_ref) {
-                    self.scan(field, place, text);
+                    self.scan(place, text);
                 }
             }
         }
-        for place in 0..self.in_images.runs().len() {
-            let run = self.in_images.runs().get(place).copied()?;
-            if self.outcome(Field::ImagePath, place)? == Outcome::Accepts {
-                self.in_images.add(run.criterion);
+        for place in 0..self.found.runs().len() {
+            if let (criterion, true) = self.outcome(place)? {
+                self.found.add(criterion);
             }
         }
-        if self.in_images.is_full || self.in_images.runs_full || kept.fields == 0 {
+        if self.found.is_full || self.found.runs_full || kept.fields == 0 {
             return None;
         }
-        let found = self.in_images.criteria();
+        let found = self.found.criteria();
         kept.found.get_mut(..found.len())?.copy_from_slice(found);
         kept.count = u8::try_from(found.len()).ok()?;
         kept.triggers = kept.found().iter().any(|criterion| {
-            criterion_at(self.tables, *criterion).is_some_and(|criterion| criterion.triggers > 0)
+            criterion_at(&self.tables(), *criterion).is_some_and(|criterion| criterion.triggers > 0)
         });
         Some(kept)
     }
 
     fn criterion(&mut self, index: u32) -> Truth {
-        let Some(criterion) = criterion_at(self.tables, index) else {
+        let Some(criterion) = criterion_at(&self.tables(), index) else {
             return Truth::Unknown;
         };
         match self.event.value(criterion.field) {
             Value::Unknown => Truth::Unknown,
             Value::Absent => Truth::from(criterion.operator == Operator::Null),
             Value::Number(number) => criterion.judge_number(number),
-            Value::Sid(sid) => criterion.judge_sid(self.tables, sid),
+            Value::Sid(sid) => criterion.judge_sid(&self.tables(), sid),
             Value::Text(text) if text.length().is_none() => Truth::Unknown,
-            Value::Text(text) => match criterion.search {
-                Search::Direct => {
-                    let truth = criterion.judge_text(self.tables, text, &mut self.steps);
-                    truth.unwrap_or(Truth::Unknown)
-                }
-                Search::Cover | Search::Filter => self.searched(index, &criterion, text),
+            Value::Text(text) => match self.searched(index, &criterion, text) {
+                Some(holds) => holds.into(),
+                None => self.compare(&criterion, text).unwrap_or(Truth::Unknown),
             },
         }
     }
 
-    /// Looks a criterion up among those found, after the scan that would find it.
-    fn searched(&mut self, index: u32, criterion: &Criterion, text: E::Text) -> Truth {
-        let Some(index_of_field) = text_index(criterion.field) else {
-            return Truth::Unknown;
-        };
-        let bit = field_bit(index_of_field);
+    /// A function of its own, so that what it needs of the stack is not needed beside a scan's.
+    #[inline(never)]
+    fn compare(&mut self, criterion: &Criterion, text: E::Text) -> Option<Truth> {
+        criterion.judge_text(&self.tables(), text, &mut self.steps)
+    }
+
+    /// Looks a criterion up among those found, after the scan that would find it. `None` if that
+    /// does not say whether it holds.
+    fn searched(&mut self, index: u32, criterion: &Criterion, text: E::Text) -> Option<bool> {
         let (done, places) = match criterion.search {
+            Search::Direct => return None,
             Search::Cover => (&mut self.covered, &self.scans.covers),
-            _ => (&mut self.filtered, &self.scans.filters),
+            Search::Filter => (&mut self.filtered, &self.scans.filters),
         };
-        if *done & bit == 0 {
-            *done |= bit;
-            if let Some(place) = places.get(index_of_field).and_then(Option::as_ref) {
-                self.scan(criterion.field, place, text);
+        let field = text_index(criterion.field)?;
+        if *done & field_bit(field) == 0 {
+            *done |= field_bit(field);
+            if let Some(place) = places.get(field).and_then(Option::as_ref) {
+                self.scan(place, text);
             }
         }
-        let found = self.found(criterion.field);
-        if found.criteria().contains(&index) {
-            return Truth::True;
+        if self.found.criteria().contains(&index) {
+            return Some(true);
         }
-        if criterion.operator == Operator::Regex {
-            if let Some(place) = found.run_of(index) {
-                return match self.outcome(criterion.field, place) {
-                    Some(outcome) => Truth::from(outcome == Outcome::Accepts),
-                    None => Truth::Unknown,
-                };
-            }
-            if found.runs_full {
-                // Its literal may be there all the same: the automaton says so by itself.
-                let truth = criterion.judge_text(self.tables, text, &mut self.steps);
-                return truth.unwrap_or(Truth::Unknown);
-            }
+        let regex = criterion.operator == Operator::Regex;
+        if regex && let Some(place) = self.found.run_of(index) {
+            return self.outcome(place).map(|(_, accepts)| accepts);
         }
-        if found.is_full { Truth::Unknown } else { Truth::False }
-    }
-
-    fn found(&self, field: Field) -> &Found {
-        if field == Field::PipeName { &self.in_name } else { &self.in_images }
-    }
-
-    fn found_mut(&mut self, field: Field) -> &mut Found {
-        if field == Field::PipeName { &mut self.in_name } else { &mut self.in_images }
+        // Where there was no room for all that was found, it may hold all the same.
+        let full = if regex { self.found.runs_full } else { self.found.is_full };
+        (!full).then_some(false)
     }
 
     /// Walks a text to its end, and keeps which criteria hold.
-    fn scan(&mut self, field: Field, place: &TablePlace, text: E::Text) {
-        if self.try_scan(field, place, text).is_none() {
-            // Tables that are not sound find nothing: then it is not known what holds.
-            self.found_mut(field).is_full = true;
+    fn scan(&mut self, place: &TablePlace, text: E::Text) {
+        if self.try_scan(place, text).is_none() {
+            // Tables that are not sound find nothing.
+            self.found.is_full = true;
+            self.found.runs_full = true;
+            self.candidates.all = true;
         }
     }
 
-    fn try_scan(&mut self, field: Field, place: &TablePlace, text: E::Text) -> Option<()> {
-        let scan = Scan::at(self.tables.scans, place)?;
+    fn try_scan(&mut self, place: &TablePlace, text: E::Text) -> Option<()> {
+        let scan = Scan::at(self.tables().scans, place)?;
         let mut walk = Walk::new(&scan, text);
         if text.count() == 0 {
             return match scan.empty_group() {
-                Some(group) => self.ends(field, &walk, group),
+                Some(group) => self.ends(&walk, group),
                 None => Some(()),
             };
         }
         while walk.advance()? {
-            self.ends(field, &walk, walk.group()?)?;
+            self.ends(&walk, walk.group()?)?;
         }
         let units = u64::try_from(walk.taken()).ok()?;
         self.steps = self.steps.saturating_add(units);
@@ -296,7 +232,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
     }
 
     /// Keeps the criteria whose literals end where a walk is: those of a group and of its suffixes.
-    fn ends(&mut self, field: Field, walk: &Walk<'_, '_, E::Text>, group: u32) -> Option<()> {
+    fn ends(&mut self, walk: &Walk<'_, '_, E::Text>, group: u32) -> Option<()> {
         let text = walk.text();
         let at_end = walk.taken() == text.count();
         let mut next = group;
@@ -315,7 +251,10 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                     Operator::Contains => true,
                     Operator::Regex => {
                         let start = u16::try_from(start).ok()?;
-                        self.found_mut(field).add_run(hit.criterion, start);
+                        if !self.found.add_run(hit.criterion, start) {
+                            // Whether it accepts is found out when it is asked for.
+                            self.point(hit.criterion);
+                        }
                         false
                     }
                     _ => return None,
@@ -326,7 +265,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
                     hit.operator & CASED != 0 || units.any(|unit| unit >= 0x80)
                 };
                 if holds && (!compare() || self.spelled(hit.criterion, text, start)?) {
-                    self.found_mut(field).add(hit.criterion);
+                    self.keep_found(hit.criterion);
                 }
             }
             match group.suffix {
@@ -339,36 +278,45 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 
     /// Compares a literal that was found once more, unit by unit.
     fn spelled(&mut self, criterion: u32, text: E::Text, start: usize) -> Option<bool> {
-        let criterion = criterion_at(self.tables, criterion)?;
-        let literal = literals::literal(self.tables, criterion.value, criterion.length)?;
+        let criterion = criterion_at(&self.tables(), criterion)?;
+        let literal = literals::literal(&self.tables(), criterion.value, criterion.length)?;
         self.steps = self.steps.saturating_add(criterion.length.into());
         literals::equals_at(literal, criterion.cased, text, start)
     }
 
-    /// Whether the automaton of a run accepts; it runs the first time that this is asked. `None` if
-    /// its tables are not sound.
-    fn outcome(&mut self, field: Field, place: usize) -> Option<Outcome> {
-        let run = *self.found(field).runs().get(place)?;
-        if run.outcome != Outcome::NotRun {
-            return Some(run.outcome);
+    fn keep_found(&mut self, criterion: u32) {
+        if self.found.add(criterion) {
+            self.point(criterion);
         }
-        let criterion = criterion_at(self.tables, run.criterion)?;
+    }
+
+    /// The criterion of a run, and whether its automaton accepts; it runs the first time that this is
+    /// asked. `None` if its tables are not sound.
+    fn outcome(&mut self, place: usize) -> Option<(u32, bool)> {
+        let run = *self.found.runs().get(place)?;
+        let index = run.criterion();
+        if run.outcome != Outcome::NotRun {
+            return Some((index, run.outcome == Outcome::Accepts));
+        }
+        let criterion = criterion_at(&self.tables(), index)?;
         let Value::Text(text) = self.event.value(criterion.field) else {
             return None;
         };
-        let automaton = regex::Automaton::read(self.tables.automata, criterion.automaton)?;
+        let automaton = regex::Automaton::read(self.tables().automata, criterion.automaton)?;
         let accepts = automaton.search_around(text, run.first, run.last, &mut self.steps)?;
         let outcome = if accepts { Outcome::Accepts } else { Outcome::Rejects };
-        self.found_mut(field).set_outcome(place, outcome);
-        Some(outcome)
+        self.found.set_outcome(place, outcome);
+        Some((index, accepts))
     }
 }
 
+#[inline]
 fn criterion_at(tables: &Tables<'_>, index: u32) -> Option<Criterion> {
     Criterion::read(tables.criteria.get(usize::try_from(index).ok()?)?)
 }
 
 /// The rules that a criterion points to.
+#[inline]
 pub(crate) fn triggers<'a>(tables: &Tables<'a>, criterion: &Criterion) -> &'a [[u8; 4]] {
     let first = usize::try_from(criterion.first_trigger).unwrap_or(usize::MAX);
     let end = first.saturating_add(usize::try_from(criterion.triggers).unwrap_or(usize::MAX));

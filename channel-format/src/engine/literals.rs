@@ -39,20 +39,6 @@ pub fn equals_at<T: Units>(
     Some(true)
 }
 
-/// True if the literal stands anywhere in the text; tries every place. Only for literals that no
-/// automaton holds: see [`super::criterion::Search::Direct`].
-pub fn contains<T: Units>(literal: LeUnits<'_>, cased: bool, text: T) -> Option<bool> {
-    let Some(last) = text.count().checked_sub(literal.count()) else {
-        return Some(false);
-    };
-    for start in 0..=last {
-        if equals_at(literal, cased, text, start)? {
-            return Some(true);
-        }
-    }
-    Some(false)
-}
-
 /// True if the literal is the identifier.
 #[inline]
 pub fn is_sid(literal: LeUnits<'_>, sid: &[u8]) -> bool {

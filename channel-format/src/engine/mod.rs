@@ -5,6 +5,7 @@
 //! | [`scan`] | one automaton a field over the literals of all criteria: one pass says which occur |
 //! | [`regex`] | an automaton a pattern, run from where its literal stands |
 //! | [`literals`] | a comparison at a place |
+//! | [`find`] | a comparison at every place |
 //! | [`criterion`] | the record that says what is compared with what |
 //! | [`program`] | a rule's condition as code that only jumps forward |
 //! | [`judgement`] | one event against a ruleset: which rules to look at, and their truth |
@@ -14,7 +15,9 @@
 //! reads them only with checked reads: a read that fails makes a criterion Unknown. It never does
 //! for an accepted file.
 
+mod candidates;
 pub mod criterion;
+pub mod find;
 pub mod fold;
 mod fold_table;
 mod found;

@@ -9,6 +9,7 @@
 //! Fields that are not listed are absent. Values stand in rising order of their fields, examples
 //! in rising order of their rules. Every rule has one that it must match and one that it must not.
 
+use crate::engine::criterion::Cost;
 use crate::engine::scan::{Scans, TEXT_FIELDS, pass_cost};
 use crate::engine::{Event, LeUnits, Units, Value};
 use crate::frame::{at_most, equal};
@@ -20,6 +21,7 @@ use crate::refusal::{Code, Refusal};
 use crate::schema::{FIELD_COUNT, Field, Kind, Truth};
 
 use super::rules::{RULE_LEN, RuleRecord, example_cost};
+use super::run_cost;
 use super::tables::{Layout, SectionKind, Tables};
 
 /// Expectation: the rule is false.
@@ -36,9 +38,8 @@ pub const VALUE_NUMBER: u8 = 2;
 pub const VALUE_UNKNOWN: u8 = 3;
 /// Value kind: security identifier.
 pub const VALUE_SID: u8 = 4;
-/// Steps that an example costs beside its rule and its scans: reading each of its fields, and asking
-/// of each criterion that there is room for whether it points to the rule.
-pub const EXAMPLE_COST: u64 = 160;
+/// Steps that an example costs beside its rule, its scans and their automata: reading each of its fields.
+pub const EXAMPLE_COST: u64 = 32;
 
 /// One example, read.
 pub(super) struct Example<'a> {
@@ -175,7 +176,9 @@ pub(super) fn validate(
         count = count.saturating_add(1);
         at_most(Code::TooMany, example.offset, MAX_RULE_EXAMPLES.into(), of_rule.count)?;
         at_most(Code::TooMany, example.offset, MAX_EXAMPLES.into(), count)?;
-        let own = of_rule.cost.saturating_add(EXAMPLE_COST).saturating_add(example.scans(scans));
+        let units = example.longest_text();
+        let judging = of_rule.cost.of(units).saturating_add(run_cost(units));
+        let own = judging.saturating_add(EXAMPLE_COST).saturating_add(example.scans(scans));
         steps = steps.saturating_add(own);
     }
     let end = start.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
@@ -189,7 +192,7 @@ pub(super) fn validate(
 struct OfRule {
     rule: u32,
     /// What judging the rule may cost.
-    cost: u64,
+    cost: Cost,
     count: u64,
     matching: u64,
 }
@@ -210,6 +213,15 @@ impl OfRule {
 }
 
 impl Example<'_> {
+    /// Units of its longest text.
+    fn longest_text(&self) -> u64 {
+        let lengths = self.values.iter().map(|value| match value {
+            Value::Text(text) => u64::try_from(text.count()).unwrap_or(u64::MAX),
+            _ => 0,
+        });
+        lengths.max().unwrap_or(0)
+    }
+
     /// The most steps that the scans of its texts may cost.
     fn scans(&self, scans: &Scans) -> u64 {
         let mut steps = 0_u64;

@@ -15,20 +15,20 @@ pub use examples::{
 };
 pub(crate) use rules::RuleRecord;
 pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
+pub(crate) use tables::Layout;
 pub use tables::{SectionKind, Tables};
 
-use crate::engine::judgement::{Candidates, Judgement};
+use crate::engine::judgement::Judgement;
 use crate::engine::kept::Kept;
 use crate::engine::scan::{Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
 use crate::engine::{Event, Units, Value};
 use crate::frame::{Header, Verified, at_least, at_most, equal};
-use crate::limits::{MAX_CANDIDATES, MAX_CRITERIA, MAX_FOUND, MAX_RUNS, MAX_TEXT_UNITS};
+use crate::limits::{MAX_CRITERIA, MAX_RUNS, MAX_TEXT_UNITS, MAX_TRIGGERS};
 use crate::refusal::{Code, Refusal};
 use crate::schema::{Field, FieldSet, Operation, SensorProfile, Truth};
 use crate::signature::KeyId;
 
 use examples::{Example, Examples};
-use tables::Layout;
 
 /// Steps that a rule costs beside its program.
 pub const RULE_COST: u64 = 1;
@@ -149,8 +149,11 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
     /// What there is to be found in the image texts of a process, for [`Self::evaluate_kept`]. None
     /// if the event has none, or more is found than there is room for.
     pub fn keep<E: Event>(&self, event: &E) -> Option<Kept> {
-        let tables = self.tables();
-        Judgement::new(&tables, &self.scans, event).keep(mark(&self.header))
+        self.judgement(event).keep(mark(&self.header))
+    }
+
+    fn judgement<'s, 'e, E: Event>(&'s self, event: &'e E) -> Judgement<'s, 'e, E> {
+        Judgement::new(&self.layout, self.file.as_ref(), &self.scans, event)
     }
 
     /// Judges the file's own examples; refuses with the first that does not come out as it says, or
@@ -161,13 +164,14 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         let mut example = Example::NONE;
         while examples.next_example(&mut example)? {
             let rule = RuleRecord::read(example.rule_record(&tables)?);
-            let mut judgement = Judgement::new(&tables, &self.scans, &example);
+            let mut judgement = self.judgement(&example);
+            judgement.candidates.only = Some(example.rule);
             let truth = judgement.rule(&rule, operation_mask(&example));
             let (expected, found) = (truth_number(example.expected), truth_number(truth));
             equal(Code::ExampleFailed, example.offset, expected, found)?;
             let judged = truth != Truth::True || !rule.is_covered(&tables) || {
                 judgement.scan_covers();
-                judgement.points_to(example.rule)
+                judgement.candidates.all
             };
             equal(Code::ExampleFailed, example.offset, 1, judged.into())?;
         }
@@ -222,20 +226,23 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         kept: Option<&Kept>,
         on_rule: &mut impl FnMut(u32, Truth),
     ) -> Evaluation {
-        let tables = self.tables();
-        let mut judgement = Judgement::new(&tables, &self.scans, event);
+        let mut judgement = self.judgement(event);
         if let Some(kept) = kept {
             judgement.recall(kept);
         }
-        let mut candidates = Candidates::NONE;
-        judgement.candidates(&mut candidates);
+        judgement.scan_covers();
         let operation = operation_mask(event);
         let mut evaluation = Evaluation::default();
-        let mut judge = |index: u32, record: &[u8; RULE_LEN]| {
-            let rule = RuleRecord::read(record);
+        let all = judgement.candidates.all;
+        let mut always = rules::always(&judgement.tables()).iter();
+        for place in 0_u32.. {
+            let next_always = || always.next().map(|entry| u32::from_le_bytes(*entry));
+            let candidate = || judgement.candidates.rule(place).or_else(next_always);
+            let Some(index) = (if all { Some(place) } else { candidate() }) else { break };
+            let Some(rule) = judgement.rule_at(index) else { break };
             let truth = judgement.rule(&rule, operation);
             match truth {
-                Truth::False => return,
+                Truth::False => continue,
                 Truth::True => {
                     evaluation.matched = evaluation.matched.saturating_add(1);
                     evaluation.block |= rule.blocks & operation.unwrap_or(0) != 0;
@@ -243,20 +250,6 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
                 Truth::Unknown => evaluation.unknown = evaluation.unknown.saturating_add(1),
             }
             on_rule(index, truth);
-        };
-        if candidates.all {
-            for (record, index) in tables.rules.iter().zip(0..) {
-                judge(index, record);
-            }
-        } else {
-            let always = rules::always(&tables).iter().map(|entry| u32::from_le_bytes(*entry));
-            let candidates = candidates.rules().iter().map(|rule| u32::from(*rule));
-            for index in candidates.chain(always) {
-                let record = usize::try_from(index).ok().and_then(|index| tables.rules.get(index));
-                if let Some(record) = record {
-                    judge(index, record);
-                }
-            }
         }
         evaluation.steps = judgement.steps;
         evaluation
@@ -315,11 +308,12 @@ fn event_cost(scans: &Scans) -> u64 {
     let places = scans.covers.iter().chain(&scans.filters).flatten();
     let units = u64::from(MAX_TEXT_UNITS);
     let scans = places.fold(0_u64, |sum, place| sum.saturating_add(pass_cost(place, units)));
-    // For the pipe's name and for the images.
-    let runs = u64::try_from(MAX_RUNS.saturating_mul(2)).unwrap_or(u64::MAX).saturating_mul(units);
-    let found = MAX_FOUND.saturating_add(MAX_RUNS).saturating_mul(2);
-    let triggers = found.saturating_mul(MAX_CANDIDATES.saturating_add(1));
-    scans.saturating_add(runs).saturating_add(u64::try_from(triggers).unwrap_or(u64::MAX))
+    scans.saturating_add(run_cost(units)).saturating_add(MAX_TRIGGERS.into())
+}
+
+/// The most steps of the automata that run from their literals.
+fn run_cost(units: u64) -> u64 {
+    u64::try_from(MAX_RUNS).unwrap_or(u64::MAX).saturating_mul(units)
 }
 
 /// The mask of what was asked; `None` if that is not known.

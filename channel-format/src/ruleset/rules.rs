@@ -10,11 +10,11 @@
 //! one another in the same order. Texts stand in the order in which a rule's tags, references, id
 //! and title first name them, rule by rule, and every byte of their section belongs to one.
 
-use crate::engine::criterion::Criterion;
+use crate::engine::criterion::{Cost, Criterion};
 use crate::engine::judgement::{names, triggers};
 use crate::engine::program::{self, Instruction};
 use crate::frame::{Header, at_most, equal};
-use crate::limits::{MAX_LIST, MAX_META_TEXT};
+use crate::limits::{MAX_LIST, MAX_META_TEXT, MAX_TEXT_UNITS};
 use crate::refusal::{Code, Refusal};
 use crate::schema::{Operation, Truth};
 
@@ -196,7 +196,7 @@ pub(crate) struct RuleRecord {
 
 impl RuleRecord {
     #[inline]
-    pub(super) fn read(record: &[u8; RULE_LEN]) -> Self {
+    pub(crate) fn read(record: &[u8; RULE_LEN]) -> Self {
         let (words, _) = record.as_chunks::<4>();
         let word = |index: usize| words.get(index).copied().unwrap_or([0; 4]);
         let pair = |index: usize| {
@@ -341,7 +341,7 @@ fn check_program(
     program::validate(
         rule.program(tables).unwrap_or(&[]),
         offset,
-        |criterion| Some(criterion_at(tables, criterion)?.direct_cost()),
+        |criterion| Some(criterion_at(tables, criterion)?.direct_cost().of(MAX_TEXT_UNITS.into())),
         |criterion| {
             criterion_at(tables, criterion)
                 .is_some_and(|criterion| names(triggers(tables, &criterion), index))
@@ -351,14 +351,15 @@ fn check_program(
 
 /// The most steps that judging one example by its rule may cost, beside the scans of its texts. The
 /// program has been checked.
-pub(super) fn example_cost(rule: &RuleRecord, tables: &Tables<'_>) -> u64 {
+pub(super) fn example_cost(rule: &RuleRecord, tables: &Tables<'_>) -> Cost {
     let program = rule.program(tables).unwrap_or(&[]);
     let costs = program.iter().map(|record| {
         let criterion = criterion_at(tables, Instruction::read(*record).criterion);
-        criterion.map_or(0, |criterion| criterion.direct_cost().saturating_add(2))
+        let cost = criterion.map_or(Cost::default(), |criterion| criterion.direct_cost());
+        cost.plus(Cost { fixed: 2, per_unit: 0 })
     });
-    let sum = costs.fold(0_u64, u64::saturating_add);
-    sum.saturating_mul(2).saturating_add(RULE_COST)
+    let once = costs.fold(Cost::default(), Cost::plus);
+    once.plus(once).plus(Cost { fixed: RULE_COST, per_unit: 0 })
 }
 
 fn criterion_at(tables: &Tables<'_>, index: u32) -> Option<Criterion> {

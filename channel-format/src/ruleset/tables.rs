@@ -145,8 +145,9 @@ impl Layout {
         Ok(Self { sections: header.sections })
     }
 
-    /// The tables, over the file that was checked.
-    #[inline]
+    /// The tables, over the file that was checked. Whoever uses one of them alone does not make the
+    /// others.
+    #[inline(always)]
     pub(crate) fn tables<'a>(&self, file: &'a [u8]) -> Tables<'a> {
         let bytes = |kind| self.section(kind, file);
         Tables {
@@ -164,7 +165,7 @@ impl Layout {
     }
 
     /// The bytes of one section.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn section<'a>(&self, kind: SectionKind, file: &'a [u8]) -> &'a [u8] {
         let range = self.sections.get(kind.index()).and_then(Section::range);
         range.and_then(|range| file.get::<Range<usize>>(range)).unwrap_or(&[])

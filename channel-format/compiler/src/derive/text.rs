@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 
 use channel_format::engine::criterion::Operator;
 use channel_format::engine::fold::fold;
-use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, FLAG_FOLDED};
+use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, FLAG_FOLDED, MAX_NARROW};
 use channel_format::limits::MAX_TEXT_UNITS;
 use channel_format::schema::Field;
 
@@ -340,13 +340,22 @@ fn class(automaton: &Automaton, unit: u16) -> u32 {
 
 fn next(automaton: &Automaton, state: u32, class: u32) -> u32 {
     let place = state as usize * usize::from(automaton.classes) + class as usize;
-    word(automaton, 128 + 4 * usize::from(automaton.ranges) + 2 * place).into()
+    let start = 128 + 4 * usize::from(automaton.ranges);
+    match width(automaton) {
+        1 => automaton.tables[start + place].into(),
+        width => word(automaton, start + width * place).into(),
+    }
 }
 
 fn flags(automaton: &Automaton, state: u32) -> u8 {
     let transitions = usize::from(automaton.states) * usize::from(automaton.classes);
-    let start = 128 + 4 * usize::from(automaton.ranges) + 2 * transitions;
+    let start = 128 + 4 * usize::from(automaton.ranges) + width(automaton) * transitions;
     automaton.tables[start + state as usize]
+}
+
+/// Bytes of a state's number.
+fn width(automaton: &Automaton) -> usize {
+    if automaton.states <= MAX_NARROW { 1 } else { 2 }
 }
 
 fn word(automaton: &Automaton, place: usize) -> u16 {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, DEAD, FLAG_FOLDED, IDLE};
+use channel_format::engine::regex::{ACCEPT, ACCEPT_AT_END, DEAD, FLAG_FOLDED, IDLE, MAX_NARROW};
 use channel_format::limits::{MAX_CLASSES, MAX_STATES, MAX_TRANSITIONS};
 
 use super::literal::Literal;
@@ -398,7 +398,11 @@ impl Table {
                 last = Some(class);
             }
         }
-        tables.extend(self.next.iter().flat_map(|to| (*to as u16).to_le_bytes()));
+        if states <= usize::from(MAX_NARROW) {
+            tables.extend(self.next.iter().map(|to| *to as u8));
+        } else {
+            tables.extend(self.next.iter().flat_map(|to| (*to as u16).to_le_bytes()));
+        }
         tables.extend(self.says());
         tables.resize(tables.len().next_multiple_of(4), 0);
         Ok(Automaton {
