@@ -19,11 +19,13 @@
     clippy::as_conversions
 )]
 
+mod cause;
 mod event;
 mod hello;
 mod status;
 mod wire;
 
+pub use cause::Cause;
 pub use event::Verdict;
 pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
 pub use hello::{HELLO_LEN, Hello, Interest};

@@ -1,5 +1,6 @@
 //! The sensor's state, as facts and what follows from them.
 
+use crate::cause::Cause;
 use crate::event::flag;
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
@@ -50,6 +51,10 @@ pub enum Loss {
     Stale,
     /// The boot could not use what was good last, and serves what was good before it.
     FellBack,
+    /// Others than SYSTEM and administrators may change the inbox, so it is not read.
+    InboxUnsafe,
+    /// The disk keeps the content worker waiting for longer than it should.
+    Slow,
 }
 
 impl Loss {
@@ -65,6 +70,8 @@ impl Loss {
             Self::NotAttached => "not_attached",
             Self::Stale => "stale",
             Self::FellBack => "fell_back",
+            Self::InboxUnsafe => "inbox_unsafe",
+            Self::Slow => "slow",
         }
     }
 
@@ -79,6 +86,8 @@ impl Loss {
             Self::NotAttached => 7,
             Self::Stale => 8,
             Self::FellBack => 9,
+            Self::InboxUnsafe => 10,
+            Self::Slow => 11,
         }
     }
 
@@ -93,6 +102,8 @@ impl Loss {
             7 => Self::NotAttached,
             8 => Self::Stale,
             9 => Self::FellBack,
+            10 => Self::InboxUnsafe,
+            11 => Self::Slow,
             _ => return Err(Malformed::Value),
         })
     }
@@ -113,6 +124,11 @@ impl RefusalNote {
     /// The host status of a file whose body is struck out, because the machine went down twice
     /// while it was tried: `STATUS_DRIVER_BLOCKED_CRITICAL`, which says the same of a driver.
     pub const STRUCK: u32 = 0xC000_036B;
+
+    /// True when a file stands refused.
+    pub const fn stands(&self) -> bool {
+        self.code != 0 || self.host_status != 0
+    }
 }
 
 impl Default for Protection {
@@ -138,6 +154,8 @@ pub struct RefusalNote {
     pub sequence: u32,
     /// NT status when the refusal is the host's (a file that cannot be read), else 0.
     pub host_status: u32,
+    /// What that status means here.
+    pub cause: Cause,
 }
 
 /// The sensor's state.
@@ -226,7 +244,7 @@ impl Status {
         }
         let refusal = &self.refusal;
         writer.u16(refusal.code);
-        writer.u16(0);
+        writer.u16(refusal.cause.number());
         writer.u32(refusal.offset);
         writer.u32(refusal.epoch);
         writer.u32(refusal.sequence);
@@ -281,7 +299,7 @@ impl Status {
         }
         let refusal = &mut status.refusal;
         refusal.code = reader.u16()?;
-        zero(reader.u16()?)?;
+        refusal.cause = Cause::from_number(reader.u16()?)?;
         refusal.offset = reader.u32()?;
         refusal.epoch = reader.u32()?;
         refusal.sequence = reader.u32()?;

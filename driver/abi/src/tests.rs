@@ -56,6 +56,7 @@ fn status() -> Status {
             epoch: 18,
             sequence: 19,
             host_status: 20,
+            cause: Cause::HardLink,
         },
     }
 }

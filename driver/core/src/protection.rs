@@ -15,6 +15,10 @@ pub struct Facts {
     pub state: bool,
     /// The inbox can be read.
     pub inbox: bool,
+    /// Others than administrators may change the inbox.
+    pub exposed: bool,
+    /// The disk keeps the content worker waiting.
+    pub slow: bool,
     /// A file newer than the content in force stands refused.
     pub refused: bool,
     /// The content in force has expired.
@@ -34,8 +38,14 @@ pub const fn protection(facts: &Facts) -> Protection {
     if !facts.attached {
         return Protection::None(Loss::NotAttached);
     }
+    if facts.slow {
+        return Protection::Degraded(Loss::Slow);
+    }
     if !facts.state {
         return Protection::Degraded(Loss::NoState);
+    }
+    if facts.exposed {
+        return Protection::Degraded(Loss::InboxUnsafe);
     }
     if !facts.inbox {
         return Protection::Degraded(Loss::NoInbox);
@@ -65,6 +75,8 @@ mod tests {
         stage: Stage::Good,
         state: true,
         inbox: true,
+        exposed: false,
+        slow: false,
         refused: false,
         stale: false,
         fell_back: false,
@@ -83,6 +95,8 @@ mod tests {
             (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
             (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
             (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
+            (Facts { exposed: true, ..ALL_WELL }, Protection::Degraded(Loss::InboxUnsafe)),
+            (Facts { slow: true, ..ALL_WELL }, Protection::Degraded(Loss::Slow)),
             (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
             (Facts { fell_back: true, ..ALL_WELL }, Protection::Degraded(Loss::FellBack)),
             (Facts { stale: true, ..ALL_WELL }, Protection::Degraded(Loss::Stale)),
