@@ -22,6 +22,31 @@ pub const MAX_CANDIDATES: usize = 8;
 /// Bytes one scan reads. A file of any size has room; the rest waits for the next look.
 pub const MAX_SCAN_BYTES: u32 = MAX_FILE * 2;
 
+/// What an open file says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct FileFacts {
+    /// Its `FILE_ATTRIBUTE_*`.
+    pub attributes: u32,
+    /// How many names it has.
+    pub links: u32,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// The length of a plain file: one name, its bytes on this machine, no longer than content may be.
+///
+/// # Errors
+/// What it is instead.
+pub fn plain_size(facts: &FileFacts) -> Result<u32, Cause> {
+    if let Some(obstacle) = obstacle(facts.attributes) {
+        return Err(obstacle);
+    }
+    if facts.links != 1 {
+        return Err(Cause::HardLink);
+    }
+    u32::try_from(facts.size).ok().filter(|size| *size <= MAX_FILE).ok_or(Cause::NoFile)
+}
+
 /// What keeps an entry with these `FILE_ATTRIBUTE_*` from being opened, if anything does. A file
 /// whose bytes are elsewhere is not even opened: that may be what fetches them.
 pub const fn obstacle(attributes: u32) -> Option<Cause> {
@@ -421,6 +446,17 @@ mod tests {
             (0x0040_0000 | 0x400, Some(Cause::Offline)),
         ] {
             assert_eq!(obstacle(attributes), expected, "{attributes:#x}");
+        }
+        let plain = FileFacts { attributes: 0x20, links: 1, size: u64::from(MAX_FILE) };
+        assert_eq!(plain_size(&plain), Ok(MAX_FILE));
+        for (facts, cause) in [
+            (FileFacts { links: 2, ..plain }, Cause::HardLink),
+            (FileFacts { links: 0, ..plain }, Cause::HardLink),
+            (FileFacts { size: plain.size + 1, ..plain }, Cause::NoFile),
+            (FileFacts { size: u64::MAX, ..plain }, Cause::NoFile),
+            (FileFacts { attributes: 0x1020, ..plain }, Cause::Offline),
+        ] {
+            assert_eq!(plain_size(&facts), Err(cause), "{facts:?}");
         }
         let name = name(291, 1, 1);
         let mut scan = Scan::new(291, None, &RefusalNote::default());
