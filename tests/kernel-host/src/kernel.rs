@@ -289,11 +289,16 @@ impl Kernel {
         self.machine.disk().lose_unflushed();
     }
 
+    /// Tells drivers that asked for it that the machine is shut down, and goes on.
+    pub fn tell_shutdown(&self) -> Result<(), Box<Bug>> {
+        self.devices.shut_down(self)?;
+        self.check()
+    }
+
     /// Shuts the machine down in order: drivers that asked for it are told, then file systems write
     /// everything to the disk and the power goes. Nothing is unloaded.
     pub fn shut_down(&self) -> Result<(), Box<Bug>> {
-        self.devices.shut_down(self)?;
-        self.check()?;
+        self.tell_shutdown()?;
         self.halt();
         self.machine.disk().flush();
         Ok(())
