@@ -34,6 +34,7 @@ pub enum Exposed {
 ///
 /// # Errors
 /// The first thing that is wrong.
+#[inline(never)]
 pub fn administrators_alone(descriptor: &[u8]) -> Result<(), Exposed> {
     const DACL_PRESENT: u16 = 0x0004;
     const SELF_RELATIVE: u16 = 0x8000;

@@ -174,7 +174,8 @@ impl Scan {
         self.still_there || self.is_over()
     }
 
-    /// Inserts into the sorted list; the oldest falls off its end.
+    /// Inserts into the sorted list; the oldest falls off its end. Not inlined: the loop unrolls.
+    #[inline(never)]
     fn keep(&mut self, candidate: Candidate) {
         let mut carried = Some(candidate);
         for slot in &mut self.kept {

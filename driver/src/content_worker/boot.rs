@@ -41,6 +41,7 @@ impl Desk {
     }
 }
 
+#[inline(never)]
 fn load_slot(sensor: &Sensor, state: &StateFolder<'_>, slot: Slot) -> Outcome<()> {
     let file = SignedFile::read(sensor, state.open_slot(slot)?)?;
     if file.signed.header.channel != CHANNEL {

@@ -29,6 +29,7 @@ const PATTERN: [u16; 16] = utf16("C-00000291-*.sys");
 
 impl Desk {
     /// One look.
+    #[inline(never)]
     pub(super) fn look(&mut self, sensor: &Sensor, state: &StateFolder<'_>, lane: &Lane) {
         if sensor.orders.take_reload() {
             self.ignored.clear();
@@ -78,6 +79,7 @@ impl Desk {
         Ok(administrators_alone(inbox.descriptor(buffer)?).is_ok())
     }
 
+    #[inline(never)]
     fn scan(&mut self, sensor: &Sensor, inbox: &Directory<'_>) -> Result<Scan> {
         let refused = sensor.content.lock().refusal;
         let mut scan = Scan::new(CHANNEL, position_in_force(sensor), &refused);
@@ -90,6 +92,7 @@ impl Desk {
     }
 
     /// Tries one file.
+    #[inline(never)]
     fn attempt(
         &mut self,
         sensor: &Sensor,
@@ -156,6 +159,7 @@ impl Desk {
     }
 
     /// Tells why a file did not come into force, and remembers one that need not be read again.
+    #[inline(never)]
     fn note(&mut self, sensor: &Sensor, candidate: &Candidate, failure: &Failure) {
         let mut facts = sensor.content.lock();
         let note = RefusalNote {

@@ -47,6 +47,7 @@ impl Desk {
     }
 
     /// Writes the journal's next record through to the disk and keeps it.
+    #[inline(never)]
     pub(super) fn write_journal(
         &mut self,
         state: &StateFolder<'_>,

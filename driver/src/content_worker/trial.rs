@@ -23,6 +23,7 @@ pub(super) struct OnTrial {
 
 impl Desk {
     /// Makes the content on trial good if it has earned that.
+    #[inline(never)]
     pub(super) fn promote(&mut self, sensor: &Sensor, state: &StateFolder<'_>) {
         let events = sensor.counters.events.load(Ordering::Relaxed);
         let Some(trial) = self.trial.filter(|trial| trial.merit.is_good(now(), events)) else {

@@ -59,6 +59,7 @@ impl<'l> Directory<'l> {
         Self::open_or(path, lane, nt::FILE_OPEN_IF, Some(&security))
     }
 
+    #[inline(never)]
     fn open_or(
         path: &[u16],
         lane: &'l Lane,
@@ -156,6 +157,7 @@ impl<'l> Directory<'l> {
     ///
     /// # Errors
     /// The kernel's reason; the file may then hold anything.
+    #[inline(never)]
     pub fn write_file(&self, name: &[u16], bytes: &[u8]) -> Result<()> {
         let file = self.file(&Create {
             root: self.handle.0,
@@ -176,6 +178,7 @@ impl<'l> Directory<'l> {
     ///
     /// # Errors
     /// The kernel's reason.
+    #[inline(never)]
     pub fn rename(&self, from: &[u16], to: &[u16]) -> Result<()> {
         let file = self.file(&Create {
             root: self.handle.0,
@@ -372,6 +375,7 @@ struct Create<'a> {
     security: Option<&'a Security>,
 }
 
+#[inline(never)]
 fn create(what: &Create<'_>) -> Result<Handle> {
     let mut name = UnicodeString::new(what.name).ok_or(NtStatus::INVALID_PARAMETER)?;
     let security = what.security.map_or(ptr::null_mut(), Security::as_ptr);

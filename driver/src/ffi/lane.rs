@@ -83,6 +83,7 @@ impl Lane {
     }
 
     /// Reads from a file at `offset` into `to`; returns how many bytes, which may be fewer.
+    #[inline(never)]
     pub(super) fn read(&self, file: &Handle, offset: u64, to: &mut [u8]) -> Result<usize> {
         let mut at = large(offset)?;
         let room = length(to.len())?;
@@ -110,6 +111,7 @@ impl Lane {
     }
 
     /// Writes to a file at `offset` from the front of `from`; returns how many bytes.
+    #[inline(never)]
     pub(super) fn write(&self, file: &Handle, offset: u64, from: &[u8]) -> Result<usize> {
         if !self.is_free() {
             return Err(NtStatus::IO_TIMEOUT);
@@ -140,6 +142,7 @@ impl Lane {
 
     /// Lists the next entries of a directory whose names match, as whole records, into `to`, the
     /// rest of which becomes zeros. `false` when there are no more.
+    #[inline(never)]
     pub(super) fn list(
         &self,
         directory: &Handle,
@@ -179,6 +182,7 @@ impl Lane {
     }
 
     /// Begins a request and waits until it is over; returns its byte count.
+    #[inline(never)]
     fn run(&self, file: &Handle, start: impl FnOnce(&Self) -> nt::NTSTATUS) -> Result<usize> {
         /// The request goes on after the call.
         const PENDING: nt::NTSTATUS = 0x103;
