@@ -105,6 +105,19 @@ impl Journal {
         self.end()
     }
 
+    /// The record to write when the mark is not that of what is on trial, because it could not be
+    /// put back when another try ended. `None` when it is.
+    #[must_use]
+    pub fn corrected(self, on_trial: Option<BodyId>) -> Option<Self> {
+        if self.open == on_trial {
+            return None;
+        }
+        Some(match on_trial {
+            Some(body) => self.begin(body),
+            None => self.end(),
+        })
+    }
+
     /// The record to write when an administrator forgives a body, or all of them: what was counted
     /// against it is forgotten. A try that is open stays open. `None` when there is nothing to
     /// forgive.
@@ -266,6 +279,16 @@ mod tests {
     #[test]
     fn a_try_that_ended_leaves_nothing_to_settle() {
         assert_eq!(Journal::default().begin(body(1)).end().settle(), None);
+    }
+
+    #[test]
+    fn a_mark_that_is_not_the_trials_is_corrected_and_no_other() {
+        let journal = Journal::default().begin(body(1));
+        assert_eq!(journal.corrected(Some(body(1))), None);
+        assert_eq!(journal.end().corrected(None), None);
+        assert_eq!(journal.corrected(None), Some(journal.end()));
+        assert_eq!(journal.corrected(Some(body(2))), Some(journal.begin(body(2))));
+        assert_eq!(journal.end().corrected(Some(body(2))), Some(journal.end().begin(body(2))));
     }
 
     /// The journal after so many sessions ended during a try of this body.

@@ -66,8 +66,12 @@ impl Desk {
                     facts.refusal = refusal_after(&facts.refusal, candidate.position());
                     return;
                 }
-                Err(Failure::Later) => return,
-                Err(failure) => self.note(sensor, candidate, &failure),
+                Err(failure) => {
+                    self.note(sensor, candidate, &failure);
+                    if matches!(failure, Failure::Later) {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -168,7 +172,9 @@ impl Desk {
             ..RefusalNote::default()
         };
         let note = match failure {
-            Failure::NotNewer | Failure::Later => {
+            // The next look goes on with it.
+            Failure::Later => return,
+            Failure::NotNewer => {
                 self.ignored.insert(candidate.stamp);
                 if (facts.refusal.epoch, facts.refusal.sequence) == (note.epoch, note.sequence) {
                     facts.refusal = RefusalNote::default();

@@ -12,7 +12,7 @@ impl Desk {
     /// Reads the journal once. A try it shows as open never ended, which is counted against its
     /// body. That is written when the next try is, so that a boot writes nothing.
     ///
-    /// A mark of this session that could not be taken back when its try ended is taken back now.
+    /// A mark that could not be put back when its try ended is put back now.
     ///
     /// # Errors
     /// The kernel's reason. Nothing may be tried then: a copy that could not be read now may be the
@@ -23,10 +23,10 @@ impl Desk {
             self.journal = Some(found.settle().unwrap_or(found));
             return Ok(());
         };
-        if journal.is_open() && self.trial.is_none() {
-            self.write_journal(state, journal.end())?;
+        match journal.corrected(self.trial.map(|trial| trial.body)) {
+            Some(next) => self.write_journal(state, next).map(drop),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Forgets strikes, when that was asked for.

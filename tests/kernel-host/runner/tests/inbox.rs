@@ -184,6 +184,63 @@ fn more_newer_names_than_a_look_considers_are_loud() {
     rig.unload().unwrap();
 }
 
+/// Signed headers before bodies of 15 MiB: two of them are all that a look reads.
+#[test]
+fn a_look_reads_so_many_bytes_and_the_next_one_goes_on() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.boot().boot().unwrap();
+    let machine = rig.machine();
+    let before = rig.status().unwrap().scans;
+    for sequence in 2..=7 {
+        let (name, mut file) = bench.file(sequence);
+        file.resize(15 << 20, 0);
+        machine.disk().write(&path(&name), file);
+    }
+    let (sound, file) = bench.file(1);
+    machine.disk().write(&path(&sound), file);
+    let status = rig.status_when("the sound file", |status| status.accepted == 1).unwrap();
+    assert_eq!((status.sequence, status.refused), (1, 6), "{status:?}");
+    assert!(status.scans >= before + 3, "{status:?}");
+    rig.unload().unwrap();
+}
+
+/// Each call of the files' routines fails once while a file comes into force over a disk that
+/// answers late.
+#[test]
+fn any_one_failure_delays_a_file_and_does_no_harm() {
+    let Some(bench) = Bench::new() else { return };
+    let (name, file) = bench.file(1);
+    for api in [
+        "ExAllocatePool2",
+        "ZwCreateFile",
+        "ZwFlushBuffersFile",
+        "ZwQueryDirectoryFile",
+        "ZwQueryInformationFile",
+        "ZwQuerySecurityObject",
+        "ZwReadFile",
+        "ZwWriteFile",
+    ] {
+        for call in 1..=8 {
+            let mut rig = bench.boot().boot().unwrap();
+            let machine = rig.machine();
+            machine.disk().set_pace(Pace::Takes(Duration::ZERO));
+            // A driver that tells its status has all that it needs to tell it.
+            rig.status().unwrap();
+            rig.kernel().injector().fail_api(api, call);
+            machine.disk().write(&path(&name), &file);
+            let status = rig.status_when("the file", |status| status.accepted == 1);
+            let status = status.unwrap_or_else(|error| panic!("{api} {call}: {error}"));
+            assert_eq!((status.stage, status.refused), (Stage::Trial, 0), "{api} {call}");
+            let hits = rig.kernel().injector().hits().len();
+            assert!(hits == 1 || call > 1, "{api} was never called");
+            rig.unload().unwrap_or_else(|error| panic!("{api} {call}: {error}"));
+            if hits == 0 {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn transfers_that_go_on_after_their_calls_bring_content_into_force_all_the_same() {
     let Some(bench) = Bench::new() else { return };
