@@ -3,10 +3,11 @@
 //! Each rung is a guard. When a rung breaks on the way in, those below it are taken back in
 //! reverse; unload takes all of them back in the same order:
 //!
-//! 1. stop and join the worker and the sender,
-//! 2. close the port, so that no client can come,
-//! 3. unregister the filter, which waits for callbacks in flight and closes the client's port,
-//! 4. free the sensor.
+//! 1. ask no more to be told of the machine's shutdown,
+//! 2. stop and join the worker and the sender,
+//! 3. close the port, so that no client can come,
+//! 4. unregister the filter, which waits for callbacks in flight and closes the client's port,
+//! 5. free the sensor.
 
 use driver_abi::Mode;
 use driver_core::settings::Switch;
@@ -14,6 +15,7 @@ use driver_core::settings::Switch;
 use crate::content_worker::Worker;
 use crate::ffi::flt::Filter;
 use crate::ffi::port::Port;
+use crate::ffi::shutdown::ShutdownNotice;
 use crate::ffi::start::{Driver, Installed, Kept, Service, is_safe_mode};
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Thread, ThreadMain};
@@ -24,6 +26,7 @@ use crate::telemetry::Sender;
 
 /// What runs while the driver is loaded. The fields are dropped in this order.
 struct Running {
+    _shutdown: ShutdownNotice,
     _worker: Task,
     _sender: Task,
     _port: Port,
@@ -55,8 +58,10 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     let port = Port::open::<Sensor>(&filter, &PORT)?;
     let sender = Task::spawn::<Sender>()?;
     let worker = Task::spawn::<Worker>()?;
+    let shutdown = ShutdownNotice::register::<Sensor>(driver)?;
     filter.start()?;
     RUNNING.put(Running {
+        _shutdown: shutdown,
         _worker: worker,
         _sender: sender,
         _port: port,

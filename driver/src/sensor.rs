@@ -13,6 +13,7 @@ use driver_core::protection;
 use driver_core::rate::{Allowance, RateLimit, allowances};
 
 use crate::content_worker::ContentFacts;
+use crate::content_worker::orders::Orders;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Line;
@@ -149,6 +150,8 @@ pub struct Sensor {
     pub outbox: Outbox,
     /// What the content worker has to tell.
     pub content: PushLock<ContentFacts>,
+    /// What is asked of the content worker.
+    pub orders: Orders,
     /// Wakes the content worker.
     pub wake_worker: Event,
     /// What the service parameters ask of verdicts.
@@ -178,6 +181,7 @@ impl Sensor {
             counters: Counters::default(),
             outbox: Outbox::new()?,
             content: PushLock::new(ContentFacts::default())?,
+            orders: Orders::new()?,
             wake_worker: Event::new()?,
             start_mode: mode,
             mode: AtomicU8::new(mode.number()),
@@ -291,7 +295,9 @@ impl Sensor {
             fuse_tripped: in_force.trip.is_some(),
             state: content.state_usable,
             inbox: content.inbox_readable,
-            refused: content.refusal.code != 0 || content.refusal.host_status != 0,
+            exposed: content.inbox_exposed,
+            slow: content.disk_slow || self.orders.is_held_up(),
+            refused: content.refusal.stands(),
             stale: content.stale,
             fell_back: content.fell_back,
             settings_refused: !self.settings.refused.is_empty(),
@@ -343,6 +349,10 @@ impl Service for Sensor {
         self.content_settled.wait(0);
         self.wake_worker.set();
         self.content_settled.wait(BOOT_PATIENCE);
+    }
+
+    fn on_shutdown(&self) {
+        self.note_shutdown();
     }
 
     fn stop() {

@@ -6,36 +6,37 @@ use driver_core::journal::{FILE_NAMES, JOURNAL_LEN, Journal};
 use driver_core::slots::Slot;
 
 use crate::ffi::io::{Directory, File};
+use crate::ffi::lane::Lane;
 use crate::ffi::status::{NtStatus, Result};
 
 /// The longest file name in the folder.
 const NAME_UNITS: usize = 16;
 
 /// The open folder.
-pub struct StateFolder(Directory);
+pub struct StateFolder<'l>(Directory<'l>);
 
-impl StateFolder {
+impl<'l> StateFolder<'l> {
     /// Opens the folder.
     ///
     /// # Errors
     /// The kernel's reason; `NOT_FOUND` also early in a boot.
-    pub fn open(path: &[u16]) -> Result<Self> {
-        Directory::open(path).map(Self)
+    pub fn open(path: &[u16], lane: &'l Lane) -> Result<Self> {
+        Directory::open(path, lane).map(Self)
     }
 
     /// Opens the folder, making it if it is not there.
     ///
     /// # Errors
     /// The kernel's reason.
-    pub fn open_or_create(path: &[u16]) -> Result<Self> {
-        Directory::open_or_create(path).map(Self)
+    pub fn open_or_create(path: &[u16], lane: &'l Lane) -> Result<Self> {
+        Directory::open_or_create(path, lane).map(Self)
     }
 
     /// Opens the content in a slot to read.
     ///
     /// # Errors
     /// The kernel's reason; `NOT_FOUND` when the slot is empty.
-    pub fn open_slot(&self, slot: Slot) -> Result<File> {
+    pub fn open_slot(&self, slot: Slot) -> Result<File<'l>> {
         self.0.open_file(ascii(slot.file_name(), &mut [0; NAME_UNITS]))
     }
 

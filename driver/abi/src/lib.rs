@@ -19,12 +19,14 @@
     clippy::as_conversions
 )]
 
+mod cause;
 mod condition;
 mod event;
 mod hello;
 mod status;
 mod wire;
 
+pub use cause::Cause;
 pub use condition::{Losses, Setting, Settings, State, Trip};
 pub use event::Verdict;
 pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};

@@ -1,5 +1,6 @@
 //! The sensor's state, as facts and what follows from them.
 
+use crate::cause::Cause;
 use crate::condition::{Losses, Settings, State, Trip};
 use crate::event::flag;
 use crate::wire::{Malformed, Reader, Writer};
@@ -77,11 +78,15 @@ pub enum Loss {
     FuseTripped,
     /// A service parameter made no sense and was replaced by its default.
     SettingsRefused,
+    /// Others than SYSTEM and administrators may change the inbox, so it is not read.
+    InboxUnsafe,
+    /// The disk keeps the content worker waiting for longer than it should.
+    Slow,
 }
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NoAnchor,
         Self::NoContent,
         Self::OnTrial,
@@ -93,6 +98,8 @@ impl Loss {
         Self::FellBack,
         Self::FuseTripped,
         Self::SettingsRefused,
+        Self::InboxUnsafe,
+        Self::Slow,
     ];
 
     /// The word used in logs and JSON.
@@ -109,6 +116,8 @@ impl Loss {
             Self::FellBack => "fell_back",
             Self::FuseTripped => "fuse_tripped",
             Self::SettingsRefused => "settings_refused",
+            Self::InboxUnsafe => "inbox_unsafe",
+            Self::Slow => "slow",
         }
     }
 
@@ -125,6 +134,8 @@ impl Loss {
             Self::FellBack => 9,
             Self::FuseTripped => 10,
             Self::SettingsRefused => 11,
+            Self::InboxUnsafe => 12,
+            Self::Slow => 13,
         }
     }
 
@@ -141,6 +152,8 @@ impl Loss {
             9 => Self::FellBack,
             10 => Self::FuseTripped,
             11 => Self::SettingsRefused,
+            12 => Self::InboxUnsafe,
+            13 => Self::Slow,
             _ => return Err(Malformed::Value),
         })
     }
@@ -161,6 +174,11 @@ impl RefusalNote {
     /// The host status of a file whose body is struck out, because the machine went down twice
     /// while it was tried: `STATUS_DRIVER_BLOCKED_CRITICAL`, which says the same of a driver.
     pub const STRUCK: u32 = 0xC000_036B;
+
+    /// True when a file stands refused.
+    pub const fn stands(&self) -> bool {
+        self.code != 0 || self.host_status != 0
+    }
 }
 
 impl Default for Protection {
@@ -186,6 +204,8 @@ pub struct RefusalNote {
     pub sequence: u32,
     /// NT status when the refusal is the host's (a file that cannot be read), else 0.
     pub host_status: u32,
+    /// What that status means here.
+    pub cause: Cause,
 }
 
 /// The sensor's state.
@@ -295,7 +315,7 @@ impl Status {
         }
         let refusal = &self.refusal;
         writer.u16(refusal.code);
-        writer.u16(0);
+        writer.u16(refusal.cause.number());
         writer.u32(refusal.offset);
         writer.u32(refusal.epoch);
         writer.u32(refusal.sequence);
@@ -360,7 +380,7 @@ impl Status {
         }
         let refusal = &mut status.refusal;
         refusal.code = reader.u16()?;
-        zero(reader.u16()?)?;
+        refusal.cause = Cause::from_number(reader.u16()?)?;
         refusal.offset = reader.u32()?;
         refusal.epoch = reader.u32()?;
         refusal.sequence = reader.u32()?;

@@ -57,6 +57,7 @@ fn status() -> Status {
             epoch: 18,
             sequence: 19,
             host_status: 20,
+            cause: Cause::HardLink,
         },
         state: State::Stopping,
         trip: Some(Trip::Share),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use driver_abi::{
-    EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, Losses, MAX_HITS, Mode,
-    NAME_UNITS, Operation, PORT_NAME, Protection, STATUS_LEN, Setting, Stage, State, Status, Trip,
-    VERSION, Verdict,
+    Cause, EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, Losses, MAX_HITS,
+    Mode, NAME_UNITS, Operation, PORT_NAME, Protection, RefusalNote, STATUS_LEN, Setting, Stage,
+    State, Status, Trip, VERSION, Verdict,
 };
 
 const SCRIPT: &str = include_str!("../../../tests/vm/port.ps1");
@@ -114,6 +114,11 @@ fn every_field_is_where_the_script_says() {
         ("status.refused", status(|s| s.refused = u64::MAX)),
         ("status.scans", status(|s| s.scans = u64::MAX)),
         ("refusal.code", status(|s| s.refusal.code = u16::MAX)),
+        // Numbers below 256: one byte changes.
+        ("refusal.cause", {
+            let at = status(|s| s.refusal.cause = Cause::Struck);
+            at.start..at.start + 2
+        }),
         ("refusal.offset", status(|s| s.refusal.offset = u32::MAX)),
         ("refusal.epoch", status(|s| s.refusal.epoch = u32::MAX)),
         ("refusal.sequence", status(|s| s.refusal.sequence = u32::MAX)),
@@ -244,6 +249,11 @@ fn words() {
     for loss in Loss::ALL {
         let status = Status { protection: Protection::None(loss), ..Status::default() };
         add("loss", in_status("status.loss", &status), loss.name());
+    }
+    for cause in Cause::ALL {
+        let refusal = RefusalNote { cause, ..RefusalNote::default() };
+        let status = Status { refusal, ..Status::default() };
+        add("cause", in_status("refusal.cause", &status), cause.name());
     }
     for (operation, word) in [(Operation::Created, "created"), (Operation::Connected, "connected")]
     {

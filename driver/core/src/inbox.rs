@@ -4,17 +4,70 @@
 //! scan looks at a bounded number of entries and keeps a bounded number of candidates, so a folder
 //! of thousands of files costs no more than a folder of a few hundred.
 
+use channel_format::limits::MAX_FILE;
 use channel_format::name::ChannelName;
-use driver_abi::RefusalNote;
+use driver_abi::{Cause, RefusalNote};
 
 use crate::Position;
 
-/// Entries one scan looks at.
+/// Entries one scan looks at: some sixty calls. The system reproduced keeps files of many channels
+/// and sequences in one folder, and a file system may list the newest name last, so this is far
+/// more than a folder in order has.
 pub const MAX_ENTRIES: u32 = 4_096;
-/// Candidates one scan keeps.
+/// Names newer than what is in force that one scan considers. No more than are remembered as not
+/// worth reading: so each of them has its turn, and no number of bad files hides a sound one.
+pub const MAX_NAMES: usize = 256;
+/// Files one scan opens.
 pub const MAX_CANDIDATES: usize = 8;
-/// Files remembered as not worth reading again.
-pub const MAX_IGNORED: usize = 64;
+/// Bytes one scan reads. A file of any size has room; the rest waits for the next look.
+pub const MAX_SCAN_BYTES: u32 = MAX_FILE * 2;
+
+/// What an open file says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct FileFacts {
+    /// Its `FILE_ATTRIBUTE_*`.
+    pub attributes: u32,
+    /// How many names it has.
+    pub links: u32,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// The length of a plain file: one name, its bytes on this machine, no longer than content may be.
+///
+/// # Errors
+/// What it is instead.
+pub fn plain_size(facts: &FileFacts) -> Result<u32, Cause> {
+    if let Some(obstacle) = obstacle(facts.attributes) {
+        return Err(obstacle);
+    }
+    if facts.links != 1 {
+        return Err(Cause::HardLink);
+    }
+    u32::try_from(facts.size).ok().filter(|size| *size <= MAX_FILE).ok_or(Cause::NoFile)
+}
+
+/// What keeps an entry with these `FILE_ATTRIBUTE_*` from being opened, if anything does. A file
+/// whose bytes are elsewhere is not even opened: that may be what fetches them.
+pub const fn obstacle(attributes: u32) -> Option<Cause> {
+    const DIRECTORY: u32 = 0x10;
+    const DEVICE: u32 = 0x40;
+    const REPARSE_POINT: u32 = 0x400;
+    const OFFLINE: u32 = 0x1000;
+    const RECALL_ON_OPEN: u32 = 0x0004_0000;
+    const RECALL_ON_DATA_ACCESS: u32 = 0x0040_0000;
+    if attributes & (OFFLINE | RECALL_ON_OPEN | RECALL_ON_DATA_ACCESS) != 0 {
+        Some(Cause::Offline)
+    } else if attributes & REPARSE_POINT != 0 {
+        Some(Cause::ReparsePoint)
+    } else if attributes & DIRECTORY != 0 {
+        Some(Cause::Directory)
+    } else if attributes & DEVICE != 0 {
+        Some(Cause::NoFile)
+    } else {
+        None
+    }
+}
 
 /// What tells one version of a file from another without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +87,8 @@ pub struct Candidate {
     pub name: ChannelName,
     /// Which version of it.
     pub stamp: Stamp,
+    /// What keeps it from being opened.
+    pub obstacle: Option<Cause>,
 }
 
 impl Candidate {
@@ -41,6 +96,17 @@ impl Candidate {
     pub const fn position(&self) -> Position {
         Position { epoch: self.name.epoch, sequence: self.name.sequence }
     }
+}
+
+/// One entry of the folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its name.
+    pub name: &'a [u16],
+    /// Which version of the file.
+    pub stamp: Stamp,
+    /// Its `FILE_ATTRIBUTE_*`.
+    pub attributes: u32,
 }
 
 /// One look into the inbox.
@@ -51,6 +117,7 @@ pub struct Scan {
     refused: Option<Position>,
     still_there: bool,
     entries: u32,
+    names: usize,
     kept: [Option<Candidate>; MAX_CANDIDATES],
 }
 
@@ -64,25 +131,28 @@ impl Scan {
             refused: refused_position(refused),
             still_there: false,
             entries: 0,
+            names: 0,
             kept: [None; MAX_CANDIDATES],
         }
     }
 
-    /// Considers one directory entry; one that is no plain file has no name here. False once
-    /// enough have been seen and the scan should end.
-    pub fn offer(&mut self, name: &[u16], stamp: Stamp, ignored: &Ignored) -> bool {
-        if self.entries >= MAX_ENTRIES {
+    /// Considers one directory entry. False once enough have been seen and the scan should end.
+    pub fn offer<S: AsRef<[Stamp]>>(&mut self, entry: &Entry<'_>, ignored: &Ignored<S>) -> bool {
+        if self.is_over() {
             return false;
         }
         self.entries = self.entries.saturating_add(1);
-        if let Some(name) = ChannelName::parse_utf16(name) {
-            let candidate = Candidate { name, stamp };
-            let newer = self.above.is_none_or(|above| candidate.position() > above);
-            if name.channel == self.channel && newer {
-                self.still_there |= self.refused == Some(candidate.position());
-                if !ignored.contains(&stamp) {
-                    self.keep(candidate);
-                }
+        let Some(name) = ChannelName::parse_utf16(entry.name) else {
+            return true;
+        };
+        let obstacle = obstacle(entry.attributes);
+        let candidate = Candidate { name, stamp: entry.stamp, obstacle };
+        let newer = self.above.is_none_or(|above| candidate.position() > above);
+        if name.channel == self.channel && newer {
+            self.names = self.names.saturating_add(1);
+            self.still_there |= self.refused == Some(candidate.position());
+            if !ignored.contains(&entry.stamp) {
+                self.keep(candidate);
             }
         }
         true
@@ -93,9 +163,9 @@ impl Scan {
         self.kept.iter().flatten()
     }
 
-    /// True when there was more in the folder than a scan looks at.
+    /// True when there may be more in the folder than a scan looks at.
     pub const fn is_over(&self) -> bool {
-        self.entries >= MAX_ENTRIES
+        self.entries >= MAX_ENTRIES || self.names >= MAX_NAMES
     }
 
     /// True when the file that was refused before is still newer than what is in force and was not
@@ -104,7 +174,8 @@ impl Scan {
         self.still_there || self.is_over()
     }
 
-    /// Inserts into the sorted list; the oldest falls off its end.
+    /// Inserts into the sorted list; the oldest falls off its end. Not inlined: the loop unrolls.
+    #[inline(never)]
     fn keep(&mut self, candidate: Candidate) {
         let mut carried = Some(candidate);
         for slot in &mut self.kept {
@@ -132,39 +203,47 @@ pub fn refusal_after(standing: &RefusalNote, accepted: Position) -> RefusalNote 
 
 /// Where the name of the refused file puts it; `None` when nothing is refused.
 const fn refused_position(note: &RefusalNote) -> Option<Position> {
-    if note.code == 0 && note.host_status == 0 {
+    if !note.stands() {
         return None;
     }
     Some(Position { epoch: note.epoch, sequence: note.sequence })
 }
 
-/// Files that were read once and need not be read again until they change.
+/// Files that were read once and need not be read again until they change. The storage says how
+/// many are remembered; a stamp of zeros is a free place.
 #[derive(Clone, Debug)]
-pub struct Ignored {
-    stamps: [Option<Stamp>; MAX_IGNORED],
+pub struct Ignored<S> {
+    stamps: S,
+    /// Where the next one goes.
+    next: usize,
 }
 
-impl Default for Ignored {
-    fn default() -> Self {
-        Self::NONE
-    }
-}
-
-impl Ignored {
-    /// Nothing is ignored.
-    pub const NONE: Self = Self { stamps: [None; MAX_IGNORED] };
-
-    /// Remembers a file; the one remembered longest is forgotten.
-    pub fn insert(&mut self, stamp: Stamp) {
-        self.stamps.rotate_right(1);
-        if let Some(first) = self.stamps.first_mut() {
-            *first = Some(stamp);
-        }
+impl<S: AsRef<[Stamp]>> Ignored<S> {
+    /// Nothing is ignored. `stamps` are all zeros.
+    pub const fn new(stamps: S) -> Self {
+        Self { stamps, next: 0 }
     }
 
     /// True for a file that need not be read again.
     pub fn contains(&self, stamp: &Stamp) -> bool {
-        self.stamps.iter().flatten().any(|known| known == stamp)
+        *stamp != Stamp::default() && self.stamps.as_ref().contains(stamp)
+    }
+}
+
+impl<S: AsMut<[Stamp]>> Ignored<S> {
+    /// Remembers a file; the one remembered longest is forgotten.
+    pub fn insert(&mut self, stamp: Stamp) {
+        let stamps = self.stamps.as_mut();
+        if let Some(place) = stamps.get_mut(self.next) {
+            *place = stamp;
+        }
+        self.next = self.next.saturating_add(1).checked_rem(stamps.len()).unwrap_or(0);
+    }
+
+    /// Forgets them all: each is read again.
+    pub fn clear(&mut self) {
+        self.stamps.as_mut().fill(Stamp::default());
+        self.next = 0;
     }
 }
 
@@ -183,6 +262,16 @@ mod tests {
         format!("C-{channel:08}-{epoch:08}-{sequence:08}.sys").encode_utf16().collect()
     }
 
+    const NONE: Ignored<[Stamp; 0]> = Ignored::new([]);
+
+    fn entry(name: &[u16], stamp: Stamp) -> Entry<'_> {
+        Entry { name, stamp, attributes: 0x20 }
+    }
+
+    fn stamp(number: usize) -> Stamp {
+        Stamp { file_id: u64::try_from(number).unwrap() + 1, size: 2, changed: 3 }
+    }
+
     fn positions(scan: &Scan) -> Vec<(u32, u32)> {
         scan.candidates().map(|c| (c.name.epoch, c.name.sequence)).collect()
     }
@@ -196,7 +285,7 @@ mod tests {
             let above = above.map(|(epoch, sequence)| Position { epoch, sequence });
             let mut scan = Scan::new(291, above, &RefusalNote::default());
             for (epoch, sequence) in &files {
-                prop_assert!(scan.offer(&name(291, *epoch, *sequence), Stamp::default(), &Ignored::NONE));
+                prop_assert!(scan.offer(&entry(&name(291, *epoch, *sequence), stamp(0)), &NONE));
             }
             let mut expected: Vec<_> = files
                 .into_iter()
@@ -238,13 +327,13 @@ mod tests {
 
     #[test]
     fn a_refusal_stands_while_its_file_does() {
-        let stamp = Stamp::default();
-        let mut ignored = Ignored::NONE;
+        let stamp = stamp(0);
+        let mut ignored = Ignored::new([Stamp::default(); 4]);
         ignored.insert(stamp);
         let scan = |above, files: &[u32]| {
             let mut scan = Scan::new(291, above, &refusal(12));
             for sequence in files {
-                assert!(scan.offer(&name(291, 1, *sequence), stamp, &ignored));
+                assert!(scan.offer(&entry(&name(291, 1, *sequence), stamp), &ignored));
             }
             scan.refusal_stands()
         };
@@ -258,43 +347,123 @@ mod tests {
     fn other_channels_and_other_names_are_passed_over() {
         let mut scan = Scan::new(291, None, &RefusalNote::default());
         for other in [name(292, 1, 1), "readme.txt".encode_utf16().collect(), Vec::new()] {
-            assert!(scan.offer(&other, Stamp::default(), &Ignored::NONE));
+            assert!(scan.offer(&entry(&other, stamp(0)), &NONE));
         }
         assert_eq!(positions(&scan), []);
     }
 
     #[test]
-    fn an_ignored_file_comes_back_when_it_changes() {
-        let stamp = Stamp { file_id: 1, size: 2, changed: 3 };
-        let mut ignored = Ignored::NONE;
-        ignored.insert(stamp);
-        let mut scan = Scan::new(291, None, &RefusalNote::default());
-        assert!(scan.offer(&name(291, 1, 1), stamp, &ignored));
-        assert_eq!(positions(&scan), []);
-        assert!(scan.offer(&name(291, 1, 1), Stamp { changed: 4, ..stamp }, &ignored));
-        assert_eq!(positions(&scan), [(1, 1)]);
+    fn an_ignored_file_comes_back_when_it_changes_or_all_are_forgotten() {
+        let mut ignored = Ignored::new([Stamp::default(); 4]);
+        ignored.insert(stamp(0));
+        let found = |stamp, ignored: &Ignored<[Stamp; 4]>| {
+            let mut scan = Scan::new(291, None, &RefusalNote::default());
+            assert!(scan.offer(&entry(&name(291, 1, 1), stamp), ignored));
+            positions(&scan)
+        };
+        assert_eq!(found(stamp(0), &ignored), []);
+        assert_eq!(found(Stamp { changed: 4, ..stamp(0) }, &ignored), [(1, 1)]);
+        ignored.clear();
+        assert_eq!(found(stamp(0), &ignored), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_stamp_of_zeros_is_a_free_place_and_never_ignored() {
+        let mut ignored = Ignored::new([Stamp::default(); 4]);
+        assert!(!ignored.contains(&Stamp::default()));
+        ignored.insert(Stamp::default());
+        assert!(!ignored.contains(&Stamp::default()));
     }
 
     #[test]
     fn the_file_ignored_longest_is_forgotten_first() {
-        let stamp =
-            |number: usize| Stamp { file_id: u64::try_from(number).unwrap(), size: 0, changed: 0 };
-        let mut ignored = Ignored::NONE;
-        for number in 0..=MAX_IGNORED {
+        let mut ignored = Ignored::new([Stamp::default(); 8]);
+        for number in 0..=8 {
             ignored.insert(stamp(number));
         }
         assert!(!ignored.contains(&stamp(0)));
-        assert!((1..=MAX_IGNORED).all(|number| ignored.contains(&stamp(number))));
+        assert!((1..=8).all(|number| ignored.contains(&stamp(number))));
     }
 
     #[test]
     fn a_scan_ends_after_so_many_entries() {
         let mut scan = Scan::new(291, None, &RefusalNote::default());
         for _ in 0..MAX_ENTRIES {
-            assert!(scan.offer(&[], Stamp::default(), &Ignored::NONE));
+            assert!(scan.offer(&entry(&[], stamp(0)), &NONE));
         }
         assert!(scan.is_over());
-        assert!(!scan.offer(&name(291, 1, 1), Stamp::default(), &Ignored::NONE));
+        assert!(!scan.offer(&entry(&name(291, 1, 1), stamp(0)), &NONE));
         assert_eq!(positions(&scan), []);
+    }
+
+    #[test]
+    fn a_scan_ends_after_so_many_newer_names() {
+        let mut scan = Scan::new(291, Some(at(5)), &RefusalNote::default());
+        for _ in 0..MAX_NAMES {
+            // Old names and those of others do not count.
+            assert!(scan.offer(&entry(&name(291, 1, 5), stamp(0)), &NONE));
+            assert!(scan.offer(&entry(&name(292, 1, 6), stamp(0)), &NONE));
+            assert!(!scan.is_over());
+            assert!(scan.offer(&entry(&name(291, 1, 6), stamp(0)), &NONE));
+        }
+        assert!(scan.is_over());
+        assert!(!scan.offer(&entry(&name(291, 1, 6), stamp(0)), &NONE));
+    }
+
+    /// As many bad files as a scan considers, newer than one sound file: it has its turn.
+    #[test]
+    fn no_number_of_bad_files_hides_a_sound_one() {
+        let names: Vec<_> = (0..u32::try_from(MAX_NAMES - 1).unwrap())
+            .map(|number| name(291, 1, number + 1))
+            .collect();
+        let mut ignored = Ignored::new([Stamp::default(); MAX_NAMES]);
+        for look in 1.. {
+            assert!(look <= MAX_NAMES / MAX_CANDIDATES, "the sound file never has its turn");
+            let mut scan = Scan::new(291, None, &RefusalNote::default());
+            for (number, name) in names.iter().enumerate() {
+                assert!(scan.offer(&entry(name, stamp(number)), &ignored));
+            }
+            if positions(&scan).contains(&(1, 1)) {
+                break;
+            }
+            let tried: Vec<Stamp> = scan.candidates().map(|candidate| candidate.stamp).collect();
+            assert_eq!(tried.len(), MAX_CANDIDATES);
+            for stamp in tried {
+                ignored.insert(stamp);
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_say_what_is_in_the_way() {
+        for (attributes, expected) in [
+            (0, None),
+            (0x20 | 0x1 | 0x80, None),
+            (0x10, Some(Cause::Directory)),
+            (0x40, Some(Cause::NoFile)),
+            (0x400 | 0x10, Some(Cause::ReparsePoint)),
+            (0x1000, Some(Cause::Offline)),
+            (0x0004_0000 | 0x400, Some(Cause::Offline)),
+            (0x0040_0000 | 0x400, Some(Cause::Offline)),
+        ] {
+            assert_eq!(obstacle(attributes), expected, "{attributes:#x}");
+        }
+        let plain = FileFacts { attributes: 0x20, links: 1, size: u64::from(MAX_FILE) };
+        assert_eq!(plain_size(&plain), Ok(MAX_FILE));
+        for (facts, cause) in [
+            (FileFacts { links: 2, ..plain }, Cause::HardLink),
+            (FileFacts { links: 0, ..plain }, Cause::HardLink),
+            (FileFacts { size: plain.size + 1, ..plain }, Cause::NoFile),
+            (FileFacts { size: u64::MAX, ..plain }, Cause::NoFile),
+            (FileFacts { attributes: 0x1020, ..plain }, Cause::Offline),
+        ] {
+            assert_eq!(plain_size(&facts), Err(cause), "{facts:?}");
+        }
+        let name = name(291, 1, 1);
+        let mut scan = Scan::new(291, None, &RefusalNote::default());
+        let link = Entry { name: &name, stamp: stamp(0), attributes: 0x420 };
+        assert!(scan.offer(&link, &NONE));
+        let found = scan.candidates().next().unwrap();
+        assert_eq!(found.obstacle, Some(Cause::ReparsePoint), "told, not passed over");
     }
 }

@@ -105,6 +105,39 @@ impl Journal {
         self.end()
     }
 
+    /// The record to write when the mark is not that of what is on trial, because it could not be
+    /// put back when another try ended. `None` when it is.
+    #[must_use]
+    pub fn corrected(self, on_trial: Option<BodyId>) -> Option<Self> {
+        if self.open == on_trial {
+            return None;
+        }
+        Some(match on_trial {
+            Some(body) => self.begin(body),
+            None => self.end(),
+        })
+    }
+
+    /// The record to write when an administrator forgives a body, or all of them: what was counted
+    /// against it is forgotten. A try that is open stays open. `None` when there is nothing to
+    /// forgive.
+    #[must_use]
+    pub fn pardon(mut self, body: Option<BodyId>) -> Option<Self> {
+        let mut found = false;
+        for suspect in &mut self.suspects {
+            if suspect.losses != 0 && body.is_none_or(|body| suspect.body == body) {
+                *suspect = Suspect::default();
+                found = true;
+            }
+        }
+        found.then(|| self.step())
+    }
+
+    /// Bodies that are struck out.
+    pub fn struck(&self) -> usize {
+        self.suspects.iter().filter(|suspect| self.is_struck(suspect.body)).count()
+    }
+
     /// What a driver that starts makes of the journal: an open try means that the machine went
     /// down in it, which is counted against its body. `None` when there is nothing to settle.
     ///
@@ -248,6 +281,16 @@ mod tests {
         assert_eq!(Journal::default().begin(body(1)).end().settle(), None);
     }
 
+    #[test]
+    fn a_mark_that_is_not_the_trials_is_corrected_and_no_other() {
+        let journal = Journal::default().begin(body(1));
+        assert_eq!(journal.corrected(Some(body(1))), None);
+        assert_eq!(journal.end().corrected(None), None);
+        assert_eq!(journal.corrected(None), Some(journal.end()));
+        assert_eq!(journal.corrected(Some(body(2))), Some(journal.begin(body(2))));
+        assert_eq!(journal.end().corrected(Some(body(2))), Some(journal.end().begin(body(2))));
+    }
+
     /// The journal after so many sessions ended during a try of this body.
     fn lost(mut journal: Journal, number: u8, sessions: u8) -> Journal {
         for _ in 0..sessions {
@@ -272,6 +315,20 @@ mod tests {
         let journal = journal.begin(body(1)).end_well(body(1));
         assert!(!lost(journal, 1, 1).is_struck(body(1)));
         assert!(journal.is_struck(body(2)), "others stay as they were");
+    }
+
+    #[test]
+    fn a_pardon_is_for_one_body_or_for_all_and_leaves_an_open_try() {
+        let journal = lost(lost(Journal::default(), 1, 2), 2, 2).begin(body(3));
+        assert_eq!(journal.struck(), 2);
+        let one = journal.pardon(Some(body(1))).unwrap();
+        assert!(!one.is_struck(body(1)) && one.is_struck(body(2)) && one.is_open());
+        assert_eq!(one.next_copy(), journal.begin(body(3)).next_copy(), "it is the next record");
+        let all = journal.pardon(None).unwrap();
+        assert_eq!((all.struck(), all.is_open()), (0, true));
+        assert_eq!(journal.pardon(Some(body(9))), None);
+        assert_eq!(journal.pardon(Some(BodyId::FREE)), None);
+        assert_eq!(Journal::default().pardon(None), None);
     }
 
     #[test]

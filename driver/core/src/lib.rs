@@ -7,6 +7,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`settings`] | what the service parameters mean |
+//! | [`access`] | whether a folder is the administrators' alone |
 //! | [`inbox`] | which dropped file is tried next |
 //! | [`journal`] | what survives a crash during a try |
 //! | [`slots`] | which accepted content serves after a boot |
@@ -33,6 +34,7 @@
     clippy::as_conversions
 )]
 
+pub mod access;
 pub mod drives;
 pub mod exempt;
 pub mod fuse;

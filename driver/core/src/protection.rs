@@ -17,6 +17,10 @@ pub struct Facts {
     pub state: bool,
     /// The inbox can be read.
     pub inbox: bool,
+    /// Others than administrators may change the inbox.
+    pub exposed: bool,
+    /// The disk keeps the content worker waiting.
+    pub slow: bool,
     /// A file newer than the content in force stands refused.
     pub refused: bool,
     /// The content in force has expired.
@@ -36,7 +40,9 @@ impl Facts {
             .with(Loss::NoContent, matches!(self.stage, Stage::None))
             .with(Loss::NotAttached, !self.attached)
             .with(Loss::FuseTripped, self.fuse_tripped)
+            .with(Loss::Slow, self.slow)
             .with(Loss::NoState, !self.state)
+            .with(Loss::InboxUnsafe, self.exposed)
             .with(Loss::NoInbox, !self.inbox)
             .with(Loss::Refused, self.refused)
             .with(Loss::FellBack, self.fell_back)
@@ -49,9 +55,11 @@ impl Facts {
 /// The losses that leave events unjudged, worst first.
 const NONE: [Loss; 3] = [Loss::NoAnchor, Loss::NoContent, Loss::NotAttached];
 /// The losses that only restrict, worst first.
-const DEGRADED: [Loss; 8] = [
+const DEGRADED: [Loss; 10] = [
     Loss::FuseTripped,
+    Loss::Slow,
     Loss::NoState,
+    Loss::InboxUnsafe,
     Loss::NoInbox,
     Loss::Refused,
     Loss::FellBack,
@@ -91,6 +99,8 @@ mod tests {
         fuse_tripped: false,
         state: true,
         inbox: true,
+        exposed: false,
+        slow: false,
         refused: false,
         stale: false,
         fell_back: false,
@@ -98,12 +108,14 @@ mod tests {
     };
 
     /// Each fact that is amiss alone, worst first.
-    const CASES: [(Facts, Protection); 11] = [
+    const CASES: [(Facts, Protection); 13] = [
         (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
         (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
         (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
         (Facts { fuse_tripped: true, ..ALL_WELL }, Protection::Degraded(Loss::FuseTripped)),
+        (Facts { slow: true, ..ALL_WELL }, Protection::Degraded(Loss::Slow)),
         (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
+        (Facts { exposed: true, ..ALL_WELL }, Protection::Degraded(Loss::InboxUnsafe)),
         (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
         (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
         (Facts { fell_back: true, ..ALL_WELL }, Protection::Degraded(Loss::FellBack)),

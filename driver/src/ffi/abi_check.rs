@@ -104,6 +104,8 @@ same_layout!(
     CurrentByteOffset,
 );
 same_layout!(nt::KEVENT, wdk::KEVENT, Header);
+same_layout!(nt::IRP, wdk::IRP, IoStatus, Tail);
+same_layout!(nt::DEVICE_OBJECT, wdk::DEVICE_OBJECT, DriverObject, Flags, Characteristics);
 same_layout!(nt::EX_RUNDOWN_REF, sys::EX_RUNDOWN_REF);
 same_layout!(nt::MM_COPY_ADDRESS, sys::MM_COPY_ADDRESS);
 same_layout!(
@@ -185,6 +187,9 @@ same_number! {
     nt::_FILE_INFORMATION_CLASS::FileAttributeTagInformation, fs::FileAttributeTagInformation;
     nt::_FILE_INFORMATION_CLASS::FileIdBothDirectoryInformation, fs::FileIdBothDirectoryInformation;
     nt::_KWAIT_REASON::Executive, sys::Executive;
+    nt::_EVENT_TYPE::NotificationEvent, kernel::NotificationEvent;
+    nt::_EVENT_TYPE::SynchronizationEvent, kernel::SynchronizationEvent;
+    nt::IRP_MJ_SHUTDOWN, sys::IRP_MJ_SHUTDOWN;
 }
 
 // ---- Filter manager -----------------------------------------------------------------------------

@@ -2,24 +2,29 @@
 //!
 //! Everything is opened relative to a directory that was opened itself and not through a reparse
 //! point. All of it runs on the driver's worker thread at PASSIVE_LEVEL with APCs enabled, as the
-//! `Zw` file routines demand; none of it is called from a callback.
+//! `Zw` file routines demand; none of it is called from a callback. What is read, written and
+//! listed goes over a [`Lane`].
 
 use core::mem::offset_of;
 use core::ptr;
 
+use driver_core::inbox::FileFacts;
+
 use super::bindings as nt;
+use super::lane::Lane;
 use super::security::Security;
 use super::status::{NtStatus, Result, check};
 use super::{Handle, UnicodeString, object_attributes, u32_size_of};
 
 /// An open directory.
-pub struct Directory {
+pub struct Directory<'l> {
     handle: Handle,
+    lane: &'l Lane,
 }
 
 /// One entry of a directory.
 pub struct Entry<'a> {
-    /// The entry's name.
+    /// The entry's name; empty when it is longer than any the driver looks for.
     pub name: &'a [u16],
     /// Its number on the volume.
     pub file_id: u64,
@@ -27,34 +32,21 @@ pub struct Entry<'a> {
     pub size: u64,
     /// When it last changed, in 100-nanosecond units since 1601.
     pub changed: u64,
-    /// It is a directory, a reparse point, or its bytes are not on this machine.
-    pub unusual: bool,
+    /// Its `FILE_ATTRIBUTE_*`.
+    pub attributes: u32,
 }
-
-/// Attributes of what the driver does not read: directories, reparse points, offline and recalled
-/// files, devices.
-const UNUSUAL: u32 = nt::FILE_ATTRIBUTE_DIRECTORY
-    | nt::FILE_ATTRIBUTE_REPARSE_POINT
-    | nt::FILE_ATTRIBUTE_OFFLINE
-    | nt::FILE_ATTRIBUTE_DEVICE
-    | FILE_ATTRIBUTE_RECALL_ON_OPEN
-    | FILE_ATTRIBUTE_RECALL_ON_DATA_ACCESS;
-
-// From winnt.h of newer kits; older headers lack them.
-const FILE_ATTRIBUTE_RECALL_ON_OPEN: u32 = 0x0004_0000;
-const FILE_ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x0040_0000;
 
 /// UTF-16 units of a name that an [`Entry`] holds; no name the driver looks for is longer.
 const MAX_ENTRY_NAME: usize = 64;
 
-impl Directory {
+impl<'l> Directory<'l> {
     /// Opens the directory at an absolute NT path.
     ///
     /// # Errors
     /// `WRONG_TYPE` for a reparse point; the kernel's reason otherwise: `NOT_FOUND` and its
     /// relatives early in a boot.
-    pub fn open(path: &[u16]) -> Result<Self> {
-        Self::open_or(path, nt::FILE_OPEN, None)
+    pub fn open(path: &[u16], lane: &'l Lane) -> Result<Self> {
+        Self::open_or(path, lane, nt::FILE_OPEN, None)
     }
 
     /// Opens the directory at an absolute NT path, making it if it is not there. One that is made
@@ -62,52 +54,76 @@ impl Directory {
     ///
     /// # Errors
     /// The kernel's reason.
-    pub fn open_or_create(path: &[u16]) -> Result<Self> {
+    pub fn open_or_create(path: &[u16], lane: &'l Lane) -> Result<Self> {
         let security = Security::system_and_administrators(nt::FILE_ALL_ACCESS)?;
-        Self::open_or(path, nt::FILE_OPEN_IF, Some(&security))
+        Self::open_or(path, lane, nt::FILE_OPEN_IF, Some(&security))
     }
 
-    fn open_or(path: &[u16], disposition: u32, security: Option<&Security>) -> Result<Self> {
+    #[inline(never)]
+    fn open_or(
+        path: &[u16],
+        lane: &'l Lane,
+        disposition: u32,
+        security: Option<&Security>,
+    ) -> Result<Self> {
         let handle = create(&Create {
             root: ptr::null_mut(),
             name: path,
             access: nt::FILE_LIST_DIRECTORY
                 | nt::FILE_TRAVERSE
                 | nt::FILE_READ_ATTRIBUTES
-                | nt::SYNCHRONIZE,
+                | nt::READ_CONTROL,
             share: nt::FILE_SHARE_READ | nt::FILE_SHARE_WRITE | nt::FILE_SHARE_DELETE,
             disposition,
             options: nt::FILE_DIRECTORY_FILE,
             security,
         })?;
         // A junction was opened itself, and is empty: its target's files would go missing unseen.
-        let directory = File { handle };
+        let directory = File { handle, lane };
         let tag: nt::FILE_ATTRIBUTE_TAG_INFORMATION =
             directory.query(nt::_FILE_INFORMATION_CLASS::FileAttributeTagInformation)?;
         if tag.FileAttributes & nt::FILE_ATTRIBUTE_REPARSE_POINT != 0 {
             return Err(NtStatus::WRONG_TYPE);
         }
-        Ok(Self { handle: directory.handle })
+        Ok(Self { handle: directory.handle, lane })
     }
 
-    /// Calls `each` for the entries of the directory, in no particular order, until it returns
-    /// false. `buffer` is where the kernel puts them.
+    /// Puts the directory's owner and access list, as a self-relative security descriptor, into
+    /// `buffer`.
     ///
     /// # Errors
-    /// The kernel's reason.
+    /// The kernel's reason; `BUFFER_TOO_SMALL` for a longer one.
+    pub fn descriptor<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        let room = u32::try_from(buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+        let mut length = 0;
+        // SAFETY: the directory was opened with READ_CONTROL, the buffer is as long as the call is
+        // told, and the count is a local; PASSIVE_LEVEL.
+        check(unsafe {
+            nt::ZwQuerySecurityObject(
+                self.handle.0,
+                nt::OWNER_SECURITY_INFORMATION | nt::DACL_SECURITY_INFORMATION,
+                buffer.as_mut_ptr().cast(),
+                room,
+                &raw mut length,
+            )
+        })?;
+        let length = usize::try_from(length).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+        buffer.get(..length).ok_or(NtStatus::INVALID_PARAMETER)
+    }
+
+    /// Calls `each` for the entries whose names match `pattern` (`*` is any run of units), in no
+    /// particular order, until it returns false. `buffer` is where they are put.
+    ///
+    /// # Errors
+    /// The kernel's reason; `IO_TIMEOUT` when the disk does not answer in time.
     pub fn for_each(
         &self,
+        pattern: &[u16],
         buffer: &mut [u8],
         mut each: impl FnMut(&Entry<'_>) -> bool,
     ) -> Result<()> {
         let mut restart = true;
-        loop {
-            match self.query(buffer, restart) {
-                Err(status) if status.number() == nt_number(nt::STATUS_NO_MORE_FILES) => {
-                    return Ok(());
-                }
-                other => other?,
-            }
+        while self.lane.list(&self.handle, pattern, restart, buffer)? {
             restart = false;
             let mut records = Records { rest: Some(buffer) };
             let mut name = [0; MAX_ENTRY_NAME];
@@ -117,31 +133,7 @@ impl Directory {
                 }
             }
         }
-    }
-
-    fn query(&self, buffer: &mut [u8], restart: bool) -> Result<()> {
-        let mut outcome = nt::IO_STATUS_BLOCK::default();
-        let room = u32::try_from(buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
-        // The kernel fills in whole records and ends the last with a next-offset of zero; what an
-        // earlier call left behind must not be taken for one.
-        buffer.fill(0);
-        // SAFETY: the directory is open for synchronous use, the buffer is as long as the call is
-        // told, and both outlive it; PASSIVE_LEVEL.
-        check(unsafe {
-            nt::ZwQueryDirectoryFile(
-                self.handle.0,
-                ptr::null_mut(),
-                None,
-                ptr::null_mut(),
-                &raw mut outcome,
-                buffer.as_mut_ptr().cast(),
-                room,
-                nt::_FILE_INFORMATION_CLASS::FileIdBothDirectoryInformation,
-                0,
-                ptr::null_mut(),
-                u8::from(restart),
-            )
-        })
+        Ok(())
     }
 
     /// Opens a file to read. Others may read it meanwhile, but not write or remove it: a file that
@@ -149,37 +141,35 @@ impl Directory {
     ///
     /// # Errors
     /// The kernel's reason; `SHARING_VIOLATION` while somebody holds the file.
-    pub fn open_file(&self, name: &[u16]) -> Result<File> {
-        let handle = create(&Create {
+    pub fn open_file(&self, name: &[u16]) -> Result<File<'l>> {
+        self.file(&Create {
             root: self.handle.0,
             name,
-            access: nt::FILE_READ_DATA | nt::FILE_READ_ATTRIBUTES | nt::SYNCHRONIZE,
+            access: nt::FILE_READ_DATA | nt::FILE_READ_ATTRIBUTES,
             share: nt::FILE_SHARE_READ,
             disposition: nt::FILE_OPEN,
             options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_COMPLETE_IF_OPLOCKED,
             security: None,
-        })?;
-        Ok(File { handle })
+        })
     }
 
     /// Replaces a file by `bytes`, written through to the disk before this returns.
     ///
     /// # Errors
     /// The kernel's reason; the file may then hold anything.
+    #[inline(never)]
     pub fn write_file(&self, name: &[u16], bytes: &[u8]) -> Result<()> {
-        let file = File {
-            handle: create(&Create {
-                root: self.handle.0,
-                name,
-                access: nt::FILE_WRITE_DATA | nt::SYNCHRONIZE,
-                share: 0,
-                disposition: nt::FILE_OVERWRITE_IF,
-                options: nt::FILE_NON_DIRECTORY_FILE
-                    | nt::FILE_WRITE_THROUGH
-                    | nt::FILE_COMPLETE_IF_OPLOCKED,
-                security: None,
-            })?,
-        };
+        let file = self.file(&Create {
+            root: self.handle.0,
+            name,
+            access: nt::FILE_WRITE_DATA,
+            share: 0,
+            disposition: nt::FILE_OVERWRITE_IF,
+            options: nt::FILE_NON_DIRECTORY_FILE
+                | nt::FILE_WRITE_THROUGH
+                | nt::FILE_COMPLETE_IF_OPLOCKED,
+            security: None,
+        })?;
         file.write(bytes)?;
         file.flush()
     }
@@ -188,19 +178,22 @@ impl Directory {
     ///
     /// # Errors
     /// The kernel's reason.
+    #[inline(never)]
     pub fn rename(&self, from: &[u16], to: &[u16]) -> Result<()> {
-        let file = File {
-            handle: create(&Create {
-                root: self.handle.0,
-                name: from,
-                access: nt::DELETE | nt::SYNCHRONIZE,
-                share: nt::FILE_SHARE_READ,
-                disposition: nt::FILE_OPEN,
-                options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_COMPLETE_IF_OPLOCKED,
-                security: None,
-            })?,
-        };
+        let file = self.file(&Create {
+            root: self.handle.0,
+            name: from,
+            access: nt::DELETE,
+            share: nt::FILE_SHARE_READ,
+            disposition: nt::FILE_OPEN,
+            options: nt::FILE_NON_DIRECTORY_FILE | nt::FILE_COMPLETE_IF_OPLOCKED,
+            security: None,
+        })?;
         file.rename(self, to)
+    }
+
+    fn file(&self, what: &Create<'_>) -> Result<File<'l>> {
+        Ok(File { handle: create(what)?, lane: self.lane })
     }
 }
 
@@ -228,7 +221,7 @@ impl Records<'_> {
             file_id: u64_at(record, offset_of!(Info, FileId))?,
             size: u64_at(record, offset_of!(Info, EndOfFile))?,
             changed: u64_at(record, offset_of!(Info, ChangeTime))?,
-            unusual: u32_at(record, offset_of!(Info, FileAttributes))? & UNUSUAL != 0,
+            attributes: u32_at(record, offset_of!(Info, FileAttributes))?,
         })
     }
 }
@@ -241,35 +234,29 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-const fn nt_number(status: nt::NTSTATUS) -> u32 {
-    u32::from_ne_bytes(status.to_ne_bytes())
-}
-
 /// An open file.
-pub struct File {
+pub struct File<'l> {
     handle: Handle,
+    lane: &'l Lane,
 }
 
-impl File {
-    /// The file's length in bytes.
+impl File<'_> {
+    /// What kind of file it is.
     ///
     /// # Errors
-    /// `WRONG_TYPE` for anything but a plain file with one name whose bytes are on this machine;
-    /// the kernel's reason otherwise.
-    pub fn plain_size(&self) -> Result<u64> {
+    /// The kernel's reason.
+    pub fn facts(&self) -> Result<FileFacts> {
         let tag: nt::FILE_ATTRIBUTE_TAG_INFORMATION =
             self.query(nt::_FILE_INFORMATION_CLASS::FileAttributeTagInformation)?;
         let standard: nt::FILE_STANDARD_INFORMATION =
             self.query(nt::_FILE_INFORMATION_CLASS::FileStandardInformation)?;
-        if tag.FileAttributes & UNUSUAL != 0
-            || standard.Directory != 0
-            || standard.NumberOfLinks != 1
-        {
-            return Err(NtStatus::WRONG_TYPE);
-        }
         // SAFETY: every bit pattern is an i64, and the call above filled the structure in.
         let size = unsafe { standard.EndOfFile.QuadPart };
-        u64::try_from(size).map_err(|_| NtStatus::WRONG_TYPE)
+        Ok(FileFacts {
+            attributes: tag.FileAttributes,
+            links: standard.NumberOfLinks,
+            size: u64::try_from(size).unwrap_or(u64::MAX),
+        })
     }
 
     fn query<T: Default>(&self, class: nt::FILE_INFORMATION_CLASS) -> Result<T> {
@@ -292,30 +279,14 @@ impl File {
     /// Fills `bytes` from the file, from byte `offset` on.
     ///
     /// # Errors
-    /// `END_OF_FILE` when the file is shorter; the kernel's reason otherwise.
+    /// `END_OF_FILE` when the file is shorter, `IO_TIMEOUT` when the disk does not answer in time;
+    /// the kernel's reason otherwise.
     pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         let mut done = 0_usize;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let at = u64::try_from(done).ok().and_then(|done| offset.checked_add(done));
-            let mut at = large(at.ok_or(NtStatus::END_OF_FILE)?)?;
-            let mut outcome = nt::IO_STATUS_BLOCK::default();
-            let room = u32::try_from(rest.len().min(MAX_TRANSFER)).unwrap_or(0);
-            // SAFETY: the file is open for synchronous use, the buffer is at least as long as the
-            // call is told, and all outlive it; PASSIVE_LEVEL.
-            check(unsafe {
-                nt::ZwReadFile(
-                    self.handle.0,
-                    ptr::null_mut(),
-                    None,
-                    ptr::null_mut(),
-                    &raw mut outcome,
-                    rest.as_mut_ptr().cast(),
-                    room,
-                    &raw mut at,
-                    ptr::null_mut(),
-                )
-            })?;
-            done = done.saturating_add(transferred(&outcome)?);
+            let at = at.ok_or(NtStatus::END_OF_FILE)?;
+            done = done.saturating_add(progress(self.lane.read(&self.handle, at, rest)?)?);
         }
         Ok(())
     }
@@ -323,24 +294,8 @@ impl File {
     fn write(&self, bytes: &[u8]) -> Result<()> {
         let mut done = 0_usize;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let mut at = large(u64::try_from(done).map_err(|_| NtStatus::END_OF_FILE)?)?;
-            let mut outcome = nt::IO_STATUS_BLOCK::default();
-            let room = u32::try_from(rest.len().min(MAX_TRANSFER)).unwrap_or(0);
-            // SAFETY: as for reading; the call does not write to the buffer.
-            check(unsafe {
-                nt::ZwWriteFile(
-                    self.handle.0,
-                    ptr::null_mut(),
-                    None,
-                    ptr::null_mut(),
-                    &raw mut outcome,
-                    rest.as_ptr().cast_mut().cast(),
-                    room,
-                    &raw mut at,
-                    ptr::null_mut(),
-                )
-            })?;
-            done = done.saturating_add(transferred(&outcome)?);
+            let at = u64::try_from(done).map_err(|_| NtStatus::END_OF_FILE)?;
+            done = done.saturating_add(progress(self.lane.write(&self.handle, at, rest)?)?);
         }
         Ok(())
     }
@@ -351,7 +306,7 @@ impl File {
         check(unsafe { nt::ZwFlushBuffersFile(self.handle.0, &raw mut outcome) })
     }
 
-    fn rename(&self, directory: &Directory, to: &[u16]) -> Result<()> {
+    fn rename(&self, directory: &Directory<'_>, to: &[u16]) -> Result<()> {
         let mut outcome = nt::IO_STATUS_BLOCK::default();
         let mut info = RenameInfo::new(directory.handle.0, to)?;
         // SAFETY: the file is open with DELETE access, and the structure is as long as the call is
@@ -403,21 +358,9 @@ impl RenameInfo {
     }
 }
 
-/// Bytes moved by one call at most.
-const MAX_TRANSFER: usize = 1 << 20;
-
-fn large(value: u64) -> Result<nt::LARGE_INTEGER> {
-    let mut large = nt::LARGE_INTEGER::default();
-    large.QuadPart = i64::try_from(value).map_err(|_| NtStatus::END_OF_FILE)?;
-    Ok(large)
-}
-
-/// How many bytes a transfer moved. None at all would not be progress, and is an error.
-fn transferred(outcome: &nt::IO_STATUS_BLOCK) -> Result<usize> {
-    match usize::try_from(outcome.Information) {
-        Ok(0) | Err(_) => Err(NtStatus::END_OF_FILE),
-        Ok(bytes) => Ok(bytes),
-    }
+/// A transfer that moved nothing would be none, and go on for ever.
+const fn progress(bytes: usize) -> Result<usize> {
+    if bytes == 0 { Err(NtStatus::END_OF_FILE) } else { Ok(bytes) }
 }
 
 /// What to open, and how.
@@ -432,6 +375,7 @@ struct Create<'a> {
     security: Option<&'a Security>,
 }
 
+#[inline(never)]
 fn create(what: &Create<'_>) -> Result<Handle> {
     let mut name = UnicodeString::new(what.name).ok_or(NtStatus::INVALID_PARAMETER)?;
     let security = what.security.map_or(ptr::null_mut(), Security::as_ptr);
@@ -439,7 +383,7 @@ fn create(what: &Create<'_>) -> Result<Handle> {
     let mut outcome = nt::IO_STATUS_BLOCK::default();
     let mut handle: nt::HANDLE = ptr::null_mut();
     // Never through a reparse point: what it names would not be in the folder.
-    let options = what.options | nt::FILE_OPEN_REPARSE_POINT | nt::FILE_SYNCHRONOUS_IO_NONALERT;
+    let options = what.options | nt::FILE_OPEN_REPARSE_POINT;
     // SAFETY: all pointers are to locals that outlive the call, and the root handle is null or
     // open; PASSIVE_LEVEL with APCs enabled, on a thread of ours.
     let status = unsafe {

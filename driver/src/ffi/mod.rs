@@ -8,6 +8,7 @@
 //! | [`sync`] | events, push locks, system threads, time |
 //! | [`published`] | one value that readers never wait for and a writer swaps whole |
 //! | [`io`] | directories and files |
+//! | [`lane`] | transfers to and from files, with a deadline |
 //! | [`registry`] | the service's parameters |
 //! | [`objects`] | what the drive letters name |
 //! | [`ps`] | the requesting process |
@@ -15,6 +16,7 @@
 //! | [`security`] | who may open what the driver makes |
 //! | [`flt`] | the filter manager: registration, attachment, pipe creates |
 //! | [`port`] | the communication port |
+//! | [`shutdown`] | the machine is shut down |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
 //! | [`anchor`] | the root keys in the image |
 //!
@@ -30,6 +32,7 @@ pub mod bindings;
 pub mod cpu;
 pub mod flt;
 pub mod io;
+pub mod lane;
 pub mod objects;
 pub mod pool;
 pub mod port;
@@ -37,6 +40,7 @@ pub mod ps;
 pub mod published;
 pub mod registry;
 pub mod security;
+pub mod shutdown;
 pub mod start;
 pub mod status;
 pub mod sync;

@@ -34,6 +34,8 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn on_disconnect(&self);
     /// The boot drivers are started, so files can be opened.
     fn on_boot_devices_ready(&self);
+    /// The machine is shut down. Files can still be written.
+    fn on_shutdown(&self);
     /// The driver is to unload: everything that runs is stopped before this returns.
     fn stop();
 }
@@ -159,10 +161,23 @@ impl Driver<'_> {
         }
     }
 
+    /// Sets the routine for requests of one kind to the driver's own devices.
+    pub(super) fn dispatch(&self, major: u32, routine: DispatchRoutine) {
+        let Ok(major) = usize::try_from(major) else { return };
+        // SAFETY: the driver object is DriverEntry's own, and only its driver writes to the table.
+        let table = unsafe { &mut (*self.as_ptr()).MajorFunction };
+        if let Some(slot) = table.get_mut(major) {
+            *slot = Some(routine);
+        }
+    }
+
     pub(super) const fn as_ptr(&self) -> *mut nt::DRIVER_OBJECT {
         self.object.as_ptr()
     }
 }
+
+/// A routine for requests to the driver's own devices.
+type DispatchRoutine = unsafe extern "C" fn(*mut nt::DEVICE_OBJECT, *mut nt::IRP) -> nt::NTSTATUS;
 
 /// True when Windows runs in safe mode, where the driver keeps out of the way.
 pub fn is_safe_mode() -> bool {

@@ -22,6 +22,14 @@ impl NtStatus {
     pub const PORT_DISCONNECTED: Self = Self::new(0xC000_0037);
     /// The file ended before what was asked for.
     pub const END_OF_FILE: Self = Self::new(0xC000_0011);
+    /// There are no more entries.
+    pub const NO_MORE_FILES: Self = Self::new(0x8000_0006);
+    /// There is no entry of that kind.
+    pub const NO_SUCH_FILE: Self = Self::new(0xC000_000F);
+    /// The file system did not answer in time.
+    pub const IO_TIMEOUT: Self = Self::new(0xC000_00B5);
+    /// The request was cancelled.
+    pub const CANCELLED: Self = Self::new(0xC000_0120);
     /// Not the kind of file the driver reads.
     pub const WRONG_TYPE: Self = Self::new(0xC000_0024);
     /// A parameter makes no sense.

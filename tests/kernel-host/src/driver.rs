@@ -88,6 +88,11 @@ impl Driver {
         &self.kernel
     }
 
+    /// The address of its DRIVER_OBJECT.
+    pub fn object(&self) -> u64 {
+        self.object.address()
+    }
+
     /// The name of its service.
     pub fn service(&self) -> &str {
         &self.service

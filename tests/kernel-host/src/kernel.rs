@@ -15,7 +15,7 @@ use crate::inject::Injector;
 use crate::ledger::Ledger;
 use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
-use crate::nt::Objects;
+use crate::nt::{Devices, Objects, Requests};
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool};
 use crate::process::{Process, ProcessSpec, Processes};
@@ -96,6 +96,8 @@ impl Builder {
             sched: Sched::default(),
             threads: Threads::default(),
             objects: Objects::default(),
+            requests: Requests::default(),
+            devices: Devices::default(),
             processes,
             exports,
             filters: FilterManager::default(),
@@ -140,6 +142,8 @@ pub struct Kernel {
     sched: Sched,
     threads: Threads,
     objects: Objects,
+    requests: Requests,
+    devices: Devices,
     processes: Processes,
     exports: DataExports,
     filters: FilterManager,
@@ -285,6 +289,26 @@ impl Kernel {
         self.machine.disk().lose_unflushed();
     }
 
+    /// Tells drivers that asked for it that the machine is shut down, and goes on.
+    pub fn tell_shutdown(&self) -> Result<(), Box<Bug>> {
+        self.devices.shut_down(self)?;
+        self.check()
+    }
+
+    /// Shuts the machine down in order: drivers that asked for it are told, then file systems write
+    /// everything to the disk and the power goes. Nothing is unloaded.
+    pub fn shut_down(&self) -> Result<(), Box<Bug>> {
+        self.tell_shutdown()?;
+        self.halt();
+        self.machine.disk().flush();
+        Ok(())
+    }
+
+    /// File requests of drivers that are not over.
+    pub fn requests_outstanding(&self) -> usize {
+        self.requests.count()
+    }
+
     /// Stops everything and keeps the disk as it is.
     pub fn halt(&self) {
         self.stop();
@@ -333,6 +357,14 @@ impl Kernel {
 
     pub(crate) fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     pub(crate) fn processes(&self) -> &Processes {

@@ -36,6 +36,10 @@ PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
 VOID NTAPI ExFreePool2(
     PVOID Pool, ULONG Tag, PVOID ExtendedParameters, ULONG ExtendedParametersCount);
 
+/* Windows Vista. */
+NTSTATUS NTAPI ZwCancelIoFileEx(
+    HANDLE FileHandle, PIO_STATUS_BLOCK IoRequestToCancel, PIO_STATUS_BLOCK IoStatusBlock);
+
 /* Windows 8. */
 VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
 

@@ -20,6 +20,7 @@
 mod bugs;
 mod nt;
 mod services;
+mod transfers;
 
 use core::ptr::{addr_of_mut, null, null_mut};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use channel_format::name::ChannelName;
 use channel_format::refusal::{Code, Refusal};
-use driver_abi::{Mode, RefusalNote, Stage, Status, Verdict};
+use driver_abi::{Mode, Stage, Status, Verdict};
 use loader::report::Line;
 use pipe_log::Record;
 
@@ -48,11 +48,12 @@ pub fn refused(status: &Status) -> String {
             let refusal = Refusal::new(*code, note.offset, note.expected, note.found);
             format!("{name} was refused by the driver: {refusal}\n  remedy: {}", code.remedy())
         }
-        None if note.host_status == RefusalNote::STRUCK => format!(
-            "{name} is struck out: the machine went down twice while it was tried\n  remedy: build \
-             the content anew"
+        None => format!(
+            "{name} was not taken by the driver: {} (status {:#010x})\n  remedy: {}",
+            note.cause.name(),
+            note.host_status,
+            note.cause.remedy()
         ),
-        None => format!("{name} could not be used: status {:#010x}", note.host_status),
     }
 }
 

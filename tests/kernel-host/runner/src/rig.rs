@@ -204,6 +204,11 @@ impl Rig {
         self.kernel.power_off();
     }
 
+    /// Tells the driver that the machine is shut down in order, and stops there.
+    pub fn tell_shutdown(&self) -> Result<(), Error> {
+        Ok(self.kernel.tell_shutdown()?)
+    }
+
     /// Lets the machine's time pass.
     pub fn advance(&self, time: Duration) {
         self.kernel.advance(time);
@@ -295,7 +300,7 @@ impl Rig {
     }
 
     /// Lets the machine's time pass until the driver tells a status that will do.
-    fn status_when(
+    pub fn status_when(
         &mut self,
         what: &str,
         will_do: impl Fn(&Status) -> bool,

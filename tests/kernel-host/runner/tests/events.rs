@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, EXPLORER, connected, created, wide};
+use common::{Bench, EXPLORER, RULES, connected, created, wide};
 use driver_abi::{Interest, Mode, Verdict};
 use kernel_host::ProcessSpec;
 use kernel_host_runner::volumes::Volumes;
@@ -131,6 +131,49 @@ fn an_image_on_a_volume_without_a_letter_is_known_and_has_none() {
     rig.listen(Interest::Everything).unwrap();
     let image = r"\Device\HarddiskVolume7\Downloads\setup.exe";
     assert_eq!(created(&mut rig, r"\x", Some(image)), Verdict::Allow);
+    rig.unload().unwrap();
+}
+
+/// A volume may get its letter, another one, or none, long after the boot.
+#[test]
+fn letters_are_looked_up_again_and_again() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let machine = rig.machine();
+    let device = r"\Device\HarddiskVolume9";
+    let image = r"\Device\HarddiskVolume9\Downloads\setup.exe";
+    let system = r"\Device\HarddiskVolume3";
+    machine.set_volume(device, None);
+    for (letters, verdict) in [
+        ([Some('C'), None], Verdict::Allow),
+        ([None, Some('C')], Verdict::Detect),
+        ([Some('C'), Some('E')], Verdict::Allow),
+    ] {
+        let [of_system, of_late] = letters;
+        // Never two volumes with one letter.
+        machine.set_volume(device, None);
+        machine.set_volume(system, of_system);
+        machine.set_volume(device, of_late);
+        rig.listen(Interest::Status).unwrap();
+        rig.drop_files([].into_iter()).unwrap();
+        rig.listen(Interest::Everything).unwrap();
+        assert_eq!(created(&mut rig, r"\x", Some(image)), verdict, "{letters:?}");
+    }
+    rig.unload().unwrap();
+}
+
+/// An image on a share has the redirector's path, and no letter whatever is mapped to it.
+#[test]
+fn an_image_on_a_share_is_known_and_has_no_letter() {
+    let Some(bench) = Bench::new() else { return };
+    let rules = RULES.replace(r"C:\Downloads\", r"\Device\Mup\server\");
+    let mut rig = bench.boot().boot().unwrap();
+    let (name, file) = bench.file_of(&rules, 0, 1);
+    rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+    rig.listen(Interest::Everything).unwrap();
+    let image = r"\Device\Mup\server\share\setup.exe";
+    assert_eq!(created(&mut rig, r"\x", Some(image)), Verdict::Detect);
+    assert_eq!(created(&mut rig, r"\x", EXPLORER), Verdict::Allow);
     rig.unload().unwrap();
 }
 

@@ -1,9 +1,10 @@
 //! The disk as a test sees it: placing and reading files, other programs, power cuts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::boot::{self, Phase};
-use super::files::Files;
+use super::files::{Files, Pace};
 use super::fold;
 
 /// A volume of the machine.
@@ -123,12 +124,7 @@ impl Disk {
 
     /// Sets a file's `FILE_ATTRIBUTE_*` bits, such as 0x400 for a reparse point.
     pub fn set_attributes(&self, path: &str, attributes: u32) {
-        let key = fold(&self.locate(path));
-        let mut files = lock(&self.files);
-        let Files { nodes, durable, .. } = &mut *files;
-        for node in [nodes.get_mut(&key), durable.get_mut(&key)].into_iter().flatten() {
-            node.attributes = attributes;
-        }
+        self.change_node(path, |node| node.attributes = attributes);
     }
 
     /// Another program has the file open for reading and writing and shares it as said
@@ -137,6 +133,53 @@ impl Disk {
         let key = fold(&self.locate(path));
         let open = lock(&self.files).hold(key, share);
         Held { files: self.files.clone(), open }
+    }
+
+    /// Another program holds an oplock on the file, and does not give it up until the guard is
+    /// dropped.
+    pub fn hold_oplock(&self, path: &str) -> Held {
+        let key = fold(&self.locate(path));
+        let open = lock(&self.files).hold_oplock(key);
+        Held { files: self.files.clone(), open }
+    }
+
+    /// Says how many names a file has.
+    pub fn set_links(&self, path: &str, links: u32) {
+        self.change_node(path, |node| node.links = links);
+    }
+
+    /// Says who owns a file or directory and who may do what with it.
+    pub fn set_security(&self, path: &str, security: &super::Security) {
+        let encoded: Arc<[u8]> = security.encode().into();
+        self.change_node(path, |node| node.security = Some(encoded.clone()));
+    }
+
+    fn change_node(&self, path: &str, change: impl Fn(&mut super::files::Node)) {
+        let key = fold(&self.locate(path));
+        let mut files = lock(&self.files);
+        let Files { nodes, durable, .. } = &mut *files;
+        for node in [nodes.get_mut(&key), durable.get_mut(&key)].into_iter().flatten() {
+            change(node);
+        }
+    }
+
+    /// How fast transfers are from now on, for drivers that do not wait for them in the call.
+    pub fn set_pace(&self, pace: Pace) {
+        lock(&self.files).pace = pace;
+    }
+
+    /// How long calls take from now on that wait for their end: opening, flushing, and transfers
+    /// of files opened for synchronous use.
+    pub fn set_call_time(&self, time: Duration) {
+        lock(&self.files).call_time = time;
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        lock(&self.files).pace
+    }
+
+    pub(crate) fn call_time(&self) -> Duration {
+        lock(&self.files).call_time
     }
 
     /// The power goes when drivers have made `changes` more changes to the disk (creations,
@@ -162,6 +205,12 @@ impl Disk {
     /// Changes that drivers made so far.
     pub fn changes(&self) -> u64 {
         lock(&self.files).changes
+    }
+
+    /// Writes everything to the disk.
+    pub(crate) fn flush(&self) {
+        let mut files = lock(&self.files);
+        files.durable = files.nodes.clone();
     }
 
     pub(crate) fn lose_unflushed(&self) {
@@ -255,6 +304,14 @@ impl FilesGuard<'_> {
 
     pub(crate) fn list(&self, open: u64) -> Result<Vec<super::FileInfo>, super::DiskError> {
         self.0.list(open)
+    }
+
+    pub(crate) fn is_oplocked(&self, open: u64) -> bool {
+        self.0.is_oplocked(open)
+    }
+
+    pub(crate) fn security(&self, open: u64) -> Result<Vec<u8>, super::DiskError> {
+        self.0.security(open)
     }
 
     pub(crate) fn close(&mut self, open: u64) {

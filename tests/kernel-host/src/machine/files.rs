@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fold;
 use crate::status::NtStatus;
@@ -38,6 +39,20 @@ impl From<NtStatus> for DiskError {
     }
 }
 
+/// How fast the disk is with transfers that a driver does not wait for in the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Each is over when its call returns, as when the cache has it all.
+    #[default]
+    AtOnce,
+    /// Each goes on after its call and takes this long.
+    Takes(Duration),
+    /// Each goes on until it is cancelled.
+    UntilCancelled,
+    /// None is ever over: a disk that is gone, and a driver below that forgot about it.
+    Never,
+}
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenRequest {
@@ -71,6 +86,10 @@ pub(super) struct Node {
     extent: u64,
     pub data: Arc<Vec<u8>>,
     pub attributes: u32,
+    /// How many names it has.
+    pub links: u32,
+    /// Who owns it and who may do what, when that is not the usual.
+    pub security: Option<Arc<[u8]>>,
     pub created: i64,
     pub written: i64,
     pub changed: i64,
@@ -84,6 +103,7 @@ pub(crate) struct FileInfo {
     pub id: u64,
     pub size: u64,
     pub attributes: u32,
+    pub links: u32,
     pub created: i64,
     pub written: i64,
     pub changed: i64,
@@ -98,6 +118,7 @@ impl Node {
             id: self.id,
             size: self.data.len() as u64,
             attributes: self.attributes,
+            links: self.links,
             created: self.created,
             written: self.written,
             changed: self.changed,
@@ -115,6 +136,8 @@ pub(crate) struct Open {
     pub share: u32,
     write_through: bool,
     delete_on_close: bool,
+    /// Whoever opens the file besides breaks an oplock.
+    oplock: bool,
 }
 
 /// Everything on the disk.
@@ -134,6 +157,9 @@ pub(super) struct Files {
     /// Changes made by drivers so far, and after how many the power goes.
     pub changes: u64,
     pub cut_after: Option<u64>,
+    /// How long transfers take, and calls that wait for their end.
+    pub pace: Pace,
+    pub call_time: Duration,
     /// System time, noted by each operation.
     pub now: i64,
 }
@@ -164,6 +190,8 @@ impl Files {
             self.next_id += 1;
             0x0001_0000_0000_0000 + self.next_id
         });
+        let (links, security) =
+            previous.map_or((1, None), |node| (node.links, node.security.clone()));
         self.next_extent += 1;
         let kind = if directory { ATTRIBUTE_DIRECTORY } else { ATTRIBUTE_ARCHIVE };
         let node = Node {
@@ -173,6 +201,8 @@ impl Files {
             extent: self.next_extent,
             data: Arc::new(data),
             attributes: kind | (attributes & !(ATTRIBUTE_DIRECTORY | 0x80)),
+            links,
+            security,
             created,
             written: self.now,
             changed: self.now,
@@ -230,6 +260,7 @@ impl Files {
             share: request.share,
             write_through: request.options & OPTION_WRITE_THROUGH != 0,
             delete_on_close: request.options & OPTION_DELETE_ON_CLOSE != 0,
+            oplock: false,
         };
         Ok((self.add_open(open), information))
     }
@@ -243,8 +274,32 @@ impl Files {
     /// An open of the host's: another program that has the file open.
     pub(super) fn hold(&mut self, key: String, share: u32) -> u64 {
         let access = FILE_READ_DATA | FILE_WRITE_DATA;
-        let open = Open { key, access, share, write_through: true, delete_on_close: false };
+        let open =
+            Open { key, access, share, write_through: true, delete_on_close: false, oplock: false };
         self.add_open(open)
+    }
+
+    /// An open of the host's that everybody may open besides, and breaks its oplock by it.
+    pub(super) fn hold_oplock(&mut self, key: String) -> u64 {
+        let open = self.hold(key, 7);
+        if let Some(open) = self.opens.get_mut(&open) {
+            open.access = FILE_READ_DATA;
+            open.oplock = true;
+        }
+        open
+    }
+
+    /// Whether somebody else holds an oplock on an open file.
+    pub(super) fn is_oplocked(&self, open: u64) -> bool {
+        let Some(own) = self.opens.get(&open) else { return false };
+        self.opens.iter().any(|(id, other)| *id != open && other.oplock && other.key == own.key)
+    }
+
+    /// The security descriptor of an open file.
+    pub(super) fn security(&self, open: u64) -> Result<Vec<u8>, DiskError> {
+        let (_, node) = self.at(open)?;
+        let usual = || super::Security::default().encode();
+        Ok(node.security.as_deref().map_or_else(usual, <[u8]>::to_vec))
     }
 
     pub(super) fn has_parent(&self, path: &str) -> bool {

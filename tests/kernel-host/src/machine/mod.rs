@@ -7,14 +7,17 @@ mod disk;
 mod disk_tests;
 mod files;
 mod registry;
+mod security;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use boot::Phase;
 pub use disk::{Disk, Held, Volume};
+pub use files::Pace;
 pub(crate) use files::{DiskError, FileInfo, OpenRequest};
 pub use registry::{Registry, Value};
+pub use security::{ADMINISTRATORS, EVERYONE, SYSTEM, Security, USERS};
 
 use crate::sched::MachineClock;
 

@@ -37,6 +37,9 @@ pub(super) fn free(cx: &Cx<'_>, block: u64, tag: Option<u32>) -> Result<(), Trap
         let bug = Bug::bare(BugKind::Pool(why));
         cx.trap_with_history(bug, block)
     })?;
+    if cx.kernel().requests().touch(&(block..block + size as u64)) {
+        return Err(cx.misuse("a file request that is not over may still touch the block"));
+    }
     if cx.kernel().is_checked() {
         cx.kernel().ledger().forget_rundowns(block..block + size as u64);
     }

@@ -5,30 +5,38 @@ mod dbg;
 mod ex;
 mod format;
 mod io;
+mod io_device;
 mod ke;
 mod mm;
 mod ob;
 mod ps;
+mod requests;
 mod rtl;
 mod rundown;
 mod se;
+mod transfer;
 mod zw_directory;
+mod zw_event;
 mod zw_file;
 mod zw_information;
 mod zw_key;
 mod zw_link;
+mod zw_security;
 
 pub(crate) use attributes::{ObjectAttributes, text_of};
+pub(crate) use io_device::Devices;
 pub(crate) use ob::{Object, Objects, OpenFile};
+pub(crate) use requests::Requests;
 
 use crate::cpu::Rec;
 
 /// Every modelled API, of all DLLs.
 pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
-    let families: [&[&'static Rec]; 15] = [
+    let families: [&[&'static Rec]; 18] = [
         dbg::APIS,
         ex::APIS,
         io::APIS,
+        io_device::APIS,
         ke::APIS,
         mm::APIS,
         ob::APIS,
@@ -37,10 +45,12 @@ pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
         rundown::APIS,
         se::APIS,
         zw_directory::APIS,
+        zw_event::APIS,
         zw_file::APIS,
         zw_information::APIS,
         zw_key::APIS,
         zw_link::APIS,
+        zw_security::APIS,
     ];
     families.into_iter().chain(crate::flt::APIS).flatten().copied()
 }

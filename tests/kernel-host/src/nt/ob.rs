@@ -1,13 +1,15 @@
 //! Handles, object references, `ZwClose`.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cpu::{ANY, Cx, DISPATCH, PASSIVE, Trap, apis};
-use crate::guest::{self, GuestBlock};
+use crate::guest::{self, Fault, GuestBlock};
+use crate::kernel::Kernel;
 use crate::ledger::Debt;
 use crate::machine::FileInfo;
-use crate::sched::{ThreadObject, wait};
+use crate::sched::{EVENT_SIZE, ThreadObject, clear_event, set_event, wait};
 use crate::status::NtStatus;
 
 /// Bits that every kernel handle has.
@@ -33,6 +35,37 @@ pub(crate) struct OpenFile {
     pub listing: Mutex<Option<Listing>>,
     /// The FILE_OBJECT.
     pub body: GuestBlock,
+    /// Its handle is closed; requests may still go on.
+    pub closed: AtomicBool,
+}
+
+/// An event known by a handle.
+#[derive(Debug)]
+pub(crate) struct EventObject {
+    body: GuestBlock,
+}
+
+impl EventObject {
+    /// One of kind 0, which stays signalled, or 1, which wakes one waiter.
+    pub(crate) fn new(kind: u32, signalled: bool) -> Result<EventObject, Fault> {
+        let body = GuestBlock::new(24);
+        guest::write(body.address(), kind | u32::from(EVENT_SIZE) << 16)?;
+        guest::write(body.address() + 4, i32::from(signalled))?;
+        Ok(EventObject { body })
+    }
+
+    pub(crate) fn clear(&self, kernel: &Kernel) -> Result<(), Fault> {
+        clear_event(kernel, self.body.address()).map(drop)
+    }
+
+    pub(crate) fn signal(&self, kernel: &Kernel) -> Result<(), Fault> {
+        set_event(kernel, self.body.address()).map(drop)
+    }
+
+    /// The same for whoever holds the scheduler's lock, and looks again anyway.
+    pub(crate) fn signal_locked(&self) -> Result<(), Fault> {
+        guest::write(self.body.address() + 4, 1i32)
+    }
 }
 
 /// What a handle refers to.
@@ -44,6 +77,7 @@ pub(crate) enum Object {
     /// A symbolic link's target.
     Link(Arc<str>),
     Thread(Arc<ThreadObject>),
+    Event(Arc<EventObject>),
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +114,14 @@ impl Objects {
         found.ok_or_else(|| cx.misuse(format!("invalid handle {handle:#x}")))
     }
 
+    /// The event that a handle refers to.
+    pub(crate) fn event(&self, cx: &Cx<'_>, handle: u64) -> Result<Arc<EventObject>, Trap> {
+        match self.handle(cx, handle)? {
+            Object::Event(event) => Ok(event),
+            _ => Err(cx.misuse("the event handle is no event")),
+        }
+    }
+
     fn close(&self, cx: &Cx<'_>, handle: u64) -> Result<(), Trap> {
         let removed = self.tables().handles.remove(&handle);
         let Some(object) = removed else {
@@ -87,6 +129,10 @@ impl Objects {
         };
         cx.kernel().ledger().settle(Debt::Handle, handle);
         if let Object::File(file) = object {
+            file.closed.store(true, Ordering::Release);
+            if cx.kernel().requests().keep(&file) {
+                return Ok(());
+            }
             let machine = cx.kernel().machine();
             machine.disk().files().close(file.open);
         }
@@ -99,6 +145,7 @@ fn body_of(object: &Object) -> Option<(u64, &'static str)> {
     match object {
         Object::File(file) => Some((file.body.address(), "IoFileObjectType")),
         Object::Thread(thread) => Some((thread.address(), "PsThreadType")),
+        Object::Event(event) => Some((event.body.address(), "ExEventObjectType")),
         Object::Key(_) | Object::Link(_) => None,
     }
 }
@@ -171,8 +218,10 @@ apis! {
         let interval = if interval == 0 { None } else { Some(guest::read::<i64>(interval)?) };
         match object {
             Object::Thread(thread) => wait(cx, &[thread.address()], false, interval),
-            // Its requests are complete when they return.
-            Object::File(_) => Ok(NtStatus::SUCCESS),
+            Object::Event(event) => wait(cx, &[event.body.address()], false, interval),
+            // The requests of a synchronous file are complete when they return.
+            Object::File(file) if file.synchronous => Ok(NtStatus::SUCCESS),
+            Object::File(_) => Err(cx.misuse("a wait for an asynchronous file is not modelled")),
             Object::Key(_) | Object::Link(_) => Ok(NtStatus::OBJECT_TYPE_MISMATCH),
         }
     }

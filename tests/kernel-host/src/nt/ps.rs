@@ -46,6 +46,7 @@ apis! {
         if cx.kpcr().apc_disabled.get() != 0 || !cx.kpcr().held.borrow().is_empty() {
             return Err(cx.misuse("the thread ends with APCs disabled or a lock held"));
         }
+        super::requests::run_down(cx)?;
         Err(BugKind::ThreadExit(status).into())
     }
 

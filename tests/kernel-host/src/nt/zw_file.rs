@@ -1,18 +1,22 @@
 //! Opening, reading, writing and deleting files.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Object, ObjectAttributes, OpenFile};
+use super::transfer::Transfer;
+use super::{Object, ObjectAttributes, OpenFile, requests};
 use crate::bug::BugKind;
 use crate::cpu::{Cx, PASSIVE, Trap, apis};
 use crate::guest::{self, GuestBlock};
 use crate::machine::{DiskError, OpenRequest};
+use crate::sched::{Deadline, ticks};
 use crate::status::NtStatus;
 
 const DELETE: u32 = 0x1_0000;
 const FILE_OPEN: u32 = 1;
 const SHARE_ALL: u32 = 7;
 const OPTION_SYNCHRONOUS: u32 = 0x30;
+const OPTION_COMPLETE_IF_OPLOCKED: u32 = 0x100;
 /// `FILE_WRITE_TO_END_OF_FILE` and `FILE_USE_FILE_POINTER_POSITION`.
 const END_OF_FILE: i64 = -1;
 const CURRENT_POSITION: i64 = -2;
@@ -34,24 +38,22 @@ pub(super) fn file(cx: &Cx<'_>, handle: u64) -> Result<Result<Arc<OpenFile>, NtS
     })
 }
 
-/// Fills the IO_STATUS_BLOCK and signals the event of a completed request.
-pub(super) fn complete(
-    cx: &Cx<'_>,
-    block: u64,
-    event: u64,
-    status: NtStatus,
-    information: u64,
-) -> Result<NtStatus, Trap> {
+/// Fills the IO_STATUS_BLOCK of a call that waits for its end.
+pub(super) fn complete(block: u64, status: NtStatus, information: u64) -> Result<NtStatus, Trap> {
     guest::write(block, u64::from(status.0))?;
     guest::write(block + 8, information)?;
-    if event != 0 {
-        match cx.kernel().objects().handle(cx, event)? {
-            Object::Thread(_) | Object::File(_) | Object::Key(_) | Object::Link(_) => {
-                return Err(cx.misuse("the event handle is no event"));
-            }
-        }
-    }
     Ok(status)
+}
+
+/// Takes as long as a call that waits for its end takes just now.
+pub(super) fn pause(cx: &Cx<'_>) -> Result<(), Trap> {
+    let kernel = cx.kernel();
+    let time = kernel.machine().disk().call_time();
+    if !time.is_zero() {
+        let deadline = Deadline::Interrupt(kernel.clock().interrupt_time() + ticks(time));
+        kernel.sched().block(kernel, deadline, || Ok(None::<()>))?;
+    }
+    Ok(())
 }
 
 fn create(
@@ -73,15 +75,16 @@ fn create(
     }
     let path = match attributes.file_path(cx)? {
         Ok(path) => path,
-        Err(status) => return complete(cx, block, 0, status, 0),
+        Err(status) => return complete(block, status, 0),
     };
+    pause(cx)?;
     let kernel = cx.kernel();
     let machine = kernel.machine();
     let now = kernel.clock().system_time();
     let opened = settle(machine.disk().files().at(now).open(&path, request))?;
     let (open, information) = match opened {
         Ok(opened) => opened,
-        Err(status) => return complete(cx, block, 0, status, 0),
+        Err(status) => return complete(block, status, 0),
     };
     let file = OpenFile {
         open,
@@ -90,24 +93,21 @@ fn create(
         position: Mutex::new(0),
         listing: Mutex::new(None),
         body: GuestBlock::new(0xD8),
+        closed: AtomicBool::new(false),
     };
     let object = Object::File(Arc::new(file));
     let handle = kernel.objects().insert(cx, object, attributes.is_kernel_handle());
     guest::write(out, handle)?;
-    complete(cx, block, 0, NtStatus::SUCCESS, information)
-}
-
-/// The file of a request that waits for its end: without `FILE_SYNCHRONOUS_IO_*` Windows may
-/// answer `STATUS_PENDING` and write to buffer and status block later, which is not modelled.
-pub(super) fn waiting_file(
-    cx: &Cx<'_>,
-    handle: u64,
-) -> Result<Result<Arc<OpenFile>, NtStatus>, Trap> {
-    let found = file(cx, handle)?;
-    if found.as_ref().is_ok_and(|file| file.synchronous) || found.is_err() {
-        return Ok(found);
+    // wdm.h, ntifs.h: an open that breaks another's oplock waits until he gives it up, unless it
+    // was told to come back at once with this success code.
+    let broken = || machine.disk().files().is_oplocked(open);
+    if broken() {
+        if request.options & OPTION_COMPLETE_IF_OPLOCKED != 0 {
+            return complete(block, NtStatus::OPLOCK_BREAK_IN_PROGRESS, information);
+        }
+        kernel.sched().block(kernel, Deadline::Never, || Ok((!broken()).then_some(())))?;
     }
-    Err(cx.misuse("the file was not opened for synchronous I/O, so this may go on after the call"))
+    complete(block, NtStatus::SUCCESS, information)
 }
 
 /// The byte offset that a read or write uses, or the status when it may not be left out.
@@ -121,10 +121,6 @@ fn offset(file: &OpenFile, address: u64, size: u64) -> Result<Result<u64, NtStat
         given if given >= 0 => Ok(given as u64),
         _ => Err(NtStatus::INVALID_PARAMETER),
     })
-}
-
-fn set_position(file: &OpenFile, position: u64) {
-    *file.position.lock().unwrap_or_else(PoisonError::into_inner) = position;
 }
 
 apis! {
@@ -148,7 +144,7 @@ apis! {
     ntoskrnl [PASSIVE, 3500, fails NtStatus::IO_DEVICE_ERROR.0]
     fn ZwReadFile(cx, handle: u64, event: u64, _apc: u64, _context: u64, block: u64, buffer: u64,
         length: u32, position: u64, _key: u64) -> NtStatus {
-        let file = match waiting_file(cx, handle)? {
+        let file = match file(cx, handle)? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
@@ -156,42 +152,34 @@ apis! {
             Ok(start) => start,
             Err(status) => return Ok(status),
         };
-        let machine = cx.kernel().machine();
-        let read = settle(machine.disk().files().read(file.open, start, length as usize))?;
-        match read {
-            Ok(data) => {
-                guest::write_bytes(buffer, &data)?;
-                set_position(&file, start + data.len() as u64);
-                complete(cx, block, event, NtStatus::SUCCESS, data.len() as u64)
-            }
-            Err(status) => complete(cx, block, event, status, 0),
-        }
+        requests::start(cx, file, block, event, Transfer::Read { buffer, length, start })
     }
 
     ntoskrnl [PASSIVE, 3500, fails NtStatus::IO_DEVICE_ERROR.0]
     fn ZwWriteFile(cx, handle: u64, event: u64, _apc: u64, _context: u64, block: u64, buffer: u64,
         length: u32, position: u64, _key: u64) -> NtStatus {
-        let file = match waiting_file(cx, handle)? {
+        let file = match file(cx, handle)? {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
-        let kernel = cx.kernel();
-        let machine = kernel.machine();
-        let data = guest::bytes(buffer, length as usize)?;
+        let machine = cx.kernel().machine();
         let size = settle(machine.disk().files().info(file.open))?.map_or(0, |info| info.size);
         let start = match offset(&file, position, size)? {
             Ok(start) => start,
             Err(status) => return Ok(status),
         };
-        let now = kernel.clock().system_time();
-        let written = settle(machine.disk().files().at(now).write(file.open, start, &data))?;
-        match written {
-            Ok(()) => {
-                set_position(&file, start + data.len() as u64);
-                complete(cx, block, event, NtStatus::SUCCESS, data.len() as u64)
-            }
-            Err(status) => complete(cx, block, event, status, 0),
-        }
+        requests::start(cx, file, block, event, Transfer::Write { buffer, length, start })
+    }
+
+    // ntifs.h (Windows Vista): asks and does not wait.
+    ntoskrnl [PASSIVE, 1500, fails NtStatus::INSUFFICIENT_RESOURCES.0]
+    fn ZwCancelIoFileEx(cx, handle: u64, request: u64, block: u64) -> NtStatus {
+        let file = match file(cx, handle)? {
+            Ok(file) => file,
+            Err(status) => return Ok(status),
+        };
+        let status = requests::cancel(cx, &file, request);
+        complete(block, status, 0)
     }
 
     ntoskrnl [PASSIVE, 3500, fails NtStatus::IO_DEVICE_ERROR.0]
@@ -200,9 +188,10 @@ apis! {
             Ok(file) => file,
             Err(status) => return Ok(status),
         };
+        pause(cx)?;
         let machine = cx.kernel().machine();
         let flushed = settle(machine.disk().files().flush(file.open))?;
-        complete(cx, block, 0, flushed.err().unwrap_or(NtStatus::SUCCESS), 0)
+        complete(block, flushed.err().unwrap_or(NtStatus::SUCCESS), 0)
     }
 
     ntoskrnl [PASSIVE, 6000, fails NtStatus::INSUFFICIENT_RESOURCES.0]

@@ -56,7 +56,7 @@ fn information(class: u32, info: &FileInfo) -> Option<Vec<u8>> {
             let allocated = info.size.next_multiple_of(4096);
             put(offset_of!(Standard, AllocationSize), &allocated.to_le_bytes());
             put(offset_of!(Standard, EndOfFile), &info.size.to_le_bytes());
-            put(offset_of!(Standard, NumberOfLinks), &1u32.to_le_bytes());
+            put(offset_of!(Standard, NumberOfLinks), &info.links.to_le_bytes());
             put(offset_of!(Standard, DeletePending), &[u8::from(info.delete_pending)]);
             put(offset_of!(Standard, Directory), &[u8::from(info.directory)]);
         }
@@ -117,20 +117,20 @@ apis! {
         let info = settle(machine.disk().files().info(file.open))?;
         let info = match info {
             Ok(info) => info,
-            Err(status) => return complete(cx, block, 0, status, 0),
+            Err(status) => return complete(block, status, 0),
         };
         let reads_attributes = matches!(class, FILE_BASIC | FILE_ATTRIBUTE_TAG);
         if reads_attributes && file.access & READS_ATTRIBUTES == 0 {
-            return complete(cx, block, 0, NtStatus::ACCESS_DENIED, 0);
+            return complete(block, NtStatus::ACCESS_DENIED, 0);
         }
         let Some(bytes) = information(class, &info) else {
             return Err(cx.misuse(format!("information class {class} is not modelled")));
         };
         if bytes.len() > length as usize {
-            return complete(cx, block, 0, NtStatus::INFO_LENGTH_MISMATCH, 0);
+            return complete(block, NtStatus::INFO_LENGTH_MISMATCH, 0);
         }
         guest::write_bytes(buffer, &bytes)?;
-        complete(cx, block, 0, NtStatus::SUCCESS, bytes.len() as u64)
+        complete(block, NtStatus::SUCCESS, bytes.len() as u64)
     }
 
     ntoskrnl [PASSIVE, 4000, fails NtStatus::INSUFFICIENT_RESOURCES.0]
@@ -147,14 +147,14 @@ apis! {
             _ => return Err(cx.misuse(format!("information class {class} is not modelled"))),
         };
         if length < needed {
-            return complete(cx, block, 0, NtStatus::INFO_LENGTH_MISMATCH, 0);
+            return complete(block, NtStatus::INFO_LENGTH_MISMATCH, 0);
         }
         let kernel = cx.kernel();
         let machine = kernel.machine();
         let target = match class {
             FILE_RENAME => match rename_target(cx, &file, buffer, length)? {
                 Ok(target) => target,
-                Err(status) => return complete(cx, block, 0, status, 0),
+                Err(status) => return complete(block, status, 0),
             },
             _ => String::new(),
         };
@@ -167,6 +167,6 @@ apis! {
             _ => files.set_length(file.open, end),
         };
         drop(files);
-        complete(cx, block, 0, settle(done)?.err().unwrap_or(NtStatus::SUCCESS), 0)
+        complete(block, settle(done)?.err().unwrap_or(NtStatus::SUCCESS), 0)
     }
 }

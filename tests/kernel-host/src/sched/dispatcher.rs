@@ -71,6 +71,8 @@ pub(crate) fn wait(
     }
     let kernel = cx.kernel();
     let poll = || -> Result<Option<u32>, Trap> {
+        // The last step of a thread's own requests runs while it waits.
+        kernel.requests().deliver(kernel, cx.kpcr().shared.tid as i64)?;
         if all {
             for object in objects {
                 if !is_signalled(*object)? {

@@ -117,7 +117,10 @@ impl Sched {
             if patience.is_some_and(|end| Instant::now() > end) {
                 return Err(BugKind::Hang.into());
             }
-            let nap = left.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(1));
+            let mut nap = left.unwrap_or(Duration::from_secs(1)).min(Duration::from_secs(1));
+            if let Some(next) = kernel.requests().next(kernel, kpcr.shared.tid as i64) {
+                nap = nap.min(next);
+            }
             let (next, _) =
                 self.changed.wait_timeout(guard, nap).unwrap_or_else(PoisonError::into_inner);
             guard = next;

@@ -1,0 +1,52 @@
+//! Makes rules of a file's bytes: the header first, and the body only of a file that is signed.
+
+use channel_format::frame::{self, Signed};
+use channel_format::limits::HEADER_LEN;
+use channel_format::ruleset::Ruleset;
+use channel_format::schema::SensorProfile;
+use driver_core::inbox;
+
+use super::Outcome;
+use crate::ffi::io::File;
+use crate::ffi::pool::{PoolSlice, Tag};
+use crate::ffi::status::NtStatus;
+use crate::sensor::Sensor;
+
+/// A file whose header is signed by a key that may.
+pub(super) struct SignedFile<'l> {
+    file: File<'l>,
+    /// What its header says.
+    pub signed: Signed,
+    /// Room for the whole file; the header is in it.
+    bytes: PoolSlice<u8>,
+}
+
+impl<'l> SignedFile<'l> {
+    /// Reads the file's header and checks its signatures. Only a signed file is given memory for
+    /// its body.
+    pub(super) fn read(sensor: &Sensor, file: File<'l>) -> Outcome<Self> {
+        let anchor = sensor.anchor.as_ref().map_err(|refusal| *refusal)?;
+        let size = inbox::plain_size(&file.facts()?)?;
+        let size = usize::try_from(size).map_err(|_| NtStatus::NO_RESOURCES)?;
+        let mut head = PoolSlice::zeroed(size.min(HEADER_LEN), Tag::Content)?;
+        file.read(0, &mut head)?;
+        let signed = frame::verify(&head, anchor)?;
+        let mut bytes = PoolSlice::zeroed(size, Tag::Content)?;
+        for (to, from) in bytes.iter_mut().zip(head.iter()) {
+            *to = *from;
+        }
+        Ok(Self { file, signed, bytes })
+    }
+
+    /// Bytes of the file.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Reads the rest of the file and makes rules of it.
+    pub(super) fn rules(mut self) -> Outcome<Ruleset<PoolSlice<u8>>> {
+        let offset = u64::try_from(HEADER_LEN).map_err(|_| NtStatus::WRONG_TYPE)?;
+        self.file.read(offset, self.bytes.get_mut(HEADER_LEN..).unwrap_or(&mut []))?;
+        Ok(Ruleset::parse(self.signed.body(self.bytes)?, &SensorProfile::CURRENT)?)
+    }
+}
