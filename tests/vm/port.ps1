@@ -46,22 +46,23 @@ $SakerFields = @{
     'event.number'         = 8, 8
     'event.time'           = 16, 8
     'event.process_id'     = 24, 8
-    'event.operation'      = 32, 1
-    'event.verdict'        = 33, 1
-    'event.image_known'    = 34, 1
-    'event.more'           = 35, 1
-    'event.epoch'          = 36, 4
-    'event.sequence'       = 40, 4
-    'event.matched'        = 44, 4
-    'event.unknown'        = 48, 4
-    'event.hit_count'      = 52, 4
-    'event.first_hit'      = 56, 4
-    'event.name_kept'      = 248, 2
-    'event.name_full'      = 250, 2
-    'event.name_text'      = 252, 512
-    'event.image_kept'     = 764, 2
-    'event.image_full'     = 766, 2
-    'event.image_text'     = 768, 520
+    'event.dropped'        = 32, 8
+    'event.operation'      = 40, 1
+    'event.verdict'        = 41, 1
+    'event.image_known'    = 42, 1
+    'event.more'           = 43, 1
+    'event.epoch'          = 44, 4
+    'event.sequence'       = 48, 4
+    'event.matched'        = 52, 4
+    'event.unknown'        = 56, 4
+    'event.hit_count'      = 60, 4
+    'event.first_hit'      = 64, 4
+    'event.name_kept'      = 256, 2
+    'event.name_full'      = 258, 2
+    'event.name_text'      = 260, 512
+    'event.image_kept'     = 772, 2
+    'event.image_full'     = 774, 2
+    'event.image_text'     = 776, 520
 }
 
 # Lengths of whole messages, and other numbers.
@@ -70,7 +71,7 @@ $SakerNumbers = @{
     'status.kind'   = 1
     'event.kind'    = 2
     'status.length' = 152
-    'event.length'  = 1288
+    'event.length'  = 1296
     'event.hits'    = 48
 }
 
@@ -243,7 +244,8 @@ namespace Saker
 '@
 }
 
-# Connects; the caller disposes of the connection. The driver serves one client at a time.
+# Connects; the caller disposes of the connection. The driver serves a few clients at a time, and
+# drops one that takes nothing for some seconds.
 function Connect-SakerPort {
     param([ValidateSet('status', 'detections', 'everything')] [string] $Interest = 'status')
     $level = [array]::IndexOf($SakerWords['interest'].Split(' '), $Interest)
@@ -355,6 +357,7 @@ function ConvertTo-SakerEvent {
         Number     = Read-SakerNumber $Message 'event.number'
         Time       = Read-SakerNumber $Message 'event.time'
         ProcessId  = Read-SakerNumber $Message 'event.process_id'
+        Dropped    = Read-SakerNumber $Message 'event.dropped'
         Operation  = Read-SakerWord $Message 'event.operation' 'operation'
         Verdict    = Read-SakerWord $Message 'event.verdict' 'verdict'
         ImageKnown = (Read-SakerNumber $Message 'event.image_known') -ne 0
