@@ -105,6 +105,14 @@ impl Journal {
         self.end()
     }
 
+    /// The record to write when an administrator says that every body may be tried again. A try
+    /// that is open stays open.
+    #[must_use]
+    pub const fn forgive(mut self) -> Self {
+        self.suspects = [Suspect { body: BodyId::FREE, losses: 0 }; MAX_BODIES];
+        self.step()
+    }
+
     /// What a driver that starts makes of the journal: an open try means that the machine went
     /// down in it, which is counted against its body. `None` when there is nothing to settle.
     ///
@@ -222,6 +230,18 @@ mod tests {
         fn write(&mut self, journal: Journal, copy: usize, cut: usize) {
             self.0[copy] = journal.encode()[..cut].to_vec();
         }
+    }
+
+    #[test]
+    fn forgiving_frees_every_body_and_leaves_the_open_try_open() {
+        let struck = lost(Journal::default(), 1, MAX_LOSSES);
+        assert!(struck.is_struck(body(1)));
+        let before = struck.begin(body(2));
+        let forgiven = before.forgive();
+        assert!(!forgiven.is_struck(body(1)));
+        assert!(forgiven.is_open() && forgiven.settle().is_some());
+        assert_ne!(forgiven.next_copy(), before.next_copy());
+        assert_eq!(Journal::read(&forgiven.encode(), &before.encode()), forgiven);
     }
 
     #[test]

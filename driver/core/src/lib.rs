@@ -28,6 +28,7 @@
     clippy::as_conversions
 )]
 
+pub mod clients;
 pub mod drives;
 pub mod inbox;
 pub mod journal;
@@ -35,6 +36,7 @@ pub mod judge;
 pub mod merit;
 pub mod processes;
 pub mod protection;
+pub mod requests;
 pub mod ring;
 pub mod settings;
 pub mod slots;
