@@ -16,7 +16,7 @@ use channel_format::limits::{HEADER_LEN, MAX_FILE};
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
 use channel_format::schema::SensorProfile;
-use driver_abi::RefusalNote;
+use driver_abi::{Outcome, RefusalNote};
 use driver_core::Position;
 use driver_core::drives::{DriveTable, LETTERS, MAX_DEVICE_UNITS};
 use driver_core::inbox::{Candidate, Ignored, Scan, Stamp, refusal_after, worse_refusal};
@@ -101,8 +101,13 @@ impl ThreadMain for Worker {
             if desk.is_none() {
                 desk = Desk::in_pool().ok();
             }
+            let errands = sensor.outbox.take_errands();
             if let Some(desk) = &mut desk {
+                desk.clear_quarantine = errands.clear_quarantine;
                 desk.tick(sensor);
+            }
+            if errands.any() {
+                sensor.outbox.end_errands(outcome(sensor, desk.as_deref()));
             }
             sensor.settle();
             let poll = sensor.settings.poll;
@@ -131,6 +136,8 @@ struct Desk {
     trial: Option<OnTrial>,
     /// The slot of content on trial holds what is in force, and nothing else.
     trial_saved: bool,
+    /// An administrator wants every body to be tried again.
+    clear_quarantine: bool,
 }
 
 /// The content in force that has yet to become good.
@@ -152,6 +159,7 @@ impl Desk {
             boot_tries: 0,
             trial: None,
             trial_saved: false,
+            clear_quarantine: false,
         };
         PoolBox::new(desk, Tag::Content)
     }
@@ -171,7 +179,7 @@ impl Desk {
             self.boot(sensor, &state);
             // Until good content has had its chance, nothing is newer than it or on trial.
             if self.booted && !early {
-                match self.recall(&state) {
+                match self.recall(&state).and_then(|()| self.forgive(&state)) {
                     Ok(()) => {
                         self.promote(sensor, &state);
                         self.look(sensor, &state);
@@ -215,6 +223,18 @@ impl Desk {
         };
         if journal.is_open() && self.trial.is_none() {
             self.write_journal(state, journal.end())?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what stands against any file, once that is asked.
+    ///
+    /// # Errors
+    /// The kernel's reason; then nothing is forgotten, and whoever asked is told.
+    fn forgive(&mut self, state: &StateFolder) -> Result<()> {
+        if let (true, Some(journal)) = (self.clear_quarantine, self.journal) {
+            self.write_journal(state, journal.forgive())?;
+            self.ignored = Ignored::NONE;
         }
         Ok(())
     }
@@ -494,6 +514,20 @@ impl Desk {
 /// machine has been up for a minute, as it is when the driver is started by hand.
 fn until_first_use() -> u64 {
     FIRST_USE.saturating_sub(now())
+}
+
+/// What an administrator is told who asked for the look that has just ended.
+fn outcome(sensor: &Sensor, desk: Option<&Desk>) -> Outcome {
+    let facts = *sensor.content.lock();
+    if until_first_use() > 0 {
+        Outcome::TooEarly
+    } else if !facts.state_usable || !desk.is_some_and(|desk| desk.booted) {
+        Outcome::NoState
+    } else if !facts.inbox_readable {
+        Outcome::NoInbox
+    } else {
+        Outcome::Done
+    }
 }
 
 fn position_in_force(sensor: &Sensor) -> Option<Position> {

@@ -53,7 +53,7 @@ fn judge_event(
         asks_block: outcome.block,
         may_block: active.rules.may_block(),
         stage: active.stage(),
-        mode: sensor.mode,
+        mode: sensor.mode(),
         // Only asked when it matters: it takes calls of the kernel.
         exempt: outcome.block && event.is_exempt(),
     });
@@ -129,7 +129,8 @@ fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &[Hit]) {
     let mut rest = hits;
     loop {
         let (share, later) = rest.split_at_checked(MAX_HITS).unwrap_or((rest, &[]));
-        let queued = sensor.outbox.queue(|record| {
+        let notable = !matches!(told.verdict, Verdict::Allow | Verdict::NotReady);
+        let queued = sensor.outbox.queue(notable, |record| {
             fill(record, event, told);
             record.more = !later.is_empty();
             for hit in share {

@@ -1,11 +1,12 @@
 //! What the driver holds while it runs.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{Mode, Stage, Status};
+use driver_abi::{Mode, Stage, Statistics, Status};
+use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
 use driver_core::protection;
 use driver_core::settings::{self, Switch};
@@ -13,14 +14,14 @@ use driver_core::settings::{self, Switch};
 use crate::content_worker::ContentFacts;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
-use crate::ffi::port::Line;
+use crate::ffi::port::Lines;
 use crate::ffi::published::Published;
 use crate::ffi::registry::Parameters;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND};
+use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND, now};
 use crate::ffi::{anchor, utf16};
-use crate::telemetry::Outbox;
+use crate::outbox::Outbox;
 use crate::{entry, pipe_filter};
 
 /// How long the boot waits for content at most: it can be delayed, never stopped.
@@ -110,14 +111,10 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// Events that came while no content was in force.
     pub not_ready: AtomicU64,
-    /// Records that a client did not take in time.
-    pub late: AtomicU64,
 }
 
 /// The sensor.
 pub struct Sensor {
-    /// What the service parameters ask of verdicts.
-    pub mode: Mode,
     /// What they ask of the content worker.
     pub settings: Settings,
     /// The keys in the image, or why there are none.
@@ -128,12 +125,13 @@ pub struct Sensor {
     pub drives: Published<DriveTable>,
     /// What has been counted.
     pub counters: Counters,
-    /// What waits for the client.
+    /// What waits for the clients.
     pub outbox: Outbox,
     /// What the content worker has to tell.
     pub content: PushLock<ContentFacts>,
     /// Wakes the content worker.
     pub wake_worker: Event,
+    mode: AtomicU8,
     attached: AtomicBool,
     content_settled: Event,
     stopping: AtomicBool,
@@ -148,7 +146,7 @@ impl Sensor {
     /// `NO_RESOURCES`.
     pub fn new(mode: Mode, settings: Settings) -> Result<Self> {
         Ok(Self {
-            mode,
+            mode: AtomicU8::new(mode_number(mode)),
             settings,
             anchor: Anchor::parse(&anchor::bytes()),
             active: Published::new(Tag::Content)?,
@@ -175,6 +173,20 @@ impl Sensor {
             sensor.wake_worker.set();
             sensor.outbox.wake.set();
         }
+    }
+
+    /// What is asked of verdicts: by the service parameters, or by an administrator since.
+    pub fn mode(&self) -> Mode {
+        if self.mode.load(Ordering::Acquire) == mode_number(Mode::Enforce) {
+            Mode::Enforce
+        } else {
+            Mode::Observe
+        }
+    }
+
+    /// Changes that until the driver is started again.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode_number(mode), Ordering::Release);
     }
 
     /// The content worker has done what it could with what there is.
@@ -211,7 +223,7 @@ impl Sensor {
                 stale: content.stale,
                 fell_back: content.fell_back,
             }),
-            mode: self.mode,
+            mode: self.mode(),
             test_keys: self.anchor.as_ref().is_ok_and(Anchor::has_test_keys),
             events: count(&self.counters.events),
             detected: count(&self.counters.detected),
@@ -219,13 +231,38 @@ impl Sensor {
             exempt: count(&self.counters.exempt),
             unknown: count(&self.counters.unknown),
             not_ready: count(&self.counters.not_ready),
-            dropped: self.outbox.dropped().saturating_add(count(&self.counters.late)),
+            dropped: count(&self.outbox.counters.dropped),
             accepted: content.accepted,
             refused: content.refused,
             scans: content.scans,
             refusal: content.refusal,
             ..status
         }
+    }
+
+    /// What has been counted beyond that.
+    pub fn statistics(&self) -> Statistics {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.outbox.counters;
+        Statistics {
+            time: now(),
+            events: count(&self.counters.events),
+            told: count(&counters.told),
+            dropped: count(&counters.dropped),
+            connections: count(&counters.connections),
+            stuck: count(&counters.stuck),
+            requests: count(&counters.requests),
+            refused_requests: count(&counters.refused_requests),
+            clients: self.outbox.notes(),
+            ..Statistics::default()
+        }
+    }
+}
+
+const fn mode_number(mode: Mode) -> u8 {
+    match mode {
+        Mode::Observe => 1,
+        Mode::Enforce => 2,
     }
 }
 
@@ -234,8 +271,8 @@ impl Service for Sensor {
         &SENSOR
     }
 
-    fn line(&self) -> &Line {
-        &self.outbox.line
+    fn lines(&self) -> &Lines {
+        &self.outbox.lines
     }
 
     fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision {
@@ -247,12 +284,26 @@ impl Service for Sensor {
         self.outbox.tell_status();
     }
 
-    fn on_connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()> {
-        self.outbox.connect(hello, open_line)
+    fn on_connect(
+        &self,
+        hello: &[u8],
+        process_id: u64,
+        open_line: impl FnOnce(Ticket),
+    ) -> Result<()> {
+        self.outbox.connect(hello, process_id, open_line)
     }
 
-    fn on_disconnect(&self) {
-        self.outbox.disconnect();
+    fn on_disconnect(&self, ticket: Ticket) {
+        // One that was dropped before is gone already.
+        let _ = self.outbox.disconnect(ticket);
+    }
+
+    fn on_message(&self, ticket: Ticket, message: &[u8]) -> Result<()> {
+        self.outbox.take_in(ticket, message).inspect_err(|_| self.on_message_refused())
+    }
+
+    fn on_message_refused(&self) {
+        self.outbox.counters.refused_requests.fetch_add(1, Ordering::Relaxed);
     }
 
     fn on_boot_devices_ready(&self) {

@@ -156,7 +156,8 @@ impl<T> PoolSlice<T> {
             unsafe { at.write(value) };
             // SAFETY: one element further is inside the allocation or just past its end.
             at = unsafe { at.add(1) };
-            made = Self { first, len: count, tag };
+            made.first = first;
+            made.len = count;
         }
         Ok(made)
     }

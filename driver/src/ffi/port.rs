@@ -95,10 +95,7 @@ impl Lines {
             // SAFETY: the filter is registered while callbacks and the driver's threads run; the
             // variable is the shared one, as the call demands, and may be null; PASSIVE_LEVEL.
             unsafe {
-                nt::FltCloseClientPort(
-                    self.filter.load(Ordering::Acquire),
-                    line.client.as_ptr(),
-                );
+                nt::FltCloseClientPort(self.filter.load(Ordering::Acquire), line.client.as_ptr());
             }
         }
     }
