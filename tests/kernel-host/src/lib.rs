@@ -51,6 +51,7 @@ pub use bug::{Access, Bug, BugKind, Note};
 pub use driver::{Driver, Export};
 pub use flt::{
     ConnectOptions, IntoUnits, Message, Outcome, PipeOptions, PortClient, PreOperation, PreStatus,
+    UserInput,
 };
 pub use inject::{Hit, Injector};
 pub use kernel::{Builder, Kernel};
