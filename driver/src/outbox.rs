@@ -135,7 +135,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// The client is gone. Its place is cleared by the sender. False when that was known.
+    /// The client is gone, or is to go. False when that was known.
     pub fn disconnect(&self, ticket: Ticket) -> bool {
         if !self.places.lock().begin_closing(ticket) {
             return false;
@@ -145,13 +145,23 @@ impl Outbox {
         }
         self.listen_anew();
         self.lines.close(ticket.place);
-        self.places.lock().closed(ticket);
-        self.wake.set();
+        let clears = self.places.lock().closed(ticket);
+        if clears {
+            self.clear(ticket.place);
+        }
         true
     }
 
-    /// Nothing of a client that is gone is left. Only the sender may say so.
-    pub fn clear(&self, place: usize) {
+    /// The sender's turn at a place ends.
+    pub fn end_turn(&self, place: usize) {
+        let clears = self.places.lock().end_turn(place);
+        if clears {
+            self.clear(place);
+        }
+    }
+
+    /// Clears away what is left of a client that is gone.
+    fn clear(&self, place: usize) {
         if let Some(client) = self.client(place) {
             let ring = client.ring.lock().take();
             let waiting = ring.map_or(0, |ring| ring.len());

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 use driver_abi::{ANSWER_LEN, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
 use driver_abi::{STATISTICS_LEN, STATUS_LEN};
-use driver_core::clients::{PLACES, Patience};
+use driver_core::clients::{PLACES, Patience, Ticket};
 
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Sent;
@@ -36,7 +36,7 @@ impl ThreadMain for Sender {
         let Ok(buffer) = PoolSlice::zeroed(MESSAGE_MAX, Tag::Events) else {
             return;
         };
-        let mut desk = Desk { sensor, buffer, patience: [Patience::default(); PLACES] };
+        let mut desk = Desk { sensor, buffer, patience: [(None, Patience::default()); PLACES] };
         while !sensor.is_stopping() {
             sensor.outbox.wake.wait(desk.rest().unwrap_or(SECOND));
             for place in 0..PLACES {
@@ -51,7 +51,17 @@ struct Desk<'a> {
     sensor: &'a Sensor,
     /// The message on its way.
     buffer: PoolSlice<u8>,
-    patience: [Patience; PLACES],
+    /// How the client that was last served at each place has been listening.
+    patience: [(Option<Ticket>, Patience); PLACES],
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// Everything was sent that could be.
+    Enough,
+    /// The client has missed too much.
+    Stuck,
 }
 
 /// What a message was, once it has been taken.
@@ -68,68 +78,71 @@ impl Desk<'_> {
     /// How long until a client that is left alone has its turn; `None` when nobody is.
     fn rest(&self) -> Option<u64> {
         let now = now();
-        self.patience.iter().map(|patience| patience.rest(now)).filter(|rest| *rest > 0).min()
+        let rests = self.patience.iter().map(|(_, patience)| patience.rest(now));
+        rests.filter(|rest| *rest > 0).min()
     }
 
     /// Sends one client what waits for it, as long as it takes it.
     fn turn(&mut self, place: usize) {
         let outbox = &self.sensor.outbox;
-        if outbox.places.lock().is_gone(place) {
-            outbox.clear(place);
-            self.listens(place);
-        }
-        let ticket = outbox.places.lock().connected(place);
-        let (Some(ticket), Some(client)) = (ticket, outbox.client(place)) else {
+        let begun = outbox.places.lock().begin_turn(place);
+        let Some(ticket) = begun else {
             return;
         };
-        if self.patience.get(place).is_none_or(|patience| patience.rest(now()) > 0) {
-            return;
+        if let Some(client) = outbox.client(place)
+            && self.is_due(ticket)
+            && self.serve(ticket, client) == Served::Stuck
+            && outbox.disconnect(ticket)
+        {
+            outbox.counters.stuck.fetch_add(1, Ordering::Relaxed);
         }
-        // As many as a ring holds and a few: whoever keeps on asking must not keep the turn.
+        outbox.end_turn(place);
+    }
+
+    /// True when the client is not left alone now. One that is new at its place begins anew.
+    fn is_due(&mut self, ticket: Ticket) -> bool {
+        let Some((known, patience)) = self.patience.get_mut(ticket.place) else {
+            return false;
+        };
+        if *known != Some(ticket) {
+            *known = Some(ticket);
+            patience.took();
+        }
+        patience.rest(now()) == 0
+    }
+
+    fn serve(&mut self, ticket: Ticket, client: &Client) -> Served {
+        let outbox = &self.sensor.outbox;
+        // As many as a ring holds, twice: whoever keeps on asking must not keep the turn.
         for _ in 0..RING_SLOTS.saturating_mul(2) {
             if self.sensor.is_stopping() {
-                return;
+                return Served::Enough;
             }
             let Some((next, len)) = self.encode_next(client) else {
-                return;
+                return Served::Enough;
             };
             let message = self.buffer.get(..len).unwrap_or(&[]);
-            match outbox.lines.send(place, message, SEND_PATIENCE) {
-                Sent::Yes => {
+            let sent = outbox.lines.send(ticket.place, message, SEND_PATIENCE);
+            if sent != Sent::Yes && matches!(next, Next::Status) {
+                client.status_due.store(true, Ordering::Release);
+            }
+            let patience = self.patience.get_mut(ticket.place).map(|(_, patience)| patience);
+            match (sent, patience) {
+                (Sent::Yes, Some(patience)) => {
+                    patience.took();
                     taken(client, next);
-                    self.listens(place);
                 }
-                Sent::Late => {
-                    if matches!(next, Next::Status) {
-                        client.status_due.store(true, Ordering::Release);
-                    }
-                    let patience = self.patience.get_mut(place);
-                    if patience.is_some_and(|patience| patience.missed(now(), REST))
-                        && outbox.disconnect(ticket)
-                    {
-                        outbox.counters.stuck.fetch_add(1, Ordering::Relaxed);
-                        outbox.clear(place);
-                        self.listens(place);
-                    }
-                    return;
+                (Sent::Late, Some(patience)) => {
+                    let stuck = patience.missed(now(), REST);
+                    return if stuck { Served::Stuck } else { Served::Enough };
                 }
                 // It has gone, or its line is not open yet.
-                Sent::Nobody => {
-                    if matches!(next, Next::Status) {
-                        client.status_due.store(true, Ordering::Release);
-                    }
-                    return;
-                }
+                _ => return Served::Enough,
             }
         }
         // More waits; the others first.
         outbox.wake.set();
-    }
-
-    fn listens(&mut self, place: usize) {
-        if let Some(patience) = self.patience.get_mut(place) {
-            patience.took();
-        }
+        Served::Enough
     }
 
     /// Encodes what the client is to hear next: the state first, then what it asked, then events.

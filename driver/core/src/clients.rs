@@ -44,15 +44,17 @@ enum State {
     Connected,
     /// Its port is being closed, by whoever took it there.
     Closing,
-    /// The client is gone and its port closed; what waits for it is still to be cleared away.
+    /// The client is gone and its port closed; the sender, whose turn it is, clears it away.
     Gone,
 }
 
-/// The places. Connecting and disconnecting come on clients' threads; only the sender drops a stuck
-/// client and clears places, so it never sends what waited for one client to the next.
+/// The places. Connecting and disconnecting come on clients' threads, turns on the sender's. A place
+/// that the sender serves becomes nobody else's before its turn has ended, so what waited for one
+/// client is never sent to the next.
 #[derive(Debug, Default)]
 pub struct Places {
     places: [(State, u32); PLACES],
+    served: Option<usize>,
 }
 
 impl Places {
@@ -86,27 +88,36 @@ impl Places {
         closes
     }
 
-    /// The port that [`Self::begin_closing`] let close is closed.
-    pub fn closed(&mut self, ticket: Ticket) {
-        self.step(ticket.place, State::Closing, State::Gone);
-    }
-
-    /// True when the place is to be cleared away.
-    pub fn is_gone(&self, place: usize) -> bool {
-        self.places.get(place).is_some_and(|(state, _)| *state == State::Gone)
+    /// The port that [`Self::begin_closing`] let close is closed. True when whoever closed it clears
+    /// the place away; else the sender does, at the end of its turn.
+    pub fn closed(&mut self, ticket: Ticket) -> bool {
+        let clears = self.served != Some(ticket.place);
+        if !clears && let Some((state, _)) = self.places.get_mut(ticket.place) {
+            *state = State::Gone;
+        }
+        clears
     }
 
     /// Nothing is left of the client that had the place.
     pub fn cleared(&mut self, place: usize) {
-        self.step(place, State::Gone, State::Free);
+        if let Some((state, _)) = self.places.get_mut(place)
+            && matches!(*state, State::Closing | State::Gone)
+        {
+            *state = State::Free;
+        }
     }
 
-    fn step(&mut self, place: usize, from: State, to: State) {
-        if let Some((state, _)) = self.places.get_mut(place)
-            && *state == from
-        {
-            *state = to;
-        }
+    /// The sender's turn at a place begins, if a client is connected there.
+    pub fn begin_turn(&mut self, place: usize) -> Option<Ticket> {
+        let ticket = self.connected(place)?;
+        self.served = Some(place);
+        Some(ticket)
+    }
+
+    /// The turn ends. True when the client went meanwhile, and the sender clears the place away.
+    pub fn end_turn(&mut self, place: usize) -> bool {
+        self.served = None;
+        self.places.get(place).is_some_and(|(state, _)| *state == State::Gone)
     }
 }
 
@@ -175,10 +186,9 @@ mod tests {
         let first = places.connect().unwrap();
         assert!(places.begin_closing(first));
         assert!(!places.begin_closing(first), "two would close one port");
-        assert!(!places.is_gone(first.place));
-        places.closed(first);
+        assert_eq!(places.begin_turn(first.place), None);
+        assert!(places.closed(first));
         assert_ne!(places.connect().unwrap().place, first.place);
-        assert!(places.is_gone(first.place));
         places.cleared(first.place);
         let next = places.connect().unwrap();
         assert_eq!(next.place, first.place);
@@ -186,11 +196,36 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_served_is_cleared_by_the_sender() {
+        let mut places = Places::default();
+        let first = places.connect().unwrap();
+        assert_eq!(places.begin_turn(first.place), Some(first));
+        assert!(places.begin_closing(first));
+        assert!(!places.closed(first), "the sender may be about to send");
+        assert_ne!(places.connect().unwrap().place, first.place);
+        assert!(places.end_turn(first.place));
+        places.cleared(first.place);
+        assert_eq!(places.connect().unwrap().place, first.place);
+        assert!(places.begin_turn(first.place).is_some());
+        assert!(!places.end_turn(first.place));
+    }
+
+    #[test]
+    fn a_turn_that_ends_while_the_port_is_being_closed_leaves_the_place_to_the_closer() {
+        let mut places = Places::default();
+        let first = places.connect().unwrap();
+        assert!(places.begin_turn(first.place).is_some());
+        assert!(places.begin_closing(first));
+        assert!(!places.end_turn(first.place));
+        assert!(places.closed(first));
+    }
+
+    #[test]
     fn a_late_word_of_the_last_client_is_not_the_next_ones() {
         let mut places = Places::default();
         let dropped = places.connect().unwrap();
         assert!(places.begin_closing(dropped));
-        places.closed(dropped);
+        assert!(places.closed(dropped));
         places.cleared(dropped.place);
         let next = places.connect().unwrap();
         assert!(!places.begin_closing(dropped));
@@ -225,24 +260,33 @@ mod tests {
     proptest! {
         #[test]
         fn no_two_connections_share_a_place_or_a_ticket(
-            steps in prop::collection::vec((0..4_u8, 0..PLACES), 0..80),
+            steps in prop::collection::vec((0..5_u8, 0..PLACES), 0..120),
         ) {
             let mut places = Places::default();
             let mut seen = Vec::new();
             let mut closing = Vec::new();
+            let mut turn: Option<(usize, Ticket)> = None;
             for (step, place) in steps {
                 match step {
                     0 => if let Some(ticket) = places.connect() {
                         prop_assert!(!seen.contains(&ticket));
                         prop_assert!(closing.iter().all(|other: &Ticket| other.place != ticket.place));
+                        prop_assert!(turn.is_none_or(|(place, _)| place != ticket.place));
                         seen.push(ticket);
                     },
                     1 => if let Some(ticket) = places.connected(place) {
                         prop_assert!(places.begin_closing(ticket));
                         closing.push(ticket);
                     },
-                    2 => if let Some(ticket) = closing.pop() { places.closed(ticket) },
-                    _ => places.cleared(place),
+                    2 => if let Some(ticket) = closing.pop() && places.closed(ticket) {
+                        places.cleared(ticket.place);
+                    },
+                    3 => if turn.is_none() {
+                        turn = places.begin_turn(place).map(|ticket| (place, ticket));
+                    },
+                    _ => if let Some((place, _)) = turn.take() && places.end_turn(place) {
+                        places.cleared(place);
+                    },
                 }
             }
         }

@@ -8,6 +8,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 pub mod cli;
+pub mod client;
 pub mod error;
 pub mod incident;
 pub mod print;
