@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{incident, replay};
+use crate::{incident, replay, run};
 
 /// Runs saker.sys in a Linux process, in a model of the NT kernel.
 #[derive(Debug, Parser)]
@@ -21,6 +21,9 @@ enum Command {
     /// Makes, from a sound signed file, one that has the fault of July 2024: a record of its tables
     /// names an entry far outside of them. Digest and signature are good. Prints its path.
     Incident(incident::Arguments),
+    /// Keeps a machine with the driver running, in real time, with a console on standard input and
+    /// the driver's port on a socket.
+    Run(run::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -29,6 +32,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Incident(arguments) => incident::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
     };
     match outcome {
         Ok(code) => code,
