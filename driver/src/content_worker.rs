@@ -31,9 +31,10 @@ pub mod orders;
 mod trial;
 
 use channel_format::refusal::Refusal;
-use driver_abi::{Cause, RefusalNote};
+use driver_abi::{Cause, Outcome, RefusalNote};
 
 use self::desk::Desk;
+use self::orders::Pardon;
 use crate::ffi::lane::Lane;
 use crate::ffi::pool::PoolBox;
 use crate::ffi::start::Service;
@@ -131,7 +132,16 @@ impl ThreadMain for Worker {
             if tools.is_none() {
                 tools = Tools::gather();
             }
+            let errands = sensor.outbox.take_errands();
+            if errands.clear_quarantine {
+                sensor.clear_quarantine(Pardon::All);
+            } else if errands.any() {
+                sensor.reload_now();
+            }
             let booted = tools.as_mut().is_some_and(|tools| tools.use_for(sensor));
+            if errands.any() {
+                sensor.outbox.end_errands(outcome(sensor, booted));
+            }
             sensor.settle(booted);
             sensor.wake_worker.wait(match until_first_use() {
                 0 if booted => sensor.settings.poll,
@@ -183,4 +193,18 @@ fn is_stopping() -> bool {
 /// machine has been up for a minute, as it is when the driver is started by hand.
 fn until_first_use() -> u64 {
     FIRST_USE.saturating_sub(now())
+}
+
+/// What an administrator is told who asked for the look that has just ended.
+fn outcome(sensor: &Sensor, booted: bool) -> Outcome {
+    let facts = *sensor.content.lock();
+    if until_first_use() > 0 {
+        Outcome::TooEarly
+    } else if !facts.state_usable || !booted {
+        Outcome::NoState
+    } else if !facts.inbox_readable {
+        Outcome::NoInbox
+    } else {
+        Outcome::Done
+    }
 }

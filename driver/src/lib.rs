@@ -11,7 +11,8 @@
 //! | [`settings`] | reads what the service parameters ask |
 //! | [`content_worker`] | brings dropped files into force, on a thread of its own |
 //! | [`state_folder`] | keeps accepted content and the journal |
-//! | [`telemetry`] | tells a client about it, on another |
+//! | [`outbox`] | what waits for the clients at the port |
+//! | [`telemetry`] | tells them, and carries out what they ask, on another thread |
 //! | [`ffi`] | speaks to the kernel: the only unsafe code |
 //!
 //! What is decided is decided in `driver-core`; what bytes mean, in `channel-format`.
@@ -35,6 +36,7 @@ pub mod content_worker;
 pub mod entry;
 #[allow(unsafe_code, reason = "the one place for it")]
 pub mod ffi;
+pub mod outbox;
 pub mod pipe_event;
 pub mod pipe_filter;
 pub mod sensor;

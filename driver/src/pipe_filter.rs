@@ -140,16 +140,17 @@ fn tell(
     let mut rest = hits;
     loop {
         let (share, later) = rest.split_at_checked(MAX_HITS).unwrap_or((rest, &[]));
-        let queued = sensor.outbox.queue(|record| {
+        // Once for all clients: what one is told of here is not told to another later.
+        let untold = rate.map_or(0, |rate| {
+            let matching = share.iter().filter(|hit| !hit.unknown);
+            matching.fold(0_u32, |sum, hit| sum.saturating_add(rate.take_untold(hit.rule)))
+        });
+        let queued = sensor.outbox.queue(rate.is_some(), |record| {
             fill(record, event, told);
             record.more = !later.is_empty();
+            record.untold = untold;
             for hit in share {
                 record.add_hit(*hit);
-                let untold = match rate {
-                    Some(rate) if !hit.unknown => rate.take_untold(hit.rule),
-                    _ => 0,
-                };
-                record.untold = record.untold.saturating_add(untold);
             }
         });
         if later.is_empty() || !queued {
@@ -173,7 +174,6 @@ fn fill(record: &mut EventRecord, event: &PipeEvent<'_>, told: &Told) {
     (record.epoch, record.sequence) = told.position;
     record.matched = told.matched;
     record.unknown = told.unknown;
-    record.untold = 0;
     record.clear_hits();
     record.name.set(event.name().unwrap_or(&[]));
     record.image.set(event.image().unwrap_or(&[]));

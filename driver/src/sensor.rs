@@ -5,7 +5,8 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{Losses, Mode, Stage, Status, Trip};
+use driver_abi::{Losses, MAX_SUPPRESSED, Mode, Stage, Statistics, Status, Suppressed, Trip};
+use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
 use driver_core::fuse::{Block, Fuse};
 use driver_core::latency::Histogram;
@@ -16,14 +17,14 @@ use crate::content_worker::ContentFacts;
 use crate::content_worker::orders::Orders;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
-use crate::ffi::port::Line;
+use crate::ffi::port::Lines;
 use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
-use crate::ffi::status::Result;
-use crate::ffi::sync::{Event, MILLISECOND, PushLock};
+use crate::ffi::status::{NtStatus, Result};
+use crate::ffi::sync::{Event, MILLISECOND, PushLock, now};
 use crate::ffi::{anchor, cpu};
+use crate::outbox::Outbox;
 use crate::settings::Settings;
-use crate::telemetry::Outbox;
 use crate::{entry, pipe_filter};
 
 /// How long the boot waits for content at most: it can be delayed, never stopped.
@@ -111,8 +112,6 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// Events that came while no content was in force.
     pub not_ready: AtomicU64,
-    /// Records that a client did not take in time.
-    pub late: AtomicU64,
     /// Operations that only a fuse that has tripped kept from being blocked.
     pub fused: AtomicU64,
     /// Events of noisy rules that were not told.
@@ -146,7 +145,7 @@ pub struct Sensor {
     pub drives: Published<DriveTable>,
     /// What has been counted.
     pub counters: Counters,
-    /// What waits for the client.
+    /// What waits for the clients.
     pub outbox: Outbox,
     /// What the content worker has to tell.
     pub content: PushLock<ContentFacts>,
@@ -272,7 +271,7 @@ impl Sensor {
             exempt: count(&self.counters.exempt),
             unknown: count(&self.counters.unknown),
             not_ready: count(&self.counters.not_ready),
-            dropped: self.outbox.dropped().saturating_add(count(&self.counters.late)),
+            dropped: count(&self.outbox.counters.dropped),
             accepted: content.accepted,
             refused: content.refused,
             scans: content.scans,
@@ -304,6 +303,47 @@ impl Sensor {
         };
         facts.losses()
     }
+
+    /// What has been counted beyond that.
+    pub fn statistics(&self) -> Statistics {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.outbox.counters;
+        let held_back = self.active.read(|active| noisiest(active.rate.untold()));
+        let (suppressed, suppressed_rules) = held_back.unwrap_or_default();
+        Statistics {
+            time: now(),
+            events: count(&self.counters.events),
+            told: count(&counters.told),
+            dropped: count(&counters.dropped),
+            connections: count(&counters.connections),
+            stuck: count(&counters.stuck),
+            requests: count(&counters.requests),
+            refused_requests: count(&counters.refused_requests),
+            latency: self.latency.snapshot(),
+            clients: self.outbox.notes(),
+            suppressed,
+            suppressed_rules,
+        }
+    }
+}
+
+/// The rules with the most untold detections, the noisiest first, and how many have some.
+fn noisiest(
+    untold: impl Iterator<Item = (u32, u32)>,
+) -> ([Option<Suppressed>; MAX_SUPPRESSED], u32) {
+    let (mut most, mut rules) = ([None; MAX_SUPPRESSED], 0_u32);
+    for (rule, events) in untold {
+        rules = rules.saturating_add(1);
+        let mut next = Some(Suppressed { rule, events: events.into() });
+        // Each takes the place of the first that is quieter, which moves down.
+        for place in &mut most {
+            let events = |note: &Option<Suppressed>| note.map_or(0, |note| note.events);
+            if events(place) < events(&next) {
+                core::mem::swap(place, &mut next);
+            }
+        }
+    }
+    (most, rules)
 }
 
 impl Service for Sensor {
@@ -311,8 +351,8 @@ impl Service for Sensor {
         &SENSOR
     }
 
-    fn line(&self) -> &Line {
-        &self.outbox.line
+    fn lines(&self) -> &Lines {
+        &self.outbox.lines
     }
 
     fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision {
@@ -336,12 +376,26 @@ impl Service for Sensor {
         self.outbox.tell_status();
     }
 
-    fn on_connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()> {
-        self.outbox.connect(hello, open_line)
+    fn on_connect(
+        &self,
+        hello: &[u8],
+        process_id: u64,
+        open_line: impl FnOnce(Ticket),
+    ) -> Result<()> {
+        self.outbox.connect(hello, process_id, open_line)
     }
 
-    fn on_disconnect(&self) {
-        self.outbox.disconnect();
+    fn on_disconnect(&self, ticket: Ticket) {
+        // One that was dropped before is gone already.
+        let _ = self.outbox.disconnect(ticket);
+    }
+
+    fn on_message(&self, ticket: Ticket, message: &[u8]) -> Result<()> {
+        self.outbox.take_in(ticket, message).inspect_err(|_| self.on_message_refused())
+    }
+
+    fn on_message_refused(&self) {
+        self.outbox.counters.refused_requests.fetch_add(1, Ordering::Relaxed);
     }
 
     fn on_boot_devices_ready(&self) {

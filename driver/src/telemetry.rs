@@ -1,105 +1,30 @@
-//! Tells the connected client what happens: a bounded queue that callbacks fill, and a thread that
-//! empties it. A callback never waits for the client; what finds no room is counted.
+//! Tells the clients what happens and carries out what they ask, on a thread of its own.
+//!
+//! One thread serves all, in turns. A client that does not take a message within 100 ms ends its
+//! turn and is left alone for 300 ms, so a stuck client keeps the others waiting for 100 ms at most
+//! at each of its turns, and [`MAX_MISSES`] such turns in a row are its last: it alone is dropped.
+//!
+//! [`MAX_MISSES`]: driver_core::clients::MAX_MISSES
 
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::Ordering;
 
-use driver_abi::{EVENT_LEN, EventRecord, Hello, Interest, STATUS_LEN};
-use driver_core::ring::Ring;
+use driver_abi::{ANSWER_LEN, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
+use driver_abi::{STATISTICS_LEN, STATUS_LEN};
+use driver_core::clients::{PLACES, Patience, Ticket};
 
 use crate::ffi::pool::{PoolSlice, Tag};
-use crate::ffi::port::{Line, Sent};
+use crate::ffi::port::Sent;
 use crate::ffi::start::Service;
-use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND, ThreadMain};
+use crate::ffi::sync::{MILLISECOND, SECOND, ThreadMain, now};
+use crate::outbox::{Client, RING_SLOTS};
 use crate::sensor::Sensor;
 
-/// Records that wait at most: about 180 KB.
-const RING_SLOTS: usize = 128;
-/// How long one send may take before the sender looks whether it should stop.
+/// How long one send may take.
 const SEND_PATIENCE: u64 = 100 * MILLISECOND;
-/// Sends of one message before it is given up: a client that takes nothing for a second is stuck.
-const SEND_TRIES: u32 = 10;
+/// How long a client that missed a message is left alone.
+const REST: u64 = 300 * MILLISECOND;
 
-/// What waits for the client, and the line to it.
-pub struct Outbox {
-    /// The line to the client.
-    pub line: Line,
-    /// Wakes the sender.
-    pub wake: Event,
-    ring: PushLock<Ring<PoolSlice<EventRecord>>>,
-    interest: AtomicU8,
-    status_due: AtomicBool,
-}
-
-impl Outbox {
-    /// An empty outbox with nobody listening.
-    ///
-    /// # Errors
-    /// `NO_RESOURCES`.
-    pub fn new() -> Result<Self> {
-        let slots = PoolSlice::new(RING_SLOTS, Tag::Events, || EventRecord::EMPTY)?;
-        Ok(Self {
-            line: Line::new(),
-            wake: Event::new()?,
-            ring: PushLock::new(Ring::new(slots))?,
-            interest: AtomicU8::new(NOBODY),
-            status_due: AtomicBool::new(false),
-        })
-    }
-
-    /// A client connects. `open_line` is called once it is welcome, before anything is sent.
-    ///
-    /// # Errors
-    /// `INVALID_PARAMETER` when it speaks another protocol.
-    pub fn connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()> {
-        let hello = Hello::decode(hello).map_err(|_| NtStatus::INVALID_PARAMETER)?;
-        // What waited for the last client is not this one's.
-        self.ring.lock().clear();
-        open_line();
-        self.interest.store(level(hello.interest), Ordering::Release);
-        self.tell_status();
-        Ok(())
-    }
-
-    /// The client is gone.
-    pub fn disconnect(&self) {
-        self.interest.store(NOBODY, Ordering::Release);
-    }
-
-    /// True when somebody wants to hear of events with (`notable`) or also without consequences.
-    pub fn wants(&self, notable: bool) -> bool {
-        let least = if notable { Interest::Detections } else { Interest::Everything };
-        self.interest.load(Ordering::Acquire) >= level(least)
-    }
-
-    /// Has the status sent to the client, if there is one.
-    pub fn tell_status(&self) {
-        self.status_due.store(true, Ordering::Release);
-        self.wake.set();
-    }
-
-    /// Queues one record, written in place. False when the queue is full.
-    pub fn queue(&self, write: impl FnOnce(&mut EventRecord)) -> bool {
-        self.ring.lock().push(write)
-    }
-
-    /// Records that found the queue full.
-    pub fn dropped(&self) -> u64 {
-        self.ring.lock().dropped()
-    }
-}
-
-const NOBODY: u8 = 0;
-
-const fn level(interest: Interest) -> u8 {
-    match interest {
-        Interest::Status => 1,
-        Interest::Detections => 2,
-        Interest::Everything => 3,
-    }
-}
-
-/// The thread that empties the outbox.
+/// The thread.
 pub struct Sender;
 
 impl ThreadMain for Sender {
@@ -107,48 +32,193 @@ impl ThreadMain for Sender {
         let Some(sensor) = Sensor::global().get() else {
             return;
         };
-        // Without its buffers the sensor still judges; it only cannot tell.
-        let (Ok(mut event), Ok(mut status)) =
-            (PoolSlice::zeroed(EVENT_LEN, Tag::Events), PoolSlice::zeroed(STATUS_LEN, Tag::Events))
-        else {
+        // Without its buffer the sensor still judges; it only cannot tell.
+        let Ok(buffer) = PoolSlice::zeroed(MESSAGE_MAX, Tag::Events) else {
             return;
         };
+        let mut desk = Desk { sensor, buffer, patience: [(None, Patience::default()); PLACES] };
         while !sensor.is_stopping() {
-            sensor.outbox.wake.wait(SECOND);
-            empty(sensor, &mut event, &mut status);
+            sensor.outbox.wake.wait(desk.rest().unwrap_or(SECOND));
+            for place in 0..PLACES {
+                desk.turn(place);
+            }
         }
     }
 }
 
-fn empty(sensor: &Sensor, event: &mut [u8], status: &mut [u8]) {
-    let outbox = &sensor.outbox;
-    while !sensor.is_stopping() {
-        if outbox.status_due.swap(false, Ordering::AcqRel)
-            && sensor.status().encode(status)
-            && send(sensor, status) == Sent::Late
-        {
-            // A status is only ever superseded, never lost.
-            outbox.status_due.store(true, Ordering::Release);
+/// What the sender works with.
+struct Desk<'a> {
+    sensor: &'a Sensor,
+    /// The message on its way.
+    buffer: PoolSlice<u8>,
+    /// How the client that was last served at each place has been listening.
+    patience: [(Option<Ticket>, Patience); PLACES],
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Served {
+    /// Everything was sent that could be.
+    Enough,
+    /// The client has missed too much.
+    Stuck,
+}
+
+/// What a message was, once it has been taken.
+#[derive(Clone, Copy)]
+enum Next {
+    Status,
+    /// What a request asked to hear.
+    Heard,
+    Answer,
+    Event,
+}
+
+impl Desk<'_> {
+    /// How long until a client that is left alone has its turn; `None` when nobody is.
+    fn rest(&self) -> Option<u64> {
+        let now = now();
+        let rests = self.patience.iter().map(|(_, patience)| patience.rest(now));
+        rests.filter(|rest| *rest > 0).min()
+    }
+
+    /// Sends one client what waits for it, as long as it takes it.
+    fn turn(&mut self, place: usize) {
+        let outbox = &self.sensor.outbox;
+        let begun = outbox.places.lock().begin_turn(place);
+        let Some(ticket) = begun else {
             return;
+        };
+        if let Some(client) = outbox.client(place)
+            && self.is_due(ticket)
+            && self.serve(ticket, client) == Served::Stuck
+            && outbox.disconnect(ticket)
+        {
+            outbox.counters.stuck.fetch_add(1, Ordering::Relaxed);
         }
-        let encoded = outbox.ring.lock().pop(|record: &mut EventRecord| record.encode(event));
-        match encoded {
-            Some(true) => {}
-            Some(false) => continue,
-            None => return,
+        outbox.end_turn(place);
+    }
+
+    /// True when the client is not left alone now. One that is new at its place begins anew.
+    fn is_due(&mut self, ticket: Ticket) -> bool {
+        let Some((known, patience)) = self.patience.get_mut(ticket.place) else {
+            return false;
+        };
+        if *known != Some(ticket) {
+            *known = Some(ticket);
+            patience.took();
         }
-        if send(sensor, event) == Sent::Late {
-            sensor.counters.late.fetch_add(1, Ordering::Relaxed);
+        patience.rest(now()) == 0
+    }
+
+    fn serve(&mut self, ticket: Ticket, client: &Client) -> Served {
+        let outbox = &self.sensor.outbox;
+        // As many as a ring holds, twice: whoever keeps on asking must not keep the turn.
+        for _ in 0..RING_SLOTS.saturating_mul(2) {
+            if self.sensor.is_stopping() {
+                return Served::Enough;
+            }
+            let Some((next, len)) = self.encode_next(client) else {
+                return Served::Enough;
+            };
+            let message = self.buffer.get(..len).unwrap_or(&[]);
+            let sent = outbox.lines.send(ticket.place, message, SEND_PATIENCE);
+            if sent != Sent::Yes && matches!(next, Next::Status) {
+                client.status_due.store(true, Ordering::Release);
+            }
+            let patience = self.patience.get_mut(ticket.place).map(|(_, patience)| patience);
+            match (sent, patience) {
+                (Sent::Yes, Some(patience)) => {
+                    patience.took();
+                    taken(client, next);
+                }
+                (Sent::Late, Some(patience)) => {
+                    let stuck = patience.missed(now(), REST);
+                    return if stuck { Served::Stuck } else { Served::Enough };
+                }
+                // It has gone, or its line is not open yet.
+                _ => return Served::Enough,
+            }
+        }
+        // More waits; the others first.
+        outbox.wake.set();
+        Served::Enough
+    }
+
+    /// Encodes what the client is to hear next: the state first, then what it asked, then events.
+    fn encode_next(&mut self, client: &Client) -> Option<(Next, usize)> {
+        self.carry_out(client);
+        let sensor = self.sensor;
+        let buffer = &mut *self.buffer;
+        if client.status_due.swap(false, Ordering::AcqRel) {
+            let out = buffer.get_mut(..STATUS_LEN)?;
+            return sensor.status().encode(out).then_some((Next::Status, STATUS_LEN));
+        }
+        let asked = client.requests.lock().first_asked();
+        match asked.map(|request| request.ask) {
+            Some(Ask::Status) => {
+                let out = buffer.get_mut(..STATUS_LEN)?;
+                return sensor.status().encode(out).then_some((Next::Heard, STATUS_LEN));
+            }
+            Some(Ask::Statistics) => {
+                let out = buffer.get_mut(..STATISTICS_LEN)?;
+                return encode_statistics(sensor, out).then_some((Next::Heard, STATISTICS_LEN));
+            }
+            _ => {}
+        }
+        let answer = client.requests.lock().answer();
+        if let Some(answer) = answer {
+            let out = buffer.get_mut(..ANSWER_LEN)?;
+            return answer.encode(out).then_some((Next::Answer, ANSWER_LEN));
+        }
+        let out = buffer.get_mut(..EVENT_LEN)?;
+        let ring = client.ring.lock();
+        let encoded = ring.as_ref()?.front(|record: &EventRecord| record.encode(out))?;
+        encoded.then_some((Next::Event, EVENT_LEN))
+    }
+
+    /// Carries out what takes no time, and hands the worker what needs files. What asks to hear
+    /// something stays until it is heard.
+    fn carry_out(&self, client: &Client) {
+        loop {
+            let mut requests = client.requests.lock();
+            let Some(request) = requests.first_asked() else {
+                return;
+            };
+            match request.ask {
+                Ask::Status | Ask::Statistics => return,
+                Ask::SetMode(mode) => {
+                    requests.end_first(Outcome::Done);
+                    drop(requests);
+                    self.sensor.set_mode(mode);
+                    self.sensor.outbox.tell_status();
+                }
+                Ask::Reload | Ask::ClearQuarantine => {
+                    requests.hand_over_first();
+                    drop(requests);
+                    self.sensor.wake_worker.set();
+                }
+            }
         }
     }
 }
 
-fn send(sensor: &Sensor, message: &[u8]) -> Sent {
-    for _ in 0..SEND_TRIES {
-        match sensor.outbox.line.send(message, SEND_PATIENCE) {
-            Sent::Late if !sensor.is_stopping() => {}
-            other => return other,
+/// Not inlined: the numbers take room on the stack that a send must not find taken.
+#[inline(never)]
+fn encode_statistics(sensor: &Sensor, out: &mut [u8]) -> bool {
+    sensor.statistics().encode(out)
+}
+
+fn taken(client: &Client, next: Next) {
+    client.sent.fetch_add(1, Ordering::Relaxed);
+    match next {
+        Next::Status => {}
+        Next::Heard => client.requests.lock().end_first(Outcome::Done),
+        Next::Answer => client.requests.lock().answered(),
+        Next::Event => {
+            if let Some(ring) = client.ring.lock().as_mut() {
+                ring.pop(|_: &mut EventRecord| ());
+            }
         }
     }
-    Sent::Late
 }

@@ -1,20 +1,28 @@
 //! The command line: arguments in, exit code out.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::Error;
 use crate::content::ContentCommand;
+use crate::device::Device;
+use crate::device::commands::DeviceCommand;
 use crate::machine::MachineCommand;
 use crate::trust::TrustCommand;
 
-/// Saker in user mode: makes, checks and tries channel files, and puts keys into the driver.
+/// Saker in user mode: makes, checks and tries channel files, puts keys into the driver, and talks
+/// to a running one.
 #[derive(Debug, Parser)]
 #[command(name = "sakerctl", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong command line.")]
 pub struct Cli {
+    /// The socket of a simulated machine (`kernel-host run --socket PATH`), for the commands that talk
+    /// to a running driver
+    #[arg(long, value_name = "SOCKET")]
+    pub sim: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -32,6 +40,9 @@ pub enum Command {
     /// Say whose content sensors take, and which files are over
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Talk to a running driver
+    #[command(flatten)]
+    Device(DeviceCommand),
 }
 
 /// Reads the process' arguments, runs the command and reports.
@@ -63,6 +74,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
         Command::Content(command) => command.run(out),
         Command::Machine(command) => command.run(out),
         Command::Trust(command) => command.run(out),
+        Command::Device(command) => command.run(&Device::new(cli.sim.as_deref())?, out),
     }
 }
 

@@ -12,6 +12,7 @@ use pipe_log::LogError;
 use thiserror::Error;
 
 use crate::content::failed_example::FailedExample;
+use crate::device::DeviceError;
 use crate::machine::stamp::StampError;
 
 /// Why a command did not do what it was asked.
@@ -163,6 +164,9 @@ pub enum Error {
         /// Why.
         source: StampError,
     },
+    /// The running driver was not reached, or did not do what it was asked.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The log gives no records.
     #[error("the log cannot be used")]
     Log(#[from] LogError),
@@ -226,6 +230,7 @@ impl Error {
             Self::Trust { source, .. } => return source.help().map(|help| help.to_string()),
             Self::RootInControl { .. } => "root keys belong into the driver's anchor".into(),
             Self::Stamp { source, .. } => source.remedy().into(),
+            Self::Device(error) => error.remedy().into(),
             Self::Log(error) => error.remedy().into(),
             Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),
             Self::NoKey { .. } | Self::Output { .. } => return None,

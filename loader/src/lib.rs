@@ -13,6 +13,7 @@
 
 pub mod cli;
 pub mod content;
+pub mod device;
 pub mod error;
 pub mod files;
 pub mod machine;

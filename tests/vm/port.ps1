@@ -259,7 +259,8 @@ namespace Saker
 '@
 }
 
-# Connects; the caller disposes of the connection. The driver serves one client at a time.
+# Connects; the caller disposes of the connection. The driver serves a few clients at a time, and
+# drops one that takes nothing for some seconds.
 function Connect-SakerPort {
     param([ValidateSet('status', 'detections', 'everything')] [string] $Interest = 'status')
     $level = [array]::IndexOf($SakerWords['interest'].Split(' '), $Interest)
@@ -382,6 +383,7 @@ function ConvertTo-SakerEvent {
         Number     = Read-SakerNumber $Message 'event.number'
         Time       = Read-SakerNumber $Message 'event.time'
         ProcessId  = Read-SakerNumber $Message 'event.process_id'
+        Dropped    = Read-SakerNumber $Message 'event.dropped'
         Operation  = Read-SakerWord $Message 'event.operation' 'operation'
         Verdict    = Read-SakerWord $Message 'event.verdict' 'verdict'
         ImageKnown = (Read-SakerNumber $Message 'event.image_known') -ne 0

@@ -12,7 +12,7 @@ pub const NAME_UNITS: usize = 256;
 pub const IMAGE_UNITS: usize = 260;
 /// Length of an event message in bytes.
 pub const EVENT_LEN: usize =
-    HEAD_LEN + 8 * 3 + 4 + 4 * 5 + MAX_HITS * 4 + (4 + NAME_UNITS * 2) + (4 + IMAGE_UNITS * 2) + 4;
+    HEAD_LEN + 8 * 4 + 4 + 4 * 5 + MAX_HITS * 4 + (4 + NAME_UNITS * 2) + (4 + IMAGE_UNITS * 2) + 4;
 
 /// What was asked of the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +163,8 @@ pub struct EventRecord {
     pub time: u64,
     /// The requesting process.
     pub process_id: u64,
+    /// Records that this client lost before this one, since it connected.
+    pub dropped: u64,
     /// What was asked of the pipe.
     pub operation: Operation,
     /// What was decided.
@@ -196,6 +198,7 @@ impl EventRecord {
         event: 0,
         time: 0,
         process_id: 0,
+        dropped: 0,
         operation: Operation::Created,
         verdict: Verdict::Allow,
         image_known: false,
@@ -239,6 +242,7 @@ impl EventRecord {
         writer.u64(self.event);
         writer.u64(self.time);
         writer.u64(self.process_id);
+        writer.u64(self.dropped);
         writer.u8(match self.operation {
             Operation::Created => 1,
             Operation::Connected => 2,
@@ -263,6 +267,7 @@ impl EventRecord {
         record.event = reader.u64()?;
         record.time = reader.u64()?;
         record.process_id = reader.u64()?;
+        record.dropped = reader.u64()?;
         record.operation = match reader.u8()? {
             1 => Operation::Created,
             2 => Operation::Connected,

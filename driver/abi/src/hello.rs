@@ -20,6 +20,34 @@ pub enum Interest {
     Everything,
 }
 
+impl Interest {
+    /// The word used in logs and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Detections => "detections",
+            Self::Everything => "everything",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u16 {
+        match self {
+            Self::Status => 0,
+            Self::Detections => 1,
+            Self::Everything => 2,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u16) -> Result<Self, Malformed> {
+        Ok(match number {
+            0 => Self::Status,
+            1 => Self::Detections,
+            2 => Self::Everything,
+            _ => return Err(Malformed::Value),
+        })
+    }
+}
+
 /// The connection context a client passes: who it takes the driver for, and what it wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
@@ -34,11 +62,7 @@ impl Hello {
         let mut writer = Writer::new(&mut bytes);
         writer.u32(MAGIC);
         writer.u16(VERSION);
-        writer.u16(match self.interest {
-            Interest::Status => 0,
-            Interest::Detections => 1,
-            Interest::Everything => 2,
-        });
+        writer.u16(self.interest.number());
         bytes
     }
 
@@ -55,12 +79,7 @@ impl Hello {
         if version != VERSION {
             return Err(Malformed::Version { found: version });
         }
-        let interest = match reader.u16()? {
-            0 => Interest::Status,
-            1 => Interest::Detections,
-            2 => Interest::Everything,
-            _ => return Err(Malformed::Value),
-        };
+        let interest = Interest::from_number(reader.u16()?)?;
         reader.finish()?;
         Ok(Self { interest })
     }

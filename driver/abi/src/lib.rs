@@ -1,9 +1,10 @@
 //! What `saker.sys` and user mode say to each other over the filter communication port.
 //!
 //! Every message is one fixed little-endian layout behind an 8-byte [`Head`]; a length or version
-//! that does not fit is an error, never a guess. The driver only sends; a client says what it
-//! wants to hear in the [`Hello`] it passes when it connects. Nothing here allocates or panics,
-//! and the same code encodes in the kernel and decodes in user mode.
+//! that does not fit is an error, never a guess. A client says what it wants to hear in the
+//! [`Hello`] it passes when it connects, and may then send a [`Request`]; the driver sends the
+//! [`Message`]s. Nothing here allocates or panics, and the same code encodes in the kernel and
+//! decodes in user mode.
 //!
 //! The protocol stays at version 0 until it is frozen.
 
@@ -23,6 +24,8 @@ mod cause;
 mod condition;
 mod event;
 mod hello;
+mod request;
+mod statistics;
 mod status;
 mod wire;
 
@@ -31,6 +34,11 @@ pub use condition::{Losses, Setting, Settings, State, Trip};
 pub use event::Verdict;
 pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
 pub use hello::{HELLO_LEN, Hello, Interest};
+pub use request::{ANSWER_LEN, Answer, Ask, Outcome, REQUEST_LEN, Request};
+pub use statistics::{
+    ClientNote, LATENCY_BUCKETS, MAX_CLIENTS, MAX_SUPPRESSED, STATISTICS_LEN, Statistics,
+    Suppressed,
+};
 pub use status::{Loss, Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
 pub use wire::{Malformed, Reader, Writer};
 
@@ -44,7 +52,17 @@ pub const VERSION: u16 = 0;
 pub const HEAD_LEN: usize = 8;
 
 /// The longest message the driver sends, in bytes: what a client's buffer must hold.
-pub const MESSAGE_MAX: usize = if EVENT_LEN > STATUS_LEN { EVENT_LEN } else { STATUS_LEN };
+pub const MESSAGE_MAX: usize = longest(&[STATUS_LEN, EVENT_LEN, ANSWER_LEN, STATISTICS_LEN]);
+
+const fn longest(lengths: &[usize]) -> usize {
+    match lengths.split_first() {
+        Some((first, rest)) => {
+            let other = longest(rest);
+            if *first > other { *first } else { other }
+        }
+        None => 0,
+    }
+}
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +71,12 @@ pub enum Kind {
     Status,
     /// An [`EventRecord`]: one judged pipe event, or a part of one.
     Event,
+    /// An [`Answer`] to a request.
+    Answer,
+    /// [`Statistics`]: sent when asked for.
+    Statistics,
+    /// A [`Request`], the one kind that a client sends.
+    Request,
 }
 
 impl Kind {
@@ -61,6 +85,9 @@ impl Kind {
         match self {
             Self::Status => 1,
             Self::Event => 2,
+            Self::Answer => 3,
+            Self::Statistics => 4,
+            Self::Request => 16,
         }
     }
 }
@@ -74,6 +101,10 @@ pub enum Message {
     Status(Status),
     /// One judged pipe event, or a part of one.
     Event(EventRecord),
+    /// The answer to a request.
+    Answer(Answer),
+    /// What has been counted and measured.
+    Statistics(Statistics),
 }
 
 impl Message {
@@ -95,6 +126,8 @@ impl Message {
         let message = match kind {
             k if k == Kind::Status.number() => Self::Status(Status::read(&mut reader)?),
             k if k == Kind::Event.number() => Self::Event(EventRecord::read(&mut reader)?),
+            k if k == Kind::Answer.number() => Self::Answer(Answer::read(&mut reader)?),
+            k if k == Kind::Statistics.number() => Self::Statistics(Statistics::read(&mut reader)?),
             found => return Err(Malformed::Kind { found }),
         };
         reader.finish()?;

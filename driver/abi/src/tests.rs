@@ -5,6 +5,8 @@ extern crate std;
 use std::vec;
 use std::vec::Vec;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn event() -> EventRecord {
@@ -12,6 +14,7 @@ fn event() -> EventRecord {
     record.event = 7;
     record.time = 1 << 40;
     record.process_id = 4242;
+    record.dropped = 11;
     record.operation = Operation::Connected;
     record.verdict = Verdict::Block;
     record.image_known = true;
@@ -77,12 +80,56 @@ fn status() -> Status {
     }
 }
 
-fn encoded() -> [(Vec<u8>, Message); 2] {
-    let mut bytes = [vec![0; EVENT_LEN], vec![0; STATUS_LEN]];
-    assert!(event().encode(&mut bytes[0]));
-    assert!(status().encode(&mut bytes[1]));
-    let [first, second] = bytes;
-    [(first, Message::Event(event())), (second, Message::Status(status()))]
+fn answer() -> Answer {
+    Answer { id: 1 << 60, ask: Ask::SetMode(Mode::Enforce), outcome: Outcome::NoState }
+}
+
+fn statistics() -> Statistics {
+    let client = ClientNote {
+        process_id: 700,
+        sent: 1,
+        dropped: 2,
+        waiting: 3,
+        interest: Interest::Everything,
+    };
+    let mut statistics = Statistics {
+        time: 1,
+        events: 2,
+        told: 3,
+        dropped: 4,
+        connections: 5,
+        stuck: 6,
+        requests: 7,
+        refused_requests: 8,
+        suppressed_rules: 17,
+        ..Statistics::default()
+    };
+    statistics.latency[9] = 10;
+    statistics.clients[2] = Some(client);
+    statistics.suppressed[0] = Some(Suppressed { rule: 11, events: 12 });
+    statistics
+}
+
+fn encoded() -> [(Vec<u8>, Message); 4] {
+    [
+        Message::Event(event()),
+        Message::Status(status()),
+        Message::Answer(answer()),
+        Message::Statistics(statistics()),
+    ]
+    .map(|message| (bytes_of(&message), message))
+}
+
+fn bytes_of(message: &Message) -> Vec<u8> {
+    let (length, encode): (usize, &dyn Fn(&mut [u8]) -> bool) = match message {
+        Message::Event(event) => (EVENT_LEN, &|out| event.encode(out)),
+        Message::Status(status) => (STATUS_LEN, &|out| status.encode(out)),
+        Message::Answer(answer) => (ANSWER_LEN, &|out| answer.encode(out)),
+        Message::Statistics(statistics) => (STATISTICS_LEN, &|out| statistics.encode(out)),
+    };
+    let mut bytes = vec![0; length];
+    assert!(encode(&mut bytes));
+    bytes
 }
 
 #[test]
@@ -120,13 +167,8 @@ fn every_byte_changed_is_refused_or_read_back_the_same() {
             for value in [0, 1, 0x7F, 0xFF] {
                 let mut bytes = good.clone();
                 bytes[at] = value;
-                let mut again = vec![0; good.len()];
-                match Message::decode(&bytes) {
-                    Ok(Message::Event(record)) => assert!(record.encode(&mut again)),
-                    Ok(Message::Status(status)) => assert!(status.encode(&mut again)),
-                    Err(_) => continue,
-                }
-                assert_eq!(again, bytes, "byte {at} as {value:#x} was read loosely");
+                let Ok(message) = Message::decode(&bytes) else { continue };
+                assert_eq!(bytes_of(&message), bytes, "byte {at} as {value:#x} was read loosely");
             }
         }
     }
@@ -137,6 +179,8 @@ fn a_buffer_of_another_size_is_not_encoded_to() {
     assert!(!event().encode(&mut vec![0; EVENT_LEN - 1]));
     assert!(!event().encode(&mut vec![0; EVENT_LEN + 1]));
     assert!(!status().encode(&mut [0; STATUS_LEN - 1]));
+    assert!(!answer().encode(&mut [0; ANSWER_LEN + 1]));
+    assert!(!statistics().encode(&mut [0; STATISTICS_LEN - 1]));
 }
 
 #[test]
@@ -193,4 +237,101 @@ fn a_record_used_again_keeps_nothing_of_its_last_event() {
     assert!(hits.iter().all(|byte| *byte == 0), "a rule of the old hits");
     // The name's one unit and its two lengths.
     assert_eq!(texts.iter().filter(|byte| **byte != 0).count(), 3);
+}
+
+const ASKS: [Ask; 6] = [
+    Ask::Status,
+    Ask::Statistics,
+    Ask::Reload,
+    Ask::SetMode(Mode::Observe),
+    Ask::SetMode(Mode::Enforce),
+    Ask::ClearQuarantine,
+];
+
+#[test]
+fn a_request_is_read_whole_or_not_at_all() {
+    for ask in ASKS {
+        let request = Request { id: 0x0102_0304_0506_0708, ask };
+        let bytes = request.encode();
+        assert_eq!(Request::decode(&bytes), Ok(request));
+        for cut in 0..bytes.len() {
+            assert!(Request::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let longer: Vec<u8> = bytes.iter().copied().chain([0]).collect();
+        assert_eq!(Request::decode(&longer), Err(Malformed::Length));
+        for at in 0..bytes.len() {
+            for value in 0..=255 {
+                let mut bytes = bytes;
+                bytes[at] = value;
+                if let Ok(read) = Request::decode(&bytes) {
+                    assert_eq!(read.encode(), bytes, "byte {at} as {value:#x} was read loosely");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn neither_side_takes_the_other_sides_messages() {
+    let request = Request { id: 1, ask: Ask::Status }.encode();
+    assert_eq!(Message::decode(&request), Err(Malformed::Kind { found: 16 }));
+    for (bytes, _) in encoded() {
+        assert!(matches!(Request::decode(&bytes), Err(Malformed::Kind { .. })));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_back_the_same_or_refused(
+        kind in 0_u16..18,
+        body in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let mut bytes = Vec::new();
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(u32::try_from(HEAD_LEN + body.len()).unwrap().to_le_bytes());
+        bytes.extend(body);
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(bytes_of(&message), bytes.clone());
+        }
+        if let Ok(request) = Request::decode(&bytes) {
+            prop_assert_eq!(request.encode().to_vec(), bytes);
+        }
+    }
+
+    #[test]
+    fn answers_and_requests_survive_the_way(
+        id in any::<u64>(),
+        ask in prop::sample::select(ASKS.as_slice()),
+        outcome in prop::sample::select(Outcome::ALL.as_slice()),
+    ) {
+        let answer = Answer { id, ask, outcome };
+        let bytes = bytes_of(&Message::Answer(answer));
+        prop_assert_eq!(Message::decode(&bytes), Ok(Message::Answer(answer)));
+        let request = Request { id, ask };
+        prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+    }
+
+    #[test]
+    fn statistics_survive_the_way(
+        numbers in any::<[u64; 8]>(),
+        latency in any::<[u64; LATENCY_BUCKETS]>(),
+        place in 0..MAX_CLIENTS,
+        process_id in any::<u64>(),
+        waiting in any::<u32>(),
+        rules in prop::collection::vec((any::<u32>(), any::<u64>()), 0..=MAX_SUPPRESSED),
+    ) {
+        let [time, events, told, dropped, connections, stuck, requests, refused_requests] = numbers;
+        let mut statistics = Statistics {
+            time, events, told, dropped, connections, stuck, requests, refused_requests, latency,
+            suppressed_rules: waiting,
+            ..Statistics::default()
+        };
+        statistics.clients[place] = Some(ClientNote { process_id, waiting, ..ClientNote::default() });
+        for (place, (rule, events)) in statistics.suppressed.iter_mut().zip(rules) {
+            *place = Some(Suppressed { rule, events });
+        }
+        let bytes = bytes_of(&Message::Statistics(statistics.clone()));
+        prop_assert_eq!(Message::decode(&bytes), Ok(Message::Statistics(statistics)));
+    }
 }

@@ -137,6 +137,7 @@ fn every_field_is_where_the_script_says() {
         ("event.number", event(|e| e.event = u64::MAX)),
         ("event.time", event(|e| e.time = u64::MAX)),
         ("event.process_id", event(|e| e.process_id = u64::MAX)),
+        ("event.dropped", event(|e| e.dropped = u64::MAX)),
         ("event.operation", event(|e| e.operation = Operation::Connected)),
         ("event.verdict", event(|e| e.verdict = Verdict::Detect)),
         ("event.image_known", event(|e| e.image_known = true)),

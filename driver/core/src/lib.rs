@@ -35,6 +35,7 @@
 )]
 
 pub mod access;
+pub mod clients;
 pub mod drives;
 pub mod exempt;
 pub mod fuse;
@@ -47,6 +48,7 @@ pub mod processes;
 pub mod protection;
 pub mod publish;
 pub mod rate;
+pub mod requests;
 pub mod ring;
 pub mod settings;
 pub mod slots;

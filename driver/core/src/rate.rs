@@ -91,6 +91,13 @@ impl<S: AsRef<[Allowance]>> RateLimit<S> {
         })
     }
 
+    /// Each rule with detections that were not told yet, and how many. Where rules share an allowance
+    /// it is the first of them.
+    pub fn untold(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let counts = self.slots.as_ref().iter().map(|slot| slot.untold.load(Ordering::Relaxed));
+        (0..).zip(counts).filter(|(_, untold)| *untold > 0)
+    }
+
     fn slot(&self, rule: u32) -> Option<&Allowance> {
         let slots = self.slots.as_ref();
         let at = usize::try_from(rule).ok()?.checked_rem(slots.len())?;
@@ -126,8 +133,10 @@ mod tests {
         assert_eq!(told(&limit, 1, 5, TOLD_A_MINUTE), TOLD_A_MINUTE);
         assert_eq!(limit.take_untold(1), 0);
         assert_eq!(told(&limit, 1, 5, 1_000), 0);
+        assert_eq!(limit.untold().collect::<Vec<_>>(), [(1, 1_000)]);
         assert_eq!(limit.take_untold(1), 1_000);
         assert_eq!(limit.take_untold(1), 0);
+        assert_eq!(limit.untold().count(), 0);
     }
 
     #[test]

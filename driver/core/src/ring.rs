@@ -35,6 +35,17 @@ impl<S> Ring<S> {
         false
     }
 
+    /// Reads the oldest element and leaves it; `None` when the ring is empty.
+    pub fn front<T, R>(&self, read: impl FnOnce(&T) -> R) -> Option<R>
+    where
+        S: AsRef<[T]>,
+    {
+        if self.len == 0 {
+            return None;
+        }
+        self.slots.as_ref().get(self.head).map(read)
+    }
+
     /// Reads and removes the oldest element; `None` when the ring is empty.
     pub fn pop<T, R>(&mut self, read: impl FnOnce(&mut T) -> R) -> Option<R>
     where
@@ -104,6 +115,7 @@ mod tests {
                     prop_assert_eq!(kept, model.len() < room);
                     if kept { model.push_back(number) } else { dropped = dropped.wrapping_add(1) }
                 } else {
+                    prop_assert_eq!(ring.front(|slot: &u32| *slot), model.front().copied());
                     prop_assert_eq!(ring.pop(|slot: &mut u32| *slot), model.pop_front());
                 }
                 prop_assert_eq!(ring.len(), model.len());

@@ -64,6 +64,9 @@ pub mod imported {
         /// The System process.
         #[link_name = "__imp_PsInitialSystemProcess"]
         pub static PS_INITIAL_SYSTEM_PROCESS: *const PEPROCESS;
+        /// The first address that no user memory has.
+        #[link_name = "__imp_MmUserProbeAddress"]
+        pub static MM_USER_PROBE_ADDRESS: *const u64;
         /// The object type of processes.
         #[link_name = "__imp_PsProcessType"]
         pub static PS_PROCESS_TYPE: *const POBJECT_TYPE;

@@ -129,20 +129,37 @@ impl<T> PoolSlice<T> {
     /// # Errors
     /// [`NtStatus::NO_RESOURCES`].
     pub fn new(len: usize, tag: Tag, make: impl Fn() -> T) -> Result<Self> {
+        Self::try_new(len, tag, || Ok(make()))
+    }
+
+    /// `len` values, each made in place by `make`, which may fail.
+    ///
+    /// # Errors
+    /// [`NtStatus::NO_RESOURCES`], or what `make` says; then what was made is dropped.
+    pub fn try_new(len: usize, tag: Tag, make: impl Fn() -> Result<T>) -> Result<Self> {
         const { assert!(align_of::<T>() <= POOL_ALIGN && size_of::<T>() > 0) };
+        let mut made = Self { first: NonNull::dangling(), len: 0, tag };
         if len == 0 {
-            return Ok(Self { first: NonNull::dangling(), len: 0, tag });
+            return Ok(made);
         }
         let bytes = size_of::<T>().checked_mul(len).ok_or(NtStatus::NO_RESOURCES)?;
         let first: NonNull<T> = allocate(bytes, tag)?.cast();
         let mut at = first;
-        for _ in 0..len {
+        for count in 1..=len {
+            let value = make().inspect_err(|_| {
+                // A slice of no values owns no memory.
+                if made.len == 0 {
+                    free(first.cast(), tag);
+                }
+            })?;
             // SAFETY: `at` runs over the `len` elements of the fresh, aligned allocation.
-            unsafe { at.write(make()) };
+            unsafe { at.write(value) };
             // SAFETY: one element further is inside the allocation or just past its end.
             at = unsafe { at.add(1) };
+            made.first = first;
+            made.len = count;
         }
-        Ok(Self { first, len, tag })
+        Ok(made)
     }
 }
 

@@ -5,10 +5,12 @@ use core::ptr::{self, NonNull};
 use core::slice;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use driver_core::clients::Ticket;
+
 use super::bindings as nt;
 use super::flt::{Decision, PipeCreate};
 use super::pool::{PoolBox, Tag};
-use super::port::Line;
+use super::port::Lines;
 use super::status::{Result, to_raw};
 
 /// What the kernel's callbacks need of the driver. Each is called at PASSIVE_LEVEL unless it
@@ -16,22 +18,36 @@ use super::status::{Result, to_raw};
 pub trait Service: Send + Sync + Sized + 'static {
     /// Where the service lives while the driver runs.
     fn global() -> &'static Global<Self>;
-    /// The line to the connected client.
-    fn line(&self) -> &Line;
+    /// The lines to the connected clients.
+    fn lines(&self) -> &Lines;
     /// A pipe is to be created or opened.
     fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision;
     /// A create came at another IRQL than PASSIVE_LEVEL, and goes on unjudged. Called at that one.
     fn on_wrong_irql(&self);
     /// The filter was attached to the named-pipe file system, or detached from it.
     fn on_attached(&self, attached: bool);
-    /// A client connects, with these words. One that is welcome can be sent to after `open_line`
-    /// has been called; one that is refused is never sent to.
+    /// The process of this number connects, with these words. A client that is welcome gets a
+    /// ticket and can be sent to after `open_line` has been called; one that is refused is never
+    /// sent to.
     ///
     /// # Errors
     /// Refuses the client; then `open_line` was not called.
-    fn on_connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()>;
-    /// The client is gone.
-    fn on_disconnect(&self);
+    fn on_connect(
+        &self,
+        hello: &[u8],
+        process_id: u64,
+        open_line: impl FnOnce(Ticket),
+    ) -> Result<()>;
+    /// The client with this ticket is gone. It may have been dropped before.
+    fn on_disconnect(&self, ticket: Ticket);
+    /// The client with this ticket has sent a message, of which this is a copy. In its thread,
+    /// which must not be kept waiting.
+    ///
+    /// # Errors
+    /// What the client is told.
+    fn on_message(&self, ticket: Ticket, message: &[u8]) -> Result<()>;
+    /// A message was refused unread.
+    fn on_message_refused(&self);
     /// The boot drivers are started, so files can be opened.
     fn on_boot_devices_ready(&self);
     /// The machine is shut down. Files can still be written.

@@ -36,6 +36,12 @@ impl NtStatus {
     pub const INVALID_PARAMETER: Self = Self::new(0xC000_000D);
     /// The caller may not.
     pub const ACCESS_DENIED: Self = Self::new(0xC000_0022);
+    /// The address is not the caller's to name, or there is nothing.
+    pub const ACCESS_VIOLATION: Self = Self::new(0xC000_0005);
+    /// As many clients are connected as may be.
+    pub const TOO_MANY_CLIENTS: Self = Self::new(0xC000_0246);
+    /// Too much of what was asked has not been done yet.
+    pub const BUSY: Self = Self::new(0x8000_0011);
     /// The driver is switched off, or the machine is in safe mode.
     pub const SWITCHED_OFF: Self = Self::new(0xC000_0453);
     /// Polite refusal to attach to a volume.

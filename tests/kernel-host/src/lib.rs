@@ -53,6 +53,7 @@ pub use cpu::Surroundings;
 pub use driver::{Driver, Export};
 pub use flt::{
     ConnectOptions, IntoUnits, Message, Outcome, PipeOptions, PortClient, PreOperation, PreStatus,
+    UserInput,
 };
 pub use inject::{Hit, Injector};
 pub use kernel::{Builder, Kernel};

@@ -18,6 +18,7 @@
 #![allow(non_snake_case, non_camel_case_types, reason = "names as the kernel has them")]
 
 mod bugs;
+mod messages;
 mod nt;
 mod services;
 mod transfers;

@@ -91,6 +91,13 @@ unsafe extern "system" {
         alertable: u8,
         timeout: *const i64,
     ) -> NTSTATUS;
+    pub fn MmCopyMemory(
+        target: *mut u8,
+        source: *const u8,
+        count: usize,
+        flags: u32,
+        copied: *mut usize,
+    ) -> NTSTATUS;
     pub fn ObfReferenceObject(object: HANDLE) -> isize;
     pub fn ObfDereferenceObject(object: HANDLE) -> isize;
     pub fn PsCreateSystemThread(

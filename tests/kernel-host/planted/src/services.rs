@@ -122,6 +122,14 @@ unsafe extern "system" fn message(
     output_length: u32,
     returned: *mut u32,
 ) -> NTSTATUS {
+    if crate::messages::leaves_length_open() {
+        return 0;
+    }
+    if let Some(status) = unsafe { crate::messages::run(input, input_length, addr_of_mut!(CLIENT)) }
+    {
+        unsafe { *returned = 0 };
+        return status;
+    }
     let count = input_length.min(output_length);
     for index in 0..count {
         unsafe { *output.add(index as usize) = *input.add((input_length - 1 - index) as usize) };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{coverage, incident, incidents, replay};
+use crate::{coverage, incident, incidents, replay, run};
 
 /// Runs saker.sys in a Linux process, in a model of the NT kernel.
 #[derive(Debug, Parser)]
@@ -25,6 +25,9 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Says which source lines of a driver its tests reached, after a run with SAKER_COVERAGE set.
     Coverage(coverage::Arguments),
+    /// Keeps a machine with the driver running, in real time, with a console on standard input and
+    /// the driver's port on a socket.
+    Run(run::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Incident(arguments) => incident::run(&arguments),
         Command::Incidents(arguments) => incidents::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
     };
     match outcome {
         Ok(code) => code,

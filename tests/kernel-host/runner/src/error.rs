@@ -105,6 +105,28 @@ pub enum Error {
         /// Lines of a hundred that must be.
         least: f64,
     },
+    /// A file or folder cannot be written.
+    #[error("{}: cannot be written", path.display())]
+    #[diagnostic(help("check the folder and its permissions"))]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("{}: no socket can be made there", path.display())]
+    #[diagnostic(help("give a path in a folder of yours that nothing else has"))]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The console was told what it does not know, or what cannot be done now.
+    #[error("{0}")]
+    #[diagnostic(help("`help` lists what the console knows"))]
+    Console(String),
     /// Standard output cannot be written.
     #[error("the output cannot be written")]
     Output(#[source] std::io::Error),

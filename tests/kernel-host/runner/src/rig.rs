@@ -15,6 +15,8 @@ use crate::volumes::Volumes;
 
 /// Where the driver looks for files.
 pub const INBOX: &str = r"\SystemRoot\System32\drivers\CrowdStrike";
+/// Where it keeps what it accepted.
+pub const STATE: &str = r"\SystemRoot\System32\drivers\Saker";
 /// The service's parameters.
 const PARAMETERS: &str = r"\Registry\Machine\System\CurrentControlSet\Services\saker\Parameters";
 /// An altitude of the activity monitors' range that nobody has.
@@ -123,8 +125,8 @@ impl<'a> Boot<'a> {
         Ok((kernel, driver))
     }
 
-    /// Boots.
-    pub fn boot(&self) -> Result<Rig, Error> {
+    /// Boots, with nobody at the driver's port.
+    pub fn start(&self) -> Result<(Arc<Kernel>, Driver), Error> {
         let (kernel, driver) = self.load()?;
         let status = driver.start()?;
         if !status.is_success() {
@@ -133,6 +135,12 @@ impl<'a> Boot<'a> {
         kernel.run_boot_reinitialization()?;
         // New content is not touched in a boot's first minute.
         kernel.advance(self.uptime);
+        Ok((kernel, driver))
+    }
+
+    /// Boots, and connects to the driver's port.
+    pub fn boot(&self) -> Result<Rig, Error> {
+        let (kernel, driver) = self.start()?;
         let client = connect(&kernel, Interest::Status)?;
         Ok(Rig { kernel, driver, client: Some(client), events: 0 })
     }
@@ -166,7 +174,7 @@ impl Rig {
 
     /// Connects anew, to hear of `interest`.
     pub fn listen(&mut self, interest: Interest) -> Result<(), Error> {
-        // One client at a time: the old one goes first.
+        // The old one goes first: it would have to be listened to, too.
         self.client = None;
         self.client = Some(connect(&self.kernel, interest)?);
         Ok(())

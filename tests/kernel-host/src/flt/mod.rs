@@ -7,6 +7,7 @@ mod name;
 mod operation;
 mod port;
 mod registration;
+mod user_input;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use operation::{ConnectOptions, IntoUnits, Outcome, PipeOptions, PreOperation, PreStatus};
 pub use port::{Message, PortClient};
+pub use user_input::UserInput;
 
 use crate::cpu::Rec;
 use crate::guest::GuestBlock;
@@ -89,11 +91,16 @@ pub(crate) struct FilterManager {
     state: Mutex<State>,
     /// The FLT_VOLUME of NPFS.
     volume: GuestBlock,
+    changing: user_input::Changing,
 }
 
 impl Default for FilterManager {
     fn default() -> FilterManager {
-        FilterManager { state: Mutex::default(), volume: GuestBlock::new(64) }
+        FilterManager {
+            state: Mutex::default(),
+            volume: GuestBlock::new(64),
+            changing: user_input::Changing::default(),
+        }
     }
 }
 
@@ -104,6 +111,11 @@ impl FilterManager {
 
     fn filter(&self, address: u64) -> Option<Arc<Filter>> {
         self.state().filters.iter().find(|filter| filter.address() == address).cloned()
+    }
+
+    /// User memory that changes once it was copied.
+    pub(crate) fn changing(&self) -> &user_input::Changing {
+        &self.changing
     }
 
     /// Attached filters, the highest altitude first.

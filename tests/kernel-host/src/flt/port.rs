@@ -4,15 +4,20 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::bug::Bug;
+use super::UserInput;
+use crate::bug::{Bug, BugKind};
 use crate::cpu::{APC, Cx, PASSIVE, Trap, apis};
 use crate::guest::{self, GuestBlock, GuestBuffer};
 use crate::kernel::Kernel;
 use crate::ledger::Debt;
 use crate::machine::fold;
 use crate::nt::ObjectAttributes;
+use crate::process::Process;
 use crate::sched::Deadline;
 use crate::status::NtStatus;
+
+/// In the length of a message's output before the callback runs.
+const UNWRITTEN: u32 = 0xA5A5_A5A5;
 
 /// `FILTER_REPLY_HEADER` before the payload of a reply.
 const REPLY_HEADER: u32 = 16;
@@ -99,6 +104,7 @@ pub struct Message {
 /// A user-mode program's end of a port. Dropping it disconnects.
 pub struct PortClient {
     kernel: Arc<Kernel>,
+    process: Arc<Process>,
     port: Arc<ClientPort>,
 }
 
@@ -109,9 +115,20 @@ impl std::fmt::Debug for PortClient {
 }
 
 impl Kernel {
-    /// `FilterConnectCommunicationPort`. The inner `Err` is the status that a program gets.
+    /// `FilterConnectCommunicationPort`, by the System process. The inner `Err` is the status that a
+    /// program gets.
     pub fn try_connect_port(
         &self,
+        name: &str,
+        context: &[u8],
+    ) -> Result<Result<PortClient, NtStatus>, Box<Bug>> {
+        self.try_connect_port_as(self.system_process(), name, context)
+    }
+
+    /// The same by another process.
+    pub fn try_connect_port_as(
+        &self,
+        process: &Arc<Process>,
         name: &str,
         context: &[u8],
     ) -> Result<Result<PortClient, NtStatus>, Box<Bug>> {
@@ -143,7 +160,7 @@ impl Kernel {
             context.len() as u64,
             cookie.address(),
         ];
-        let answer = self.call(port.server.connect, &arguments)?;
+        let answer = process.attached(|| self.call(port.server.connect, &arguments))?;
         let status = NtStatus::from_register(answer.value);
         if !status.is_success() {
             self.filters().state().client_ports.remove(&port.body.address());
@@ -153,14 +170,14 @@ impl Kernel {
         *port.cookie.lock().unwrap_or_else(PoisonError::into_inner) =
             guest::read(cookie.address()).unwrap_or(0);
         let kernel = self.shared().expect("the caller holds the kernel");
-        Ok(Ok(PortClient { kernel, port }))
+        Ok(Ok(PortClient { kernel, process: process.clone(), port }))
     }
 
     /// As [`Kernel::try_connect_port`], for a connection that must succeed.
     pub fn connect_port(&self, name: &str, context: &[u8]) -> Result<PortClient, Box<Bug>> {
         self.try_connect_port(name, context)?.map_err(|status| {
             let why = format!("connection to port {name} refused with {status}");
-            Box::new(Bug::bare(crate::bug::BugKind::Filter(why)))
+            Box::new(Bug::bare(BugKind::Filter(why)))
         })
     }
 }
@@ -202,25 +219,50 @@ impl PortClient {
         input: &[u8],
         output_length: usize,
     ) -> Result<(NtStatus, Vec<u8>), Box<Bug>> {
+        self.send_from(&self.process, &input.into(), output_length)
+    }
+
+    /// The same with any input, and by a process that may have got a duplicate of the handle.
+    pub fn send_from(
+        &self,
+        process: &Arc<Process>,
+        input: &UserInput,
+        output_length: usize,
+    ) -> Result<(NtStatus, Vec<u8>), Box<Bug>> {
         if self.port.server.message == 0 {
             return Ok((NtStatus::NOT_SUPPORTED, Vec::new()));
         }
-        let input_buffer = GuestBuffer::new(input);
+        if self.is_closed() {
+            return Ok((NtStatus::PORT_DISCONNECTED, Vec::new()));
+        }
+        let input = input.place(self.kernel.filters().changing());
         let output_buffer = GuestBuffer::new(&vec![0; output_length]);
         let returned = GuestBlock::new(8);
-        let address_or_null = |buffer: &GuestBuffer, length: usize| {
-            if length == 0 { 0 } else { buffer.address() }
-        };
+        // The filter manager's variable; a driver that leaves it alone shows as nonsense.
+        guest::write(returned.address(), UNWRITTEN).expect("own memory");
         let arguments = [
             self.port.cookie(),
-            address_or_null(&input_buffer, input.len()),
-            input.len() as u64,
-            address_or_null(&output_buffer, output_length),
+            input.address,
+            input.length as u64,
+            if output_length == 0 { 0 } else { output_buffer.address() },
             output_length as u64,
             returned.address(),
         ];
-        let answer = self.kernel.call(self.port.server.message, &arguments)?;
-        let written = guest::read::<u32>(returned.address()).unwrap_or(0) as usize;
+        let callback = self.port.server.message;
+        let answer = process.attached(|| self.kernel.call(callback, &arguments));
+        self.kernel.filters().changing().forget(&input);
+        let answer = answer?;
+        let written = guest::read::<u32>(returned.address()).unwrap_or(UNWRITTEN);
+        if written as usize > output_length {
+            let why = match written {
+                UNWRITTEN => "the message callback leaves the length of its output open".to_owned(),
+                _ => format!("the message callback says it wrote {written} bytes"),
+            };
+            let bug = Bug::at(&self.kernel, BugKind::Filter(why), callback);
+            self.kernel.crash(&bug);
+            return Err(Box::new(bug));
+        }
+        let written = written as usize;
         let mut output = output_buffer.contents();
         output.truncate(written);
         Ok((NtStatus::from_register(answer.value), output))
@@ -372,6 +414,10 @@ apis! {
         let kernel = cx.kernel();
         let port: u64 = guest::read(variable)?;
         let limit = timeout(limit)?;
+        if limit.is_none() && !cx.kpcr().system_thread.get() {
+            // The client decides how long it takes; and it may wait for this very thread.
+            return Err(cx.misuse("a callback would wait for a client for ever"));
+        }
         let found = kernel.filters().state().client_ports.get(&port).cloned();
         let Some(client) = found else { return Ok(NtStatus::PORT_DISCONNECTED) };
         let body = guest::bytes(buffer, length as usize)?;

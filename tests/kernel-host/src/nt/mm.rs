@@ -15,15 +15,19 @@ apis! {
     }
 
     ntoskrnl [APC, 500]
-    fn MmCopyMemory(_cx, target: u64, source: u64, count: u64, flags: u32, copied: u64)
+    fn MmCopyMemory(cx, target: u64, source: u64, count: u64, flags: u32, copied: u64)
         -> NtStatus {
         const VIRTUAL: u32 = 2;
         if flags != VIRTUAL {
             guest::write(copied, 0u64)?;
             return Ok(NtStatus::INVALID_PARAMETER);
         }
-        match guest::copy(target, source, count as usize) {
-            Ok(()) => {
+        // The target must be resident and nonpaged: a fault there is the driver's, and the source's
+        // is not. [MicrosoftDocs/windows-driver-docs-ddi: ntddk/nf-ntddk-mmcopymemory]
+        match guest::bytes(source, count as usize) {
+            Ok(bytes) => {
+                guest::write_bytes(target, &bytes)?;
+                cx.kernel().filters().changing().copied(source, count);
                 guest::write(copied, count)?;
                 Ok(NtStatus::SUCCESS)
             }

@@ -1,0 +1,226 @@
+//! `sakerctl --sim SOCKET status|watch|reload|mode|statistics|quarantine`: the running driver.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use driver_abi::{Ask, EventRecord, Interest, Message, Mode, Statistics, Status};
+use serde_json::Value;
+
+use super::{Device, DeviceError, Session, text};
+use crate::Error;
+use crate::cli::note;
+
+/// How long to wait before a driver that has gone is looked for again.
+const RETRY: Duration = Duration::from_millis(300);
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Tell the running driver's state
+    Status(Form),
+    /// Tell what the running driver detects, as it happens; goes on when the driver starts again
+    Watch(Watch),
+    /// Have the driver look into its inbox now
+    Reload(Reload),
+    /// Have it block (enforce) or only report (observe), until it is started again
+    Mode {
+        /// The mode
+        mode: ModeName,
+    },
+    /// Tell what the driver has counted: clients, lost records, how long events took
+    Statistics(Form),
+    /// What the driver does not try any more
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+}
+
+/// How results are printed.
+#[derive(Debug, Args)]
+pub struct Form {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to watch.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Every event, not those alone that a rule detected, blocked or could not decide
+    #[arg(long)]
+    everything: bool,
+    /// End after this many events
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+/// How to reload.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// Wait until the driver has looked, and tell its state then
+    #[arg(long)]
+    wait: bool,
+}
+
+/// The quarantine.
+#[derive(Debug, Subcommand)]
+pub enum Quarantine {
+    /// Forget which files took the machine down, and try them again
+    Clear,
+}
+
+/// A mode by name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ModeName {
+    /// Judge and report, never block
+    Observe,
+    /// Judge, report, and block where content and its key may
+    Enforce,
+}
+
+impl DeviceCommand {
+    /// Runs the command; results go to `out`.
+    pub fn run(&self, device: &Device, out: &mut dyn Write) -> Result<(), Error> {
+        match self {
+            Self::Status(form) => {
+                let status = status(&mut connect(device)?)?;
+                print(out, form.json, &text::status(&status), &text::status_json(&status))
+            }
+            Self::Statistics(form) => {
+                let found = statistics(&mut connect(device)?)?;
+                print(out, form.json, &text::statistics(&found), &text::statistics_json(&found))
+            }
+            Self::Watch(watch) => watch.run(device, out),
+            Self::Reload(reload) => {
+                let mut session = connect(device)?;
+                if !reload.wait {
+                    session.ask(Ask::Reload)?;
+                    return Ok(());
+                }
+                session.done(Ask::Reload)?;
+                let status = status(&mut session)?;
+                print(out, false, &text::status(&status), &Value::Null)
+            }
+            Self::Mode { mode } => {
+                let mode = match mode {
+                    ModeName::Observe => Mode::Observe,
+                    ModeName::Enforce => Mode::Enforce,
+                };
+                connect(device)?.done(Ask::SetMode(mode))?;
+                Ok(())
+            }
+            Self::Quarantine(Quarantine::Clear) => {
+                connect(device)?.done(Ask::ClearQuarantine)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn connect(device: &Device) -> Result<Session, DeviceError> {
+    device.connect(Interest::Status)
+}
+
+fn status(session: &mut Session) -> Result<Status, DeviceError> {
+    let heard = session.done(Ask::Status)?;
+    let statuses = heard.into_iter().filter_map(|message| match message {
+        Message::Status(status) => Some(status),
+        _ => None,
+    });
+    statuses.last().ok_or(DeviceError::Closed)
+}
+
+fn statistics(session: &mut Session) -> Result<Statistics, DeviceError> {
+    let heard = session.done(Ask::Statistics)?;
+    let found = heard.into_iter().find_map(|message| match message {
+        Message::Statistics(statistics) => Some(statistics),
+        _ => None,
+    });
+    found.ok_or(DeviceError::Closed)
+}
+
+fn print(out: &mut dyn Write, json: bool, text: &str, value: &Value) -> Result<(), Error> {
+    let written = if json { writeln!(out, "{value}") } else { write!(out, "{text}") };
+    written.map_err(|source| Error::Output { source })
+}
+
+impl Watch {
+    fn run(&self, device: &Device, out: &mut dyn Write) -> Result<(), Error> {
+        let interest = if self.everything { Interest::Everything } else { Interest::Detections };
+        let mut watched = Watched { form: self, seen: 0, told: None, lost: 0 };
+        let mut was_there = false;
+        loop {
+            let ended = match device.connect(interest) {
+                Ok(mut session) => {
+                    was_there = true;
+                    watched.lost = 0;
+                    watched.listen(&mut session, out)
+                }
+                Err(error) => Err(error.into()),
+            };
+            match ended {
+                Ok(()) => return Ok(()),
+                // Only one that was there is waited for: else the path may be wrong.
+                Err(Error::Device(error)) if was_there && error.is_passing() => {
+                    if watched.told.take().is_some() {
+                        note(format_args!("{error}; waiting for it"));
+                    }
+                    thread::sleep(RETRY);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+struct Watched<'a> {
+    form: &'a Watch,
+    seen: u64,
+    /// What was last said about the driver's state.
+    told: Option<(String, String)>,
+    lost: u64,
+}
+
+impl Watched<'_> {
+    /// Tells what comes until enough has.
+    fn listen(&mut self, session: &mut Session, out: &mut dyn Write) -> Result<(), Error> {
+        while self.form.count.is_none_or(|count| self.seen < count) {
+            match session.receive(Duration::from_secs(1))? {
+                Some(Message::Event(event)) => self.event(&event, out)?,
+                Some(Message::Status(status)) => self.status(&status, out)?,
+                Some(Message::Answer(_) | Message::Statistics(_)) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &EventRecord, out: &mut dyn Write) -> Result<(), Error> {
+        let lost = event.dropped.saturating_sub(self.lost);
+        if lost > 0 {
+            note(format_args!("{lost} records before this one were lost"));
+            self.lost = event.dropped;
+        }
+        if !event.more {
+            self.seen += 1;
+        }
+        let line = text::event(event) + "\n";
+        print(out, self.form.json, &line, &text::event_json(event))?;
+        out.flush().map_err(|source| Error::Output { source })
+    }
+
+    /// Told when it says something new: counters change all the time.
+    fn status(&mut self, status: &Status, out: &mut dyn Write) -> Result<(), Error> {
+        let news = (text::protection(status), text::content(status));
+        if self.told.as_ref() == Some(&news) {
+            return Ok(());
+        }
+        let line = format!("-- protection {}; content: {}\n", news.0, news.1);
+        self.told = Some(news);
+        print(out, self.form.json, &line, &text::status_json(status))?;
+        out.flush().map_err(|source| Error::Output { source })
+    }
+}
