@@ -329,6 +329,7 @@ function ConvertTo-SakerStatus {
         Refused       = Read-SakerNumber $Message 'status.refused'
         Scans         = Read-SakerNumber $Message 'status.scans'
         RefusalCode   = Read-SakerNumber $Message 'refusal.code'
+        RefusalCause  = Read-SakerWord $Message 'refusal.cause' 'cause'
         RefusalOffset = Read-SakerNumber $Message 'refusal.offset'
         RefusalEpoch    = Read-SakerNumber $Message 'refusal.epoch'
         RefusalSequence = Read-SakerNumber $Message 'refusal.sequence'
