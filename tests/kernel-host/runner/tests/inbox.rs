@@ -425,6 +425,29 @@ fn an_orderly_shutdown_on_trial_is_not_held_against_the_content() {
     }
 }
 
+/// A shutdown in the middle of a look that waits for the disk: the disk is given up, and should it
+/// answer by then, the mark is taken back.
+#[test]
+fn a_look_under_way_gives_way_to_a_shutdown() {
+    let Some(bench) = Bench::new() else { return };
+    let mut boot = bench.boot();
+    for session in 0..4 {
+        let mut rig = boot.boot().unwrap();
+        let (first, file) = bench.file(1);
+        let status = rig.drop_files([(first.as_str(), &file)].into_iter()).unwrap();
+        assert_eq!((status.stage, status.refused), (Stage::Trial, 0), "session {session}");
+        let machine = rig.machine();
+        machine.disk().set_pace(Pace::Takes(Duration::from_secs(20)));
+        rig.advance(Duration::from_secs(6));
+        while rig.kernel().requests_outstanding() == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        machine.disk().set_pace(Pace::AtOnce);
+        rig.kernel().shut_down().unwrap();
+        boot = bench.boot().machine(machine);
+    }
+}
+
 /// After its last word the worker begins nothing: a mark would be held against a body.
 #[test]
 fn nothing_is_tried_while_the_machine_goes_down() {
