@@ -171,7 +171,7 @@ impl Tools {
             sensor.orders.finish();
         } else {
             sensor.orders.set_busy(now());
-            self.lane.begin(LOOK_PATIENCE, is_stopping);
+            self.lane.begin(LOOK_PATIENCE, must_end);
             self.desk.tick(sensor, &self.lane);
             sensor.orders.set_busy(0);
         }
@@ -185,8 +185,10 @@ impl Tools {
     }
 }
 
-fn is_stopping() -> bool {
-    Sensor::global().get().is_none_or(Sensor::is_stopping)
+/// True once a turn has to come to its end: the driver is unloaded or the machine shut down.
+fn must_end() -> bool {
+    let sensor = Sensor::global().get();
+    sensor.is_none_or(|sensor| sensor.is_stopping() || sensor.orders.is_shutting_down())
 }
 
 /// How long from now new content stays untouched: a boot never makes its first use. 0 once the

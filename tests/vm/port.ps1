@@ -355,6 +355,7 @@ function ConvertTo-SakerStatus {
         NoMemory      = Read-SakerNumber $Message 'status.no_memory'
         Nameless      = Read-SakerNumber $Message 'status.nameless'
         RefusalCode   = Read-SakerNumber $Message 'refusal.code'
+        RefusalCause  = Read-SakerWord $Message 'refusal.cause' 'cause'
         RefusalOffset = Read-SakerNumber $Message 'refusal.offset'
         RefusalEpoch    = Read-SakerNumber $Message 'refusal.epoch'
         RefusalSequence = Read-SakerNumber $Message 'refusal.sequence'

@@ -177,7 +177,7 @@ mod tests {
 
     fn entry(kind: u8, flags: u8, access: u32, who: &[u32]) -> Vec<u8> {
         let who = sid_of(who);
-        let length = u16::try_from(who.len() + 8).unwrap();
+        let length = u16::try_from(who.len().saturating_add(8)).unwrap();
         let mut bytes = vec![kind, flags];
         bytes.extend(length.to_le_bytes());
         bytes.extend(access.to_le_bytes());
@@ -190,12 +190,12 @@ mod tests {
         let owner = sid_of(owner);
         let list: Vec<u8> = entries.concat();
         let mut bytes = vec![1, 0, 4, 0x80];
-        for offset in [20, 0, 0, 20 + owner.len()] {
+        for offset in [20, 0, 0, owner.len().saturating_add(20)] {
             bytes.extend(u32::try_from(offset).unwrap().to_le_bytes());
         }
         bytes.extend(owner);
         bytes.extend([2, 0]);
-        bytes.extend(u16::try_from(list.len() + 8).unwrap().to_le_bytes());
+        bytes.extend(u16::try_from(list.len().saturating_add(8)).unwrap().to_le_bytes());
         bytes.extend(u16::try_from(entries.len()).unwrap().to_le_bytes());
         bytes.extend([0, 0]);
         bytes.extend(list);

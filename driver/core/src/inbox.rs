@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn stamp(number: usize) -> Stamp {
-        Stamp { file_id: u64::try_from(number).unwrap() + 1, size: 2, changed: 3 }
+        Stamp { file_id: u64::try_from(number).unwrap(), size: 2, changed: 3 }
     }
 
     fn positions(scan: &Scan) -> Vec<(u32, u32)> {

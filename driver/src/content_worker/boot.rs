@@ -13,24 +13,28 @@ use crate::state_folder::StateFolder;
 const TRIES: u32 = 5;
 
 impl Desk {
-    /// Goes down the ladder until something serves.
+    /// Goes down the ladder until something serves. A slot that cannot be read is tried again at
+    /// every look for as long as nothing serves: a slow disk delays what was good, and no more.
     pub(super) fn boot(&mut self, sensor: &Sensor, state: &StateFolder<'_>) {
-        if self.booted {
+        let serves = sensor.active.read(|_| ()).is_some();
+        if self.booted && (serves || !self.unread) {
             return;
         }
         self.boot_tries = self.boot_tries.saturating_add(1);
+        self.unread = false;
         for slot in BOOT_ORDER {
             match load_slot(sensor, state, slot) {
                 Ok(()) => {
                     sensor.content.lock().fell_back = slot != Slot::Good;
                     break;
                 }
-                // The volume may not be ready, or memory be short: look again, but not for ever,
-                // since a bad sector must not keep the next slot from serving.
-                Err(Failure::Host(status))
-                    if status != NtStatus::NOT_FOUND && self.boot_tries < TRIES =>
-                {
-                    return;
+                Err(Failure::Host(status)) if status != NtStatus::NOT_FOUND => {
+                    self.unread = true;
+                    // The volume may not be ready, or memory be short: look again, but not for
+                    // ever, since a bad sector must not keep the next slot from serving.
+                    if self.boot_tries < TRIES {
+                        return;
+                    }
                 }
                 Err(_) => {}
             }

@@ -23,6 +23,8 @@ pub(super) struct Desk {
     pub journal: Option<Journal>,
     pub booted: bool,
     pub boot_tries: u32,
+    /// A slot was there and could not be read.
+    pub unread: bool,
     pub trial: Option<OnTrial>,
     /// The slot of content on trial holds what is in force, and nothing else.
     pub trial_saved: bool,
@@ -41,6 +43,7 @@ impl Desk {
             journal: None,
             booted: false,
             boot_tries: 0,
+            unread: false,
             trial: None,
             trial_saved: false,
             budget: 0,

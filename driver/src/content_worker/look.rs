@@ -15,7 +15,7 @@ use driver_core::slots::Slot;
 use super::desk::Desk;
 use super::load::SignedFile;
 use super::trial::OnTrial;
-use super::{CHANNEL, Failure, Outcome};
+use super::{CHANNEL, Failure, Outcome, must_end};
 use crate::ffi::io::Directory;
 use crate::ffi::lane::Lane;
 use crate::ffi::status::{NtStatus, Result};
@@ -56,7 +56,7 @@ impl Desk {
             return;
         };
         for candidate in scan.candidates() {
-            if sensor.is_stopping() {
+            if must_end() {
                 return;
             }
             match self.attempt(sensor, state, &inbox, candidate) {

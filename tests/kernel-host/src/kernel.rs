@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bug::{Bug, BugKind};
 use crate::cpu::watchdog::{self, Watched};
@@ -232,6 +232,15 @@ impl Kernel {
     pub fn advance(&self, duration: Duration) {
         self.machine.clock().advance(ticks(duration));
         self.sched.wake();
+    }
+
+    /// Waits, in real time, until all driver code waits or has returned, or `patience` is over. Who
+    /// moves the clock while it runs makes a driver look slower than it is.
+    pub fn rest(&self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while !self.watched.is_idle() && Instant::now() < end && !self.is_stopping() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// Makes a process.

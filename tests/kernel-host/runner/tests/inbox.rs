@@ -286,6 +286,48 @@ fn a_disk_that_does_not_answer_delays_updates_and_is_told() {
     rig.unload().unwrap();
 }
 
+/// Good content that a slow disk keeps back at a start serves as soon as the disk answers.
+#[test]
+fn a_boot_with_a_disk_that_does_not_answer_serves_when_it_does() {
+    let Some(bench) = Bench::new() else { return };
+    let rig = bench.ready();
+    let machine = rig.machine();
+    rig.unload().unwrap();
+    machine.disk().remove(&path(&name(0, 1)));
+    machine.disk().set_pace(Pace::UntilCancelled);
+    let mut rig = bench.boot().machine(machine.clone()).boot().unwrap();
+    let slow = |status: &Status| status.protection == Protection::None(Loss::NoContent);
+    rig.status_when("nothing", slow).unwrap();
+    // Longer than a boot's tries last.
+    for _ in 0..100 {
+        rig.advance(Duration::from_secs(6));
+        thread::sleep(Duration::from_millis(3));
+    }
+    assert_eq!(rig.status().unwrap().stage, Stage::None);
+    machine.disk().set_pace(Pace::AtOnce);
+    let status = rig.status_when("good content", |status| status.stage == Stage::Good).unwrap();
+    assert_eq!((status.sequence, status.protection), (1, Protection::Full));
+    rig.unload().unwrap();
+}
+
+/// A junction in the folder's place leads to somebody else's files.
+#[test]
+fn an_inbox_that_is_a_reparse_point_is_not_read() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let machine = rig.machine();
+    let (name, file) = bench.file(2);
+    machine.disk().write(&path(&name), &file);
+    machine.disk().set_attributes(INBOX, 0x410);
+    rig.listen(Interest::Status).unwrap();
+    let status = after_a_look(&mut rig);
+    assert_eq!(status.protection, Protection::Degraded(Loss::NoInbox), "{status:?}");
+    assert_eq!(status.sequence, 1);
+    machine.disk().set_attributes(INBOX, 0x10);
+    assert_eq!(after_a_look(&mut rig).sequence, 2);
+    rig.unload().unwrap();
+}
+
 /// Unloads while the machine's time passes; how much of it did.
 fn unload_meanwhile(rig: Rig) -> (Result<(), Error>, Duration) {
     let kernel = rig.kernel().clone();
@@ -380,6 +422,29 @@ fn an_orderly_shutdown_on_trial_is_not_held_against_the_content() {
         assert_eq!((status.stage, status.refused), (Stage::Trial, 0), "session {session}");
         boot = bench.boot().machine(rig.machine());
         rig.kernel().shut_down().unwrap();
+    }
+}
+
+/// A shutdown in the middle of a look that waits for the disk: the disk is given up, and should it
+/// answer by then, the mark is taken back.
+#[test]
+fn a_look_under_way_gives_way_to_a_shutdown() {
+    let Some(bench) = Bench::new() else { return };
+    let mut boot = bench.boot();
+    for session in 0..4 {
+        let mut rig = boot.boot().unwrap();
+        let (first, file) = bench.file(1);
+        let status = rig.drop_files([(first.as_str(), &file)].into_iter()).unwrap();
+        assert_eq!((status.stage, status.refused), (Stage::Trial, 0), "session {session}");
+        let machine = rig.machine();
+        machine.disk().set_pace(Pace::Takes(Duration::from_secs(20)));
+        rig.advance(Duration::from_secs(6));
+        while rig.kernel().requests_outstanding() == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        machine.disk().set_pace(Pace::AtOnce);
+        rig.kernel().shut_down().unwrap();
+        boot = bench.boot().machine(machine);
     }
 }
 

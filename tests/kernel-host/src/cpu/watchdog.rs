@@ -30,6 +30,11 @@ impl Watched {
         threads.iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// Whether every thread is out of driver code or waits there.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.live().iter().all(|thread| is_idle(thread))
+    }
+
     /// Calls every thread out of driver code.
     pub(crate) fn call_out_all(&self) {
         for thread in self.live() {
@@ -67,8 +72,7 @@ fn inspect(kernel: &Kernel, seen: &mut HashMap<i32, (u64, Duration)>, limit: Dur
             continue;
         };
         let progress = thread.progress.load(Ordering::Relaxed);
-        let idle =
-            thread.depth.load(Ordering::Relaxed) == 0 || thread.waiting.load(Ordering::Relaxed);
+        let idle = is_idle(&thread);
         let entry = seen.entry(thread.tid).or_insert((progress, now));
         if idle || entry.0 != progress || now < entry.1 {
             *entry = (progress, now);
@@ -77,6 +81,10 @@ fn inspect(kernel: &Kernel, seen: &mut HashMap<i32, (u64, Duration)>, limit: Dur
             call_out(thread.tid);
         }
     }
+}
+
+fn is_idle(thread: &ThreadShared) -> bool {
+    thread.depth.load(Ordering::Relaxed) == 0 || thread.waiting.load(Ordering::Relaxed)
 }
 
 /// The processor time that a thread of this process has used; `None` when it is gone.
