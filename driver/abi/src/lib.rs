@@ -19,14 +19,17 @@
     clippy::as_conversions
 )]
 
+pub mod crash;
 mod event;
 mod hello;
+mod probe;
 mod status;
 mod wire;
 
 pub use event::Verdict;
 pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
 pub use hello::{HELLO_LEN, Hello, Interest};
+pub use probe::{Probe, ProbeOutcome};
 pub use status::{Loss, Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
 pub use wire::{Malformed, Reader, Writer};
 

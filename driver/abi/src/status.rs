@@ -1,11 +1,12 @@
 //! The sensor's state, as facts and what follows from them.
 
 use crate::event::flag;
+use crate::probe::{PROBE_LEN, Probe};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
-pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2;
+pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + PROBE_LEN;
 
 /// What the service parameters ask of the sensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,23 @@ pub enum Mode {
     Observe,
     /// Judge, report, and block where content and its key may.
     Enforce,
+}
+
+impl Mode {
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Observe => 1,
+            Self::Enforce => 2,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Result<Self, Malformed> {
+        Ok(match number {
+            1 => Self::Observe,
+            2 => Self::Enforce,
+            _ => return Err(Malformed::Value),
+        })
+    }
 }
 
 /// How far the content in force has come.
@@ -27,6 +45,25 @@ pub enum Stage {
     Trial,
     /// Has been in force long and often enough, or was loaded from the good slot.
     Good,
+}
+
+impl Stage {
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Trial => 1,
+            Self::Good => 2,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Result<Self, Malformed> {
+        Ok(match number {
+            0 => Self::None,
+            1 => Self::Trial,
+            2 => Self::Good,
+            _ => return Err(Malformed::Value),
+        })
+    }
 }
 
 /// Why protection is less than full.
@@ -50,6 +87,8 @@ pub enum Loss {
     Stale,
     /// The boot could not use what was good last, and serves what was good before it.
     FellBack,
+    /// The filter is attached, but did not see a pipe that the driver opened itself.
+    NotSeen,
 }
 
 impl Loss {
@@ -65,6 +104,7 @@ impl Loss {
             Self::NotAttached => "not_attached",
             Self::Stale => "stale",
             Self::FellBack => "fell_back",
+            Self::NotSeen => "not_seen",
         }
     }
 
@@ -79,6 +119,7 @@ impl Loss {
             Self::NotAttached => 7,
             Self::Stale => 8,
             Self::FellBack => 9,
+            Self::NotSeen => 10,
         }
     }
 
@@ -93,6 +134,7 @@ impl Loss {
             7 => Self::NotAttached,
             8 => Self::Stale,
             9 => Self::FellBack,
+            10 => Self::NotSeen,
             _ => return Err(Malformed::Value),
         })
     }
@@ -153,6 +195,8 @@ pub struct Status {
     pub test_keys: bool,
     /// The key that signed the content in force may sign blocking rules.
     pub may_block: bool,
+    /// The filter is attached to the named-pipe file system.
+    pub attached: bool,
     /// Channel of the content in force.
     pub channel: u32,
     /// Epoch of the content in force.
@@ -183,6 +227,8 @@ pub struct Status {
     pub scans: u64,
     /// The last refusal still standing.
     pub refusal: RefusalNote,
+    /// What opening a pipe of our own showed the last time.
+    pub probe: Probe,
 }
 
 impl Status {
@@ -191,22 +237,15 @@ impl Status {
     pub fn encode(&self, out: &mut [u8]) -> bool {
         let mut writer = Writer::new(out);
         write_head(&mut writer, Kind::Status, STATUS_LEN);
-        let (level, loss) = match self.protection {
-            Protection::Full => (2, 0),
-            Protection::Degraded(loss) => (1, loss.number()),
-            Protection::None(loss) => (0, loss.number()),
-        };
-        writer.array([level, loss]);
-        writer.u8(match self.mode {
-            Mode::Observe => 1,
-            Mode::Enforce => 2,
-        });
-        writer.u8(match self.stage {
-            Stage::None => 0,
-            Stage::Trial => 1,
-            Stage::Good => 2,
-        });
-        writer.array([u8::from(self.test_keys), u8::from(self.may_block), 0, 0]);
+        writer.array(protection_bytes(self.protection));
+        writer.u8(self.mode.number());
+        writer.u8(self.stage.number());
+        writer.array([
+            u8::from(self.test_keys),
+            u8::from(self.may_block),
+            u8::from(self.attached),
+            0,
+        ]);
         for number in [self.channel, self.epoch, self.sequence, self.rules] {
             writer.u32(number);
         }
@@ -234,32 +273,20 @@ impl Status {
         writer.u32(0);
         writer.u64(refusal.expected);
         writer.u64(refusal.found);
+        self.probe.write(&mut writer);
         writer.finish()
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut status = Self::default();
         let [level, loss] = reader.array()?;
-        status.protection = match level {
-            2 if loss == 0 => Protection::Full,
-            1 => Protection::Degraded(Loss::from_number(loss)?),
-            0 => Protection::None(Loss::from_number(loss)?),
-            _ => return Err(Malformed::Value),
-        };
-        status.mode = match reader.u8()? {
-            1 => Mode::Observe,
-            2 => Mode::Enforce,
-            _ => return Err(Malformed::Value),
-        };
-        status.stage = match reader.u8()? {
-            0 => Stage::None,
-            1 => Stage::Trial,
-            2 => Stage::Good,
-            _ => return Err(Malformed::Value),
-        };
+        status.protection = protection_of(level, loss)?;
+        status.mode = Mode::from_number(reader.u8()?)?;
+        status.stage = Stage::from_number(reader.u8()?)?;
         status.test_keys = flag(reader)?;
         status.may_block = flag(reader)?;
-        zero(reader.u16()?)?;
+        status.attached = flag(reader)?;
+        zero(reader.u8()?.into())?;
         for number in
             [&mut status.channel, &mut status.epoch, &mut status.sequence, &mut status.rules]
         {
@@ -291,8 +318,27 @@ impl Status {
         }
         refusal.expected = reader.u64()?;
         refusal.found = reader.u64()?;
+        status.probe = Probe::read(reader)?;
         Ok(status)
     }
+}
+
+/// Level and reason of how much the machine is protected.
+pub(crate) const fn protection_bytes(protection: Protection) -> [u8; 2] {
+    match protection {
+        Protection::Full => [2, 0],
+        Protection::Degraded(loss) => [1, loss.number()],
+        Protection::None(loss) => [0, loss.number()],
+    }
+}
+
+pub(crate) fn protection_of(level: u8, loss: u8) -> Result<Protection, Malformed> {
+    Ok(match level {
+        2 if loss == 0 => Protection::Full,
+        1 => Protection::Degraded(Loss::from_number(loss)?),
+        0 => Protection::None(Loss::from_number(loss)?),
+        _ => return Err(Malformed::Value),
+    })
 }
 
 const fn zero(reserved: u16) -> Result<(), Malformed> {

@@ -34,6 +34,7 @@ fn status() -> Status {
         stage: Stage::Trial,
         test_keys: true,
         may_block: true,
+        attached: true,
         channel: 291,
         epoch: 1,
         sequence: 2,
@@ -57,6 +58,7 @@ fn status() -> Status {
             sequence: 19,
             host_status: 20,
         },
+        probe: Probe { outcome: ProbeOutcome::Seen, at: 21 },
     }
 }
 

@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use driver_abi::{
     EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, MAX_HITS, Mode,
-    NAME_UNITS, Operation, PORT_NAME, Protection, STATUS_LEN, Stage, Status, VERSION, Verdict,
+    NAME_UNITS, Operation, PORT_NAME, Probe, ProbeOutcome, Protection, STATUS_LEN, Stage, Status,
+    VERSION, Verdict,
 };
 
 const SCRIPT: &str = include_str!("../../../tests/vm/port.ps1");
@@ -92,6 +93,7 @@ fn every_field_is_where_the_script_says() {
         ("status.stage", status(|s| s.stage = Stage::Good)),
         ("status.test_keys", status(|s| s.test_keys = true)),
         ("status.may_block", status(|s| s.may_block = true)),
+        ("status.attached", status(|s| s.attached = true)),
         ("status.channel", status(|s| s.channel = u32::MAX)),
         ("status.epoch", status(|s| s.epoch = u32::MAX)),
         ("status.sequence", status(|s| s.sequence = u32::MAX)),
@@ -113,6 +115,8 @@ fn every_field_is_where_the_script_says() {
         ("refusal.host_status", status(|s| s.refusal.host_status = u32::MAX)),
         ("refusal.expected", status(|s| s.refusal.expected = u64::MAX)),
         ("refusal.found", status(|s| s.refusal.found = u64::MAX)),
+        ("probe.outcome", status(|s| s.probe.outcome = ProbeOutcome::NotSeen)),
+        ("probe.at", status(|s| s.probe.at = u64::MAX)),
         ("event.number", event(|e| e.event = u64::MAX)),
         ("event.time", event(|e| e.time = u64::MAX)),
         ("event.process_id", event(|e| e.process_id = u64::MAX)),
@@ -226,9 +230,14 @@ fn words() {
         Loss::NotAttached,
         Loss::Stale,
         Loss::FellBack,
+        Loss::NotSeen,
     ] {
         let status = Status { protection: Protection::None(loss), ..Status::default() };
         add("loss", in_status("status.loss", &status), loss.name());
+    }
+    for outcome in ProbeOutcome::ALL {
+        let status = Status { probe: Probe { outcome, at: 0 }, ..Status::default() };
+        add("probe", in_status("probe.outcome", &status), outcome.name());
     }
     for (operation, word) in [(Operation::Created, "created"), (Operation::Connected, "connected")]
     {

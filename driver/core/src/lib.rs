@@ -13,6 +13,9 @@
 //! | [`merit`] | when content on trial has become good |
 //! | [`judge`] | what becomes of one pipe event |
 //! | [`drives`] | how a device path is spelled with a drive letter |
+//! | [`events`] | what is told to Event Tracing for Windows, and how it reads |
+//! | [`changes`] | what of a status is worth telling |
+//! | [`probe`] | whether the filter sees what it should |
 //! | [`ring`] | what is kept when nobody listens |
 //! | [`protection`] | what the status says |
 
@@ -28,11 +31,14 @@
     clippy::as_conversions
 )]
 
+pub mod changes;
 pub mod drives;
+pub mod events;
 pub mod inbox;
 pub mod journal;
 pub mod judge;
 pub mod merit;
+pub mod probe;
 pub mod processes;
 pub mod protection;
 pub mod ring;

@@ -9,6 +9,8 @@ pub struct Facts {
     pub anchored: bool,
     /// The filter is attached to the named-pipe file system.
     pub attached: bool,
+    /// The filter did not see a pipe that the driver opened itself.
+    pub unseen: bool,
     /// How far the content in force has come.
     pub stage: Stage,
     /// The state folder can be used.
@@ -33,6 +35,9 @@ pub const fn protection(facts: &Facts) -> Protection {
     }
     if !facts.attached {
         return Protection::None(Loss::NotAttached);
+    }
+    if facts.unseen {
+        return Protection::None(Loss::NotSeen);
     }
     if !facts.state {
         return Protection::Degraded(Loss::NoState);
@@ -62,6 +67,7 @@ mod tests {
     const ALL_WELL: Facts = Facts {
         anchored: true,
         attached: true,
+        unseen: false,
         stage: Stage::Good,
         state: true,
         inbox: true,
@@ -81,6 +87,7 @@ mod tests {
             (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
             (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
             (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
+            (Facts { unseen: true, ..ALL_WELL }, Protection::None(Loss::NotSeen)),
             (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
             (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
             (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
