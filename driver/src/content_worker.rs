@@ -17,6 +17,7 @@ use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
 use channel_format::schema::SensorProfile;
 use driver_abi::RefusalNote;
+use driver_abi::crash::Phase;
 use driver_core::Position;
 use driver_core::drives::{DriveTable, LETTERS, MAX_DEVICE_UNITS};
 use driver_core::inbox::{Candidate, Ignored, Scan, Stamp, refusal_after, worse_refusal};
@@ -24,6 +25,7 @@ use driver_core::journal::{BodyId, Journal};
 use driver_core::merit::Trial;
 use driver_core::slots::{BOOT_ORDER, PROMOTION, Slot};
 
+use crate::crash_note;
 use crate::ffi::io::{Directory, File};
 use crate::ffi::objects;
 use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
@@ -104,6 +106,9 @@ impl ThreadMain for Worker {
             if let Some(desk) = &mut desk {
                 desk.tick(sensor);
             }
+            crash_note::phase(Phase::Probe);
+            sensor.probe.tick(position_in_force(sensor), || sensor.is_attached());
+            crash_note::phase(Phase::Idle);
             sensor.settle();
             let poll = sensor.settings.poll;
             let booted = desk.as_ref().is_some_and(|desk| desk.booted);
@@ -224,6 +229,7 @@ impl Desk {
         if self.booted {
             return;
         }
+        crash_note::phase(Phase::Boot);
         self.boot_tries = self.boot_tries.saturating_add(1);
         for slot in BOOT_ORDER {
             match self.load_slot(sensor, state, slot) {
@@ -256,12 +262,14 @@ impl Desk {
             return Err(Failure::NotNewer);
         }
         let rules = self.read_rules(signed, &file, bytes)?;
+        crash_note::content(rules.header());
         sensor.active.publish(Active { rules, good: AtomicBool::new(true) })?;
         Ok(())
     }
 
     /// Looks into the inbox and tries what is newer, newest first, until one comes into force.
     fn look(&mut self, sensor: &Sensor, state: &StateFolder) {
+        crash_note::phase(Phase::Look);
         let inbox = Directory::open(&sensor.settings.inbox);
         let scan =
             inbox.as_ref().map_err(|status| *status).and_then(|inbox| self.scan(sensor, inbox));
@@ -309,6 +317,8 @@ impl Desk {
         inbox: &Directory,
         candidate: &Candidate,
     ) -> core::result::Result<(), Failure> {
+        crash_note::tries(candidate.position());
+        crash_note::phase(Phase::Header);
         let name = candidate.name.to_ascii().map(u16::from);
         let file = inbox.open_file(&name)?;
         let (signed, bytes) = self.read_header(sensor, &file)?;
@@ -326,6 +336,7 @@ impl Desk {
         if journal.is_struck(body) {
             return Err(Failure::Struck);
         }
+        crash_note::phase(Phase::Mark);
         // From here on the body is read. Should that bring the machine down, the mark says so.
         let journal = self
             .write_journal(state, journal.begin(body))
@@ -352,11 +363,16 @@ impl Desk {
         bytes: PoolSlice<u8>,
         body: BodyId,
     ) -> core::result::Result<(), Failure> {
+        crash_note::phase(Phase::Body);
         let rules = self.read_rules(signed, file, bytes)?;
+        crash_note::phase(Phase::SelfTest);
         rules.self_test()?;
+        crash_note::phase(Phase::Save);
         // From here on the slot is no longer that of the content in force, should that be on trial.
         self.trial_saved = false;
         state.save(Slot::Trial, rules.bytes())?;
+        crash_note::phase(Phase::Publish);
+        crash_note::content(rules.header());
         sensor.active.publish(Active { rules, good: AtomicBool::new(false) })?;
         // The mark stays: the try ends when the content is good.
         let events = sensor.counters.events.load(Ordering::Relaxed);
@@ -404,6 +420,7 @@ impl Desk {
         let Some(trial) = self.trial.filter(|trial| trial.merit.is_good(now(), events)) else {
             return;
         };
+        crash_note::phase(Phase::Promote);
         if !self.trial_saved {
             let saved = sensor.active.read(|active| state.save(Slot::Trial, active.rules.bytes()));
             if saved != Some(Ok(())) {

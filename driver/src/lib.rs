@@ -10,6 +10,9 @@
 //! | [`content_worker`] | brings dropped files into force, on a thread of its own |
 //! | [`state_folder`] | keeps accepted content and the journal |
 //! | [`telemetry`] | tells a client about it, on another |
+//! | [`events`] | tells Event Tracing for Windows about it |
+//! | [`crash_note`] | what a crash dump shall say |
+//! | [`probe`] | looks whether the filter sees what it should |
 //! | [`ffi`] | speaks to the kernel: the only unsafe code |
 //!
 //! What is decided is decided in `driver-core`; what bytes mean, in `channel-format`.
@@ -30,11 +33,14 @@
 use wdk_panic as _;
 
 pub mod content_worker;
+pub mod crash_note;
 pub mod entry;
+pub mod events;
 #[allow(unsafe_code, reason = "the one place for it")]
 pub mod ffi;
 pub mod pipe_event;
 pub mod pipe_filter;
+pub mod probe;
 pub mod sensor;
 pub mod state_folder;
 pub mod telemetry;

@@ -5,9 +5,11 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use channel_format::schema::{Field, Operation, Truth};
+use driver_abi::crash::NO_RULE;
 use driver_abi::{EventRecord, Hit, MAX_HITS, Verdict};
 use driver_core::judge::{self, judge};
 
+use crate::crash_note;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::sync::now;
@@ -19,6 +21,9 @@ const MAX_TOLD: usize = 64 * MAX_HITS;
 
 /// The pre-operation of both creates.
 pub fn pre_create(sensor: &Sensor, create: &PipeCreate<'_>) -> Decision {
+    if sensor.probe.sees(create) {
+        return Decision::Pass;
+    }
     let Some(mut event) = PipeEvent::of(create) else {
         return Decision::Pass;
     };
@@ -46,7 +51,13 @@ fn judge_event(
     }
     let event = &*event;
     let inputs = event.inputs();
-    let outcome = active.rules.evaluate(&inputs, &mut |_rule, _truth| {});
+    let mut last_rule = NO_RULE;
+    crash_note::begins(number);
+    let outcome = active.rules.evaluate(&inputs, &mut |rule, _truth| {
+        last_rule = rule;
+        crash_note::rule(number, rule);
+    });
+    crash_note::ends(number);
     let verdict = judge(&judge::Facts {
         matched: outcome.matched,
         unknown: outcome.unknown,
@@ -65,7 +76,11 @@ fn judge_event(
         Verdict::Unknown => count(&counters.unknown),
         Verdict::Allow | Verdict::NotReady => 0,
     };
-    if sensor.outbox.wants(verdict != Verdict::Allow) {
+    if verdict != Verdict::Allow {
+        let header = active.rules.header();
+        crash_note::verdict(number, (header.epoch, header.sequence), last_rule, verdict);
+    }
+    if sensor.outbox.wants(verdict != Verdict::Allow) || sensor.events.wants(verdict) {
         let header = active.rules.header();
         let told = Told {
             number,
@@ -129,14 +144,17 @@ fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &[Hit]) {
     let mut rest = hits;
     loop {
         let (share, later) = rest.split_at_checked(MAX_HITS).unwrap_or((rest, &[]));
-        let queued = sensor.outbox.queue(|record| {
+        let write = |record: &mut EventRecord| {
             fill(record, event, told);
             record.more = !later.is_empty();
             for hit in share {
                 record.add_hit(*hit);
             }
-        });
-        if later.is_empty() || !queued {
+        };
+        let notable = told.verdict != Verdict::Allow;
+        let heard = sensor.outbox.wants(notable) && sensor.outbox.queue(write);
+        let traced = sensor.events.wants(told.verdict) && sensor.events.queue(write);
+        if later.is_empty() || !(heard || traced) {
             break;
         }
         rest = later;

@@ -5,12 +5,14 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{Mode, Stage, Status};
+use driver_abi::{Mode, ProbeOutcome, Stage, Status};
 use driver_core::drives::DriveTable;
+use driver_core::events::Event;
 use driver_core::protection;
 use driver_core::settings::{self, Switch};
 
 use crate::content_worker::ContentFacts;
+use crate::events::Events;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Line;
@@ -18,8 +20,9 @@ use crate::ffi::published::Published;
 use crate::ffi::registry::Parameters;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND};
+use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, SECOND};
 use crate::ffi::{anchor, utf16};
+use crate::probe::SelfProbe;
 use crate::telemetry::Outbox;
 use crate::{entry, pipe_filter};
 
@@ -130,12 +133,16 @@ pub struct Sensor {
     pub counters: Counters,
     /// What waits for the client.
     pub outbox: Outbox,
+    /// What waits for event tracing.
+    pub events: Events,
+    /// Whether the filter sees what it should.
+    pub probe: SelfProbe,
     /// What the content worker has to tell.
     pub content: PushLock<ContentFacts>,
     /// Wakes the content worker.
-    pub wake_worker: Event,
+    pub wake_worker: Wake,
     attached: AtomicBool,
-    content_settled: Event,
+    content_settled: Wake,
     stopping: AtomicBool,
 }
 
@@ -155,10 +162,12 @@ impl Sensor {
             drives: Published::new(Tag::Sensor)?,
             counters: Counters::default(),
             outbox: Outbox::new()?,
+            events: Events::new()?,
+            probe: SelfProbe::new()?,
             content: PushLock::new(ContentFacts::default())?,
-            wake_worker: Event::new()?,
+            wake_worker: Wake::new()?,
             attached: AtomicBool::new(false),
-            content_settled: Event::new()?,
+            content_settled: Wake::new()?,
             stopping: AtomicBool::new(false),
         })
     }
@@ -183,6 +192,11 @@ impl Sensor {
         self.outbox.tell_status();
     }
 
+    /// True while the filter is attached to the named-pipe file system.
+    pub fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
     /// The sensor's state, composed from facts.
     pub fn status(&self) -> Status {
         let content = *self.content.lock();
@@ -200,10 +214,12 @@ impl Sensor {
             }
         });
         let status = in_force.unwrap_or_default();
+        let (attached, probe) = (self.is_attached(), self.probe.said());
         Status {
             protection: protection::protection(&protection::Facts {
                 anchored: self.anchor.is_ok(),
-                attached: self.attached.load(Ordering::Acquire),
+                attached,
+                unseen: probe.outcome == ProbeOutcome::NotSeen,
                 stage: status.stage,
                 state: content.state_usable,
                 inbox: content.inbox_readable,
@@ -224,6 +240,8 @@ impl Sensor {
             refused: content.refused,
             scans: content.scans,
             refusal: content.refusal,
+            attached,
+            probe,
             ..status
         }
     }
@@ -248,11 +266,14 @@ impl Service for Sensor {
     }
 
     fn on_connect(&self, hello: &[u8], open_line: impl FnOnce()) -> Result<()> {
-        self.outbox.connect(hello, open_line)
+        self.outbox.connect(hello, open_line)?;
+        self.events.tell(&Event::ClientConnected {});
+        Ok(())
     }
 
     fn on_disconnect(&self) {
         self.outbox.disconnect();
+        self.events.tell(&Event::ClientGone { stuck: false });
     }
 
     fn on_boot_devices_ready(&self) {

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use driver_abi::{EVENT_LEN, EventRecord, Hello, Interest, STATUS_LEN};
 use driver_core::ring::Ring;
 
+use crate::events::Teller;
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::{Line, Sent};
 use crate::ffi::start::Service;
@@ -113,8 +114,13 @@ impl ThreadMain for Sender {
         else {
             return;
         };
+        // Without memory for it event tracing goes without, and clients are served all the same.
+        let mut teller = Teller::new(sensor).ok();
         while !sensor.is_stopping() {
             sensor.outbox.wake.wait(SECOND);
+            if let Some(teller) = &mut teller {
+                teller.round(sensor);
+            }
             empty(sensor, &mut event, &mut status);
         }
     }

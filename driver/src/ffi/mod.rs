@@ -14,6 +14,9 @@
 //! | [`security`] | who may open what the driver makes |
 //! | [`flt`] | the filter manager: registration, attachment, pipe creates |
 //! | [`port`] | the communication port |
+//! | [`probe`] | opening a pipe of our own |
+//! | [`etw`] | Event Tracing for Windows |
+//! | [`crash`] | what goes into a crash dump |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
 //! | [`anchor`] | the root keys in the image |
 //!
@@ -26,11 +29,14 @@
 mod abi_check;
 pub mod anchor;
 pub mod bindings;
+pub mod crash;
+pub mod etw;
 pub mod flt;
 pub mod io;
 pub mod objects;
 pub mod pool;
 pub mod port;
+pub mod probe;
 pub mod ps;
 pub mod published;
 pub mod registry;

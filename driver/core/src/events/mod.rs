@@ -353,6 +353,17 @@ events! {
     }
 }
 
+/// The definition of the event that a verdict becomes; `None` for one that is not told.
+pub fn definition_of(verdict: Verdict) -> Option<&'static Definition> {
+    match verdict {
+        Verdict::Detect => Some(&definitions::Detection),
+        Verdict::Block => Some(&definitions::Block),
+        Verdict::Exempt => Some(&definitions::Exempt),
+        Verdict::Unknown => Some(&definitions::Unknown),
+        Verdict::Allow | Verdict::NotReady => None,
+    }
+}
+
 impl<'a> Event<'a> {
     /// What a record of a pipe event says; `None` for a verdict that is not told.
     pub fn of_record(record: &'a EventRecord) -> Option<Self> {

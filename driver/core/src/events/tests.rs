@@ -120,6 +120,7 @@ fn a_record_becomes_the_event_of_its_verdict() {
         record.verdict = verdict;
         let event = Event::of_record(&record);
         assert_eq!(event.map(|event| event.definition().name), name);
+        assert_eq!(definition_of(verdict).map(|definition| definition.name), name);
     }
     record.verdict = Verdict::Block;
     let mut out = [0; MAX_PAYLOAD];
