@@ -31,7 +31,7 @@ impl Events {
     /// # Errors
     /// `NO_RESOURCES` for the ring. A provider that cannot be registered is no error.
     pub fn new() -> Result<Self> {
-        let slots = PoolSlice::new(RING_SLOTS, Tag::Events, || EventRecord::EMPTY)?;
+        let slots = record_slots(RING_SLOTS)?;
         Ok(Self { provider: Provider::register(), ring: PushLock::new(Ring::new(slots))? })
     }
 
@@ -61,6 +61,16 @@ impl Events {
             self.provider.write(definition, values);
         }
     }
+}
+
+/// Room for `count` records.
+///
+/// # Errors
+/// `NO_RESOURCES`.
+// Not inlined: an empty record is some twenty kilobytes of code.
+#[inline(never)]
+pub fn record_slots(count: usize) -> Result<PoolSlice<EventRecord>> {
+    PoolSlice::new(count, Tag::Events, || EventRecord::EMPTY)
 }
 
 /// What the sender's thread keeps between two rounds.

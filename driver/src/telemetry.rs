@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use driver_abi::{EVENT_LEN, EventRecord, Hello, Interest, STATUS_LEN};
 use driver_core::ring::Ring;
 
-use crate::events::Teller;
+use crate::events::{Teller, record_slots};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::{Line, Sent};
 use crate::ffi::start::Service;
@@ -38,7 +38,7 @@ impl Outbox {
     /// # Errors
     /// `NO_RESOURCES`.
     pub fn new() -> Result<Self> {
-        let slots = PoolSlice::new(RING_SLOTS, Tag::Events, || EventRecord::EMPTY)?;
+        let slots = record_slots(RING_SLOTS)?;
         Ok(Self {
             line: Line::new(),
             wake: Event::new()?,

@@ -110,7 +110,7 @@ mod tests {
     /// The names of what is told.
     fn told(before: &Status, after: &Status) -> Vec<String> {
         let mut names = Vec::new();
-        between(before, after, &mut |event| names.push(event.definition().name.into()));
+        between(before, after, &mut |event| names.push(event.definition().name().into()));
         names
     }
 

@@ -58,8 +58,7 @@ impl Provider {
         self.handle.is_some_and(|handle| {
             // SAFETY: the provider is registered; any IRQL.
             unsafe {
-                nt::EtwProviderEnabled(handle, definition.level.number(), definition.keyword.bit)
-                    != 0
+                nt::EtwProviderEnabled(handle, definition.level.number(), definition.keyword) != 0
             }
         })
     }
@@ -77,7 +76,7 @@ impl Provider {
             Level: definition.level.number(),
             Opcode: 0,
             Task: 0,
-            Keyword: definition.keyword.bit,
+            Keyword: definition.keyword,
         };
         let mut data = [
             describe(&PROVIDER_TRAITS, PROVIDER_METADATA),

@@ -15,7 +15,7 @@ use crate::inject::Injector;
 use crate::ledger::Ledger;
 use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
-use crate::nt::Objects;
+use crate::nt::{CrashCallbacks, Objects, Tracing};
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool};
 use crate::process::{Process, ProcessSpec, Processes};
@@ -100,6 +100,8 @@ impl Builder {
             exports,
             filters: FilterManager::default(),
             npfs: Npfs::default(),
+            tracing: Tracing::default(),
+            crash_callbacks: CrashCallbacks::default(),
             watched: Watched::default(),
             images: Mutex::new(Vec::new()),
             log: Mutex::new(Vec::new()),
@@ -144,6 +146,8 @@ pub struct Kernel {
     exports: DataExports,
     filters: FilterManager,
     npfs: Npfs,
+    tracing: Tracing,
+    crash_callbacks: CrashCallbacks,
     watched: Watched,
     images: Mutex<Vec<Arc<Image>>>,
     log: Mutex<Vec<String>>,
@@ -349,6 +353,14 @@ impl Kernel {
 
     pub(crate) fn npfs(&self) -> &Npfs {
         &self.npfs
+    }
+
+    pub(crate) fn tracing(&self) -> &Tracing {
+        &self.tracing
+    }
+
+    pub(crate) fn crash_callbacks(&self) -> &CrashCallbacks {
+        &self.crash_callbacks
     }
 
     pub(crate) fn watched(&self) -> &Watched {

@@ -23,6 +23,8 @@ pub(crate) enum Debt {
     PushLock,
     SecurityDescriptor,
     NameInformation,
+    TraceProvider,
+    CrashCallback,
 }
 
 impl Debt {
@@ -37,6 +39,8 @@ impl Debt {
             Debt::PushLock => "push lock not deleted",
             Debt::SecurityDescriptor => "security descriptor",
             Debt::NameInformation => "file name information",
+            Debt::TraceProvider => "event tracing provider",
+            Debt::CrashCallback => "bug check callback",
         }
     }
 }

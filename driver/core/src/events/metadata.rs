@@ -115,21 +115,36 @@ pub struct Field {
     pub doc: &'static str,
 }
 
-/// What is the same of every event of one name.
+/// What is the same of every event of one name, as far as writing one needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
-    /// Its name in a trace.
-    pub name: &'static str,
-    /// What it says.
-    pub doc: &'static str,
     /// How grave it is.
     pub level: Level,
-    /// What it is about.
-    pub keyword: &'static super::Keyword,
-    /// Its fields in their order.
-    pub fields: &'static [Field],
+    /// What it is about: a bit of [`super::KEYWORDS`].
+    pub keyword: u64,
     /// The bytes by which it describes itself.
     pub metadata: &'static [u8],
+}
+
+impl Definition {
+    /// Its name, as its description has it.
+    pub fn name(&self) -> &'static str {
+        let name = self.metadata.get(3..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+        name.and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")
+    }
+}
+
+/// An event for people to read about. Nothing of it reaches the driver.
+#[derive(Clone, Copy, Debug)]
+pub struct Document {
+    /// What a trace says of it.
+    pub definition: &'static Definition,
+    /// What it says.
+    pub doc: &'static str,
+    /// What it is about.
+    pub keyword: super::Keyword,
+    /// Its fields in their order.
+    pub fields: &'static [Field],
 }
 
 /// Length of what [`traits`] makes.

@@ -12,7 +12,7 @@ mod payload;
 
 use driver_abi::{EventRecord, Hit, Operation, Verdict};
 
-pub use self::metadata::{Definition, Field, Kind, Level};
+pub use self::metadata::{Definition, Document, Field, Kind, Level};
 use self::payload::Payload;
 
 /// The provider's name.
@@ -111,8 +111,15 @@ macro_rules! table {
             $(#[doc = $doc] $name { $(#[doc = $field_doc] $field: value!('a $kind),)* },)+
         }
 
-        /// Every event's definition, in the order of the table.
-        pub static DEFINITIONS: &[&Definition] = &[$(&definitions::$name,)+];
+        /// Every event, in the order of the table.
+        pub const DOCUMENTS: &[Document] = &[$(Document {
+            definition: &definitions::$name,
+            doc: $doc.trim_ascii(),
+            keyword: $keyword,
+            fields: &[
+                $(Field { name: $wire, kind: Kind::$kind, doc: $field_doc.trim_ascii() },)*
+            ],
+        },)+];
 
         #[allow(non_upper_case_globals, reason = "named as the events are")]
         mod definitions {
@@ -120,16 +127,13 @@ macro_rules! table {
 
             $(pub(super) static $name: Definition = {
                 const FIELDS: &[Field] = &[
-                    $(Field { name: $wire, kind: Kind::$kind, doc: $field_doc.trim_ascii() },)*
+                    $(Field { name: $wire, kind: Kind::$kind, doc: "" },)*
                 ];
                 const NAME: &str = stringify!($name);
                 const METADATA: [u8; event_len(NAME, FIELDS)] = event(NAME, FIELDS);
                 Definition {
-                    name: NAME,
-                    doc: $doc.trim_ascii(),
                     level: Level::$level,
-                    keyword: &super::$keyword,
-                    fields: FIELDS,
+                    keyword: super::$keyword.bit,
                     metadata: &METADATA,
                 }
             };)+

@@ -15,30 +15,28 @@ impl<'a> Payload<'a> {
     }
 
     pub(super) fn u8(&mut self, value: u8) {
-        self.array([value]);
+        self.bytes(&[value]);
     }
 
     pub(super) fn u32(&mut self, value: u32) {
-        self.array(value.to_le_bytes());
+        self.bytes(&value.to_le_bytes());
     }
 
     pub(super) fn u64(&mut self, value: u64) {
-        self.array(value.to_le_bytes());
+        self.bytes(&value.to_le_bytes());
     }
 
     /// A counted string of bytes: its length in bytes, then the bytes.
     pub(super) fn word(&mut self, word: &str) {
         self.length(word.len());
-        for byte in word.bytes() {
-            self.u8(byte);
-        }
+        self.bytes(word.as_bytes());
     }
 
     /// A counted UTF-16 string: its length in bytes, then the units.
     pub(super) fn text(&mut self, units: &[u16]) {
         self.length(units.len().saturating_mul(2));
         for unit in units {
-            self.array(unit.to_le_bytes());
+            self.bytes(&unit.to_le_bytes());
         }
     }
 
@@ -57,17 +55,21 @@ impl<'a> Payload<'a> {
 
     fn length(&mut self, length: usize) {
         match u16::try_from(length) {
-            Ok(length) => self.array(length.to_le_bytes()),
+            Ok(length) => self.bytes(&length.to_le_bytes()),
             Err(_) => self.fits = false,
         }
     }
 
-    fn array<const N: usize>(&mut self, value: [u8; N]) {
-        match core::mem::take(&mut self.rest).split_first_chunk_mut::<N>() {
+    // Not inlined: it is called for every field of every event.
+    #[inline(never)]
+    fn bytes(&mut self, bytes: &[u8]) {
+        match core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {
             Some((head, rest)) if self.fits => {
-                *head = value;
+                for (to, from) in head.iter_mut().zip(bytes) {
+                    *to = *from;
+                }
                 self.rest = rest;
-                self.written = self.written.saturating_add(N);
+                self.written = self.written.saturating_add(bytes.len());
             }
             _ => self.fits = false,
         }

@@ -72,7 +72,8 @@ fn an_event_describes_itself() {
 }
 
 fn definition(name: &str) -> &'static Definition {
-    DEFINITIONS.iter().find(|definition| definition.name == name).expect("an event of that name")
+    let mut all = DOCUMENTS.iter().map(|document| document.definition);
+    all.find(|definition| definition.name() == name).expect("an event of that name")
 }
 
 #[test]
@@ -119,8 +120,8 @@ fn a_record_becomes_the_event_of_its_verdict() {
     ] {
         record.verdict = verdict;
         let event = Event::of_record(&record);
-        assert_eq!(event.map(|event| event.definition().name), name);
-        assert_eq!(definition_of(verdict).map(|definition| definition.name), name);
+        assert_eq!(event.map(|event| event.definition().name()), name);
+        assert_eq!(definition_of(verdict).map(|definition| definition.name()), name);
     }
     record.verdict = Verdict::Block;
     let mut out = [0; MAX_PAYLOAD];
@@ -131,15 +132,15 @@ fn a_record_becomes_the_event_of_its_verdict() {
 
 #[test]
 fn names_and_keywords_are_distinct() {
-    let names: BTreeSet<_> = DEFINITIONS.iter().map(|definition| definition.name).collect();
-    assert_eq!(names.len(), DEFINITIONS.len());
-    for definition in DEFINITIONS {
-        let fields: BTreeSet<_> = definition.fields.iter().map(|field| field.name).collect();
-        assert_eq!(fields.len(), definition.fields.len(), "{}", definition.name);
+    let names: BTreeSet<_> = DOCUMENTS.iter().map(|document| document.definition.name()).collect();
+    assert_eq!(names.len(), DOCUMENTS.len());
+    for document in DOCUMENTS {
+        let fields: BTreeSet<_> = document.fields.iter().map(|field| field.name).collect();
+        assert_eq!(fields.len(), document.fields.len(), "{}", document.definition.name());
     }
     assert_eq!(KEYWORDS.iter().fold(0, |bits, keyword| bits ^ keyword.bit).count_ones(), 4);
     // An event without a keyword would pass every listener's choice.
-    assert!(DEFINITIONS.iter().all(|definition| definition.keyword.bit != 0));
+    assert!(DOCUMENTS.iter().all(|document| document.definition.keyword != 0));
 }
 
 /// What `docs/events.md` must hold; written with `SAKER_WRITE_DOCS=1`.
@@ -170,9 +171,9 @@ fn document() -> String {
         out.push(std::format!("| {} | {:#x} | {} |", keyword.name, keyword.bit, keyword.covers));
     }
     out.push("\n## Events".into());
-    for definition in DEFINITIONS {
-        let Definition { name, doc, level, keyword, fields, .. } = definition;
-        out.push(std::format!("\n### {name}\n{doc} Level {}, {}.", level.name(), keyword.name));
+    for Document { definition, doc, keyword, fields } in DOCUMENTS {
+        let (name, level) = (definition.name(), definition.level.name());
+        out.push(std::format!("\n### {name}\n{doc} Level {level}, {}.", keyword.name));
         if !fields.is_empty() {
             out.push("\n| field | type | meaning |\n|---|---|---|".into());
         }

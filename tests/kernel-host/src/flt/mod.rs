@@ -89,11 +89,17 @@ pub(crate) struct FilterManager {
     state: Mutex<State>,
     /// The FLT_VOLUME of NPFS.
     volume: GuestBlock,
+    /// Operations reach NPFS past all filters.
+    bypassed: AtomicBool,
 }
 
 impl Default for FilterManager {
     fn default() -> FilterManager {
-        FilterManager { state: Mutex::default(), volume: GuestBlock::new(64) }
+        FilterManager {
+            state: Mutex::default(),
+            volume: GuestBlock::new(64),
+            bypassed: AtomicBool::new(false),
+        }
     }
 }
 

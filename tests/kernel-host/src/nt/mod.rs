@@ -1,17 +1,21 @@
 //! The exports of ntoskrnl that are modelled, a module for each family.
 
 mod attributes;
+mod bugcheck;
 mod dbg;
+mod etw;
 mod ex;
 mod format;
 mod io;
 mod ke;
 mod mm;
 mod ob;
+mod pipe;
 mod ps;
 mod rtl;
 mod rundown;
 mod se;
+mod tracelogging;
 mod zw_directory;
 mod zw_file;
 mod zw_information;
@@ -19,14 +23,21 @@ mod zw_key;
 mod zw_link;
 
 pub(crate) use attributes::{ObjectAttributes, text_of};
+pub use bugcheck::DumpBlock;
+pub(crate) use bugcheck::{CrashCallbacks, require_no_crash};
+pub use etw::Trace;
+pub(crate) use etw::Tracing;
 pub(crate) use ob::{Object, Objects, OpenFile};
+pub use tracelogging::{TraceEvent, TraceValue};
 
 use crate::cpu::Rec;
 
 /// Every modelled API, of all DLLs.
 pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
-    let families: [&[&'static Rec]; 15] = [
+    let families: [&[&'static Rec]; 17] = [
+        bugcheck::APIS,
         dbg::APIS,
+        etw::APIS,
         ex::APIS,
         io::APIS,
         ke::APIS,

@@ -7,6 +7,7 @@ use crate::cpu::{ANY, Cx, DISPATCH, PASSIVE, Trap, apis};
 use crate::guest::{self, GuestBlock};
 use crate::ledger::Debt;
 use crate::machine::FileInfo;
+use crate::npfs::PipeEnd;
 use crate::sched::{ThreadObject, wait};
 use crate::status::NtStatus;
 
@@ -44,6 +45,8 @@ pub(crate) enum Object {
     /// A symbolic link's target.
     Link(Arc<str>),
     Thread(Arc<ThreadObject>),
+    /// The client end of a pipe; nothing for the root directory.
+    Pipe(#[allow(dead_code, reason = "open as long as the handle is")] Option<Arc<PipeEnd>>),
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +102,7 @@ fn body_of(object: &Object) -> Option<(u64, &'static str)> {
     match object {
         Object::File(file) => Some((file.body.address(), "IoFileObjectType")),
         Object::Thread(thread) => Some((thread.address(), "PsThreadType")),
-        Object::Key(_) | Object::Link(_) => None,
+        Object::Key(_) | Object::Link(_) | Object::Pipe(_) => None,
     }
 }
 
@@ -173,7 +176,9 @@ apis! {
             Object::Thread(thread) => wait(cx, &[thread.address()], false, interval),
             // Its requests are complete when they return.
             Object::File(_) => Ok(NtStatus::SUCCESS),
-            Object::Key(_) | Object::Link(_) => Ok(NtStatus::OBJECT_TYPE_MISMATCH),
+            Object::Key(_) | Object::Link(_) | Object::Pipe(_) => {
+                Ok(NtStatus::OBJECT_TYPE_MISMATCH)
+            }
         }
     }
 

@@ -46,7 +46,11 @@ pub(super) fn complete(
     guest::write(block + 8, information)?;
     if event != 0 {
         match cx.kernel().objects().handle(cx, event)? {
-            Object::Thread(_) | Object::File(_) | Object::Key(_) | Object::Link(_) => {
+            Object::Thread(_)
+            | Object::File(_)
+            | Object::Key(_)
+            | Object::Link(_)
+            | Object::Pipe(_) => {
                 return Err(cx.misuse("the event handle is no event"));
             }
         }
@@ -70,6 +74,12 @@ fn create(
     };
     if !request.is_consistent() {
         return Ok(NtStatus::INVALID_PARAMETER);
+    }
+    if attributes.root == 0
+        && let Some(name) = super::pipe::name(cx, &attributes.name)
+    {
+        let kernel_handle = attributes.is_kernel_handle();
+        return super::pipe::open(cx, out, block, name, request, kernel_handle);
     }
     let path = match attributes.file_path(cx)? {
         Ok(path) => path,
