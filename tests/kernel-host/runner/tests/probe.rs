@@ -57,6 +57,29 @@ fn a_filter_that_is_passed_by_is_no_protection_and_told_so() {
     rig.unload().unwrap();
 }
 
+/// A filter above that ends opens itself: the driver's own is attached, in its place, and is never
+/// called.
+#[test]
+fn a_filter_above_that_swallows_opens_is_noticed() {
+    let Some(bench) = Bench::new() else { return };
+    let Some(above) = kernel_host::artifacts::path("planted.sys") else { return };
+    let boot = bench.boot();
+    boot.machine.install_minifilter("planted", "409999");
+    const PARAMETERS: &str =
+        r"\Registry\Machine\System\CurrentControlSet\Services\planted\Parameters";
+    boot.machine.registry().set_dword(PARAMETERS, "Bug", 38);
+    let mut rig = boot.boot().unwrap();
+    let planted = rig.kernel().load(&above).unwrap();
+    assert!(planted.start().unwrap().is_success());
+    rig.kernel().run_boot_reinitialization().unwrap();
+    rig.advance(Duration::from_secs(5 * 60));
+    let status = until(&mut rig, "the loss", |s| s.probe.outcome == ProbeOutcome::NotSeen);
+    assert!(status.attached);
+    planted.unload().unwrap();
+    until(&mut rig, "the end", |s| s.probe.outcome == ProbeOutcome::Seen);
+    rig.unload().unwrap();
+}
+
 /// Nobody else can make a probe be seen: a name is not enough.
 #[test]
 fn a_pipe_with_such_a_name_is_an_event_as_any_other() {
