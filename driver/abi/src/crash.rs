@@ -311,9 +311,9 @@ mod tests {
             count,
             0,
         ];
-        for slot in 0..16 {
+        for (slot, event) in (0..16).zip(100_u64..) {
             // Slot 3 is being written.
-            let event = if slot == 3 { 0 } else { 100 + slot };
+            let event = if slot == 3 { 0 } else { event };
             words.extend([event, 5, pair(1, 2), NoteVerdict::outcome_word(Verdict::Block, 12)]);
         }
         words.iter().flat_map(|word| word.to_le_bytes()).collect()

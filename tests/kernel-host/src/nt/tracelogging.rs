@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     const PROVIDER: &[u8] = b"\x08\0Maker\0";
-    const EVENT: &[u8] = b"\x1B\0\0Ev\0N\0\x08S\0\x87\x0ET\0\x16W\0\x17A\0\x46B\0\x04";
+    const EVENT: &[u8] = b"\x19\0\0Ev\0N\0\x08S\0\x87\x0ET\0\x16W\0\x17A\0\x46B\0\x04";
     const VALUES: &[u8] = b"\x01\0\0\0\xFE\xFF\xFF\xFF\x02\0A\0\x01\0z\x02\0\x07\0\x08\0\x01";
 
     #[test]
