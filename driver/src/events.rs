@@ -13,7 +13,7 @@ use crate::crash_note;
 use crate::ffi::etw::Provider;
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::status::Result;
-use crate::ffi::sync::PushLock;
+use crate::ffi::sync::{PushLock, SECOND, now};
 use crate::sensor::Sensor;
 
 /// Records that wait at most: about 100 KB.
@@ -78,6 +78,8 @@ pub struct Teller {
     buffer: PoolSlice<u8>,
     told: Status,
     told_dropped: u64,
+    /// When the state is looked at again.
+    next_look: u64,
 }
 
 impl Teller {
@@ -88,13 +90,18 @@ impl Teller {
     pub fn new(sensor: &Sensor) -> Result<Self> {
         // What the parameters ask is where the telling begins; everything else is news.
         let told = Status { mode: sensor.mode, ..Status::default() };
-        Ok(Self { buffer: PoolSlice::zeroed(MAX_PAYLOAD, Tag::Events)?, told, told_dropped: 0 })
+        let buffer = PoolSlice::zeroed(MAX_PAYLOAD, Tag::Events)?;
+        Ok(Self { buffer, told, told_dropped: 0, next_look: 0 })
     }
 
-    /// One round: what changed, and then what waits.
+    /// One round: what changed, and then what waits. A busy sender comes round for every event, so
+    /// the state is looked at once a second at most.
     pub fn round(&mut self, sensor: &Sensor) {
         let events = &sensor.events;
-        self.tell_changes(sensor);
+        if now() >= self.next_look {
+            self.next_look = now().saturating_add(SECOND);
+            self.tell_changes(sensor);
+        }
         loop {
             let buffer = &mut *self.buffer;
             // Laid out while the queue is held, which takes less time than another copy of the

@@ -68,3 +68,31 @@ impl Probe {
         Ok(Self { outcome: outcome.ok_or(Malformed::Value)?, at: reader.u64()? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn reads_what_it_wrote_and_refuses_what_means_nothing() {
+        for outcome in ProbeOutcome::ALL {
+            let probe = Probe { outcome, at: 0x0102_0304_0506_0708 };
+            let mut bytes = [0xEE; PROBE_LEN];
+            let mut writer = Writer::new(&mut bytes);
+            probe.write(&mut writer);
+            assert!(writer.finish());
+            assert_eq!(Probe::read(&mut Reader::new(&bytes)), Ok(probe));
+            let unknown: Vec<u8> = [&[4][..], &bytes[1..]].concat();
+            assert_eq!(Probe::read(&mut Reader::new(&unknown)), Err(Malformed::Value));
+            let reserved: Vec<u8> = [&bytes[..7], &[1][..], &bytes[8..]].concat();
+            assert_eq!(Probe::read(&mut Reader::new(&reserved)), Err(Malformed::Value));
+            for len in 0..PROBE_LEN {
+                assert_eq!(Probe::read(&mut Reader::new(&bytes[..len])), Err(Malformed::Short));
+            }
+        }
+    }
+}

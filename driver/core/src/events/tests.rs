@@ -209,7 +209,7 @@ has been run on Windows yet.
 
 Events about a pipe are written by the thread that also serves clients, not by the callback that
 judges; what finds no room on the way is counted and told as `RecordsDropped`. Everything else is told
-when the driver's state is seen to have changed, within a second. Before the first trace is started
+when the driver's state is seen to have changed, within two seconds. Before the first trace is started
 nothing is kept.
 ";
 
