@@ -31,10 +31,12 @@ pub mod orders;
 mod trial;
 
 use channel_format::refusal::Refusal;
-use driver_abi::{Cause, Outcome, RefusalNote};
+use driver_abi::crash::Phase;
+use driver_abi::{Cause, Outcome as Answered, RefusalNote};
 
 use self::desk::Desk;
 use self::orders::Pardon;
+use crate::crash_note;
 use crate::ffi::lane::Lane;
 use crate::ffi::pool::PoolBox;
 use crate::ffi::start::Service;
@@ -139,6 +141,9 @@ impl ThreadMain for Worker {
                 sensor.reload_now();
             }
             let booted = tools.as_mut().is_some_and(|tools| tools.use_for(sensor));
+            crash_note::phase(Phase::Probe);
+            sensor.probe.tick(look::position_in_force(sensor), || sensor.is_attached());
+            crash_note::phase(Phase::Idle);
             if errands.any() {
                 sensor.outbox.end_errands(outcome(sensor, booted));
             }
@@ -198,15 +203,15 @@ fn until_first_use() -> u64 {
 }
 
 /// What an administrator is told who asked for the look that has just ended.
-fn outcome(sensor: &Sensor, booted: bool) -> Outcome {
+fn outcome(sensor: &Sensor, booted: bool) -> Answered {
     let facts = *sensor.content.lock();
     if until_first_use() > 0 {
-        Outcome::TooEarly
+        Answered::TooEarly
     } else if !facts.state_usable || !booted {
-        Outcome::NoState
+        Answered::NoState
     } else if !facts.inbox_readable {
-        Outcome::NoInbox
+        Answered::NoInbox
     } else {
-        Outcome::Done
+        Answered::Done
     }
 }

@@ -7,12 +7,19 @@
 //! 2. stop and join the worker and the sender,
 //! 3. close the port, so that no client can come,
 //! 4. unregister the filter, which waits for callbacks in flight and closes the client's port,
-//! 5. free the sensor.
+//! 5. free the sensor, which ends event tracing,
+//! 6. take back what a crash dump would be given.
+
+use core::sync::atomic::Ordering;
 
 use driver_abi::Mode;
+use driver_core::changes;
+use driver_core::events::Event;
 use driver_core::settings::Switch;
 
 use crate::content_worker::Worker;
+use crate::crash_note::InImage;
+use crate::ffi::crash::CrashNote;
 use crate::ffi::flt::Filter;
 use crate::ffi::port::Port;
 use crate::ffi::shutdown::ShutdownNotice;
@@ -32,6 +39,7 @@ struct Running {
     _port: Port,
     _filter: Filter,
     _sensor: Installed<Sensor>,
+    _crash_note: Option<CrashNote<InImage>>,
 }
 
 static RUNNING: Kept<Running> = Kept::new();
@@ -53,6 +61,8 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
         return Err(NtStatus::SWITCHED_OFF);
     };
 
+    // Without it a crash dump says less.
+    let crash_note = CrashNote::register().ok();
     let sensor = install(mode, settings)?;
     let filter = Filter::register::<Sensor>(driver)?;
     let port = Port::open::<Sensor>(&filter, &PORT)?;
@@ -67,7 +77,9 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
         _port: port,
         _filter: filter,
         _sensor: sensor,
+        _crash_note: crash_note,
     })?;
+    tell_started(mode);
     driver.call_when_boot_devices_are_ready::<Sensor>();
     Ok(())
 }
@@ -78,8 +90,19 @@ fn install(mode: Mode, settings: Settings) -> Result<Installed<Sensor>> {
     Sensor::global().install(Sensor::new(mode, settings)?)
 }
 
+fn tell_started(mode: Mode) {
+    if let Some(sensor) = Sensor::global().get() {
+        let (version, mode) = (env!("CARGO_PKG_VERSION"), changes::mode(mode));
+        sensor.events.tell(&Event::Started { version, mode });
+    }
+}
+
 /// Takes everything back. PASSIVE_LEVEL, from the filter manager's unload callback.
 pub fn stop() {
+    if let Some(sensor) = Sensor::global().get() {
+        let events = sensor.counters.events.load(Ordering::Relaxed);
+        sensor.events.tell(&Event::Stopped { events });
+    }
     drop(RUNNING.take());
 }
 

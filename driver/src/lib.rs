@@ -13,6 +13,9 @@
 //! | [`state_folder`] | keeps accepted content and the journal |
 //! | [`outbox`] | what waits for the clients at the port |
 //! | [`telemetry`] | tells them, and carries out what they ask, on another thread |
+//! | [`events`] | tells Event Tracing for Windows about it |
+//! | [`crash_note`] | what a crash dump shall say |
+//! | [`probe`] | looks whether the filter sees what it should |
 //! | [`ffi`] | speaks to the kernel: the only unsafe code |
 //!
 //! What is decided is decided in `driver-core`; what bytes mean, in `channel-format`.
@@ -33,12 +36,15 @@
 use wdk_panic as _;
 
 pub mod content_worker;
+pub mod crash_note;
 pub mod entry;
+pub mod events;
 #[allow(unsafe_code, reason = "the one place for it")]
 pub mod ffi;
 pub mod outbox;
 pub mod pipe_event;
 pub mod pipe_filter;
+pub mod probe;
 pub mod sensor;
 pub mod settings;
 pub mod state_folder;

@@ -3,9 +3,11 @@
 //! Whatever goes wrong here, the create goes on: only a verdict of *block* stops it.
 
 use channel_format::schema::{Field, Operation, Truth};
+use driver_abi::crash::NO_RULE;
 use driver_abi::{EventRecord, Hit, MAX_HITS, Verdict};
 use driver_core::rate::{Allowance, RateLimit};
 
+use crate::crash_note;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::sync::now;
@@ -18,6 +20,9 @@ const MAX_TOLD: usize = 64 * MAX_HITS;
 
 /// The pre-operation of both creates.
 pub fn pre_create(sensor: &Sensor, create: &PipeCreate<'_>) -> Decision {
+    if sensor.probe.sees(create) {
+        return Decision::Pass;
+    }
     let Some(mut event) = PipeEvent::of(create) else {
         return Decision::Pass;
     };
@@ -47,11 +52,15 @@ fn judge_event(
     let inputs = event.inputs();
     // A rule that was told often enough is still judged, and its event only told to whoever wants
     // everything.
-    let telling = sensor.outbox.wants(true);
-    let mut notable = false;
+    let telling = sensor.outbox.wants(true) || sensor.events.wants(Verdict::Detect);
+    let (mut notable, mut last_rule) = (false, NO_RULE);
+    crash_note::begins(number);
     let outcome = active.rules.evaluate(&inputs, &mut |rule, truth| {
+        last_rule = rule;
+        crash_note::rule(number, rule);
         notable |= telling && truth == Truth::True && active.rate.admits(rule, now());
     });
+    crash_note::ends(number);
     let verdict = verdict::decide(
         sensor,
         active,
@@ -66,7 +75,11 @@ fn judge_event(
     if telling && !notable && verdict != Verdict::Allow {
         count(&sensor.counters.untold);
     }
-    if sensor.outbox.wants(notable) {
+    if verdict != Verdict::Allow {
+        let header = active.rules.header();
+        crash_note::verdict(number, (header.epoch, header.sequence), last_rule, verdict);
+    }
+    if sensor.outbox.wants(notable) || is_traced(sensor, verdict, notable) {
         let header = active.rules.header();
         let told = Told {
             number,
@@ -83,6 +96,12 @@ fn judge_event(
         tell(sensor, event, &told, hits.as_deref().unwrap_or(&[]), rate);
     }
     verdict
+}
+
+/// Whether event tracing hears of it: what rules told too often is not traced either.
+fn is_traced(sensor: &Sensor, verdict: Verdict, notable: bool) -> bool {
+    let is_news = notable || matches!(verdict, Verdict::Allow | Verdict::NotReady);
+    is_news && sensor.events.wants(verdict)
 }
 
 fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
@@ -145,15 +164,18 @@ fn tell(
             let matching = share.iter().filter(|hit| !hit.unknown);
             matching.fold(0_u32, |sum, hit| sum.saturating_add(rate.take_untold(hit.rule)))
         });
-        let queued = sensor.outbox.queue(rate.is_some(), |record| {
+        let notable = rate.is_some();
+        let write = |record: &mut EventRecord| {
             fill(record, event, told);
             record.more = !later.is_empty();
             record.untold = untold;
             for hit in share {
                 record.add_hit(*hit);
             }
-        });
-        if later.is_empty() || !queued {
+        };
+        let heard = sensor.outbox.wants(notable) && sensor.outbox.queue(notable, write);
+        let traced = is_traced(sensor, told.verdict, notable) && sensor.events.queue(write);
+        if later.is_empty() || !(heard || traced) {
             break;
         }
         rest = later;

@@ -5,9 +5,12 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{Losses, MAX_SUPPRESSED, Mode, Stage, Statistics, Status, Suppressed, Trip};
+use driver_abi::{
+    Losses, MAX_SUPPRESSED, Mode, ProbeOutcome, Stage, Statistics, Status, Suppressed, Trip,
+};
 use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
+use driver_core::events::Event;
 use driver_core::fuse::{Block, Fuse};
 use driver_core::latency::Histogram;
 use driver_core::protection;
@@ -15,15 +18,17 @@ use driver_core::rate::{Allowance, RateLimit, allowances};
 
 use crate::content_worker::ContentFacts;
 use crate::content_worker::orders::Orders;
+use crate::events::Events;
 use crate::ffi::flt::{Decision, PipeCreate};
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Lines;
 use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::{NtStatus, Result};
-use crate::ffi::sync::{Event, MILLISECOND, PushLock, now};
+use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
 use crate::ffi::{anchor, cpu};
 use crate::outbox::Outbox;
+use crate::probe::SelfProbe;
 use crate::settings::Settings;
 use crate::{entry, pipe_filter};
 
@@ -147,18 +152,22 @@ pub struct Sensor {
     pub counters: Counters,
     /// What waits for the clients.
     pub outbox: Outbox,
+    /// What waits for event tracing.
+    pub events: Events,
+    /// Whether the filter sees what it should.
+    pub probe: SelfProbe,
     /// What the content worker has to tell.
     pub content: PushLock<ContentFacts>,
     /// What is asked of the content worker.
     pub orders: Orders,
     /// Wakes the content worker.
-    pub wake_worker: Event,
+    pub wake_worker: Wake,
     /// What the service parameters ask of verdicts.
     start_mode: Mode,
     /// What is asked of them now, as its number.
     mode: AtomicU8,
     attached: AtomicBool,
-    content_settled: Event,
+    content_settled: Wake,
     settled: AtomicBool,
     stopping: AtomicBool,
 }
@@ -179,13 +188,15 @@ impl Sensor {
             drives: Published::new(Tag::Sensor)?,
             counters: Counters::default(),
             outbox: Outbox::new()?,
+            events: Events::new()?,
+            probe: SelfProbe::new()?,
             content: PushLock::new(ContentFacts::default())?,
             orders: Orders::new()?,
-            wake_worker: Event::new()?,
+            wake_worker: Wake::new()?,
             start_mode: mode,
             mode: AtomicU8::new(mode.number()),
             attached: AtomicBool::new(false),
-            content_settled: Event::new()?,
+            content_settled: Wake::new()?,
             settled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
@@ -238,6 +249,11 @@ impl Sensor {
         self.outbox.tell_status();
     }
 
+    /// True while the filter is attached to the named-pipe file system.
+    pub fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
     /// The sensor's state, composed from facts.
     pub fn status(&self) -> Status {
         let content = *self.content.lock();
@@ -256,6 +272,7 @@ impl Sensor {
             }
         });
         let status = in_force.unwrap_or_default();
+        let status = Status { attached: self.is_attached(), probe: self.probe.said(), ..status };
         let losses = self.losses(&content, &status);
         Status {
             protection: protection::protection(losses),
@@ -289,7 +306,8 @@ impl Sensor {
     fn losses(&self, content: &ContentFacts, in_force: &Status) -> Losses {
         let facts = protection::Facts {
             anchored: self.anchor.is_ok(),
-            attached: self.attached.load(Ordering::Acquire),
+            attached: in_force.attached,
+            unseen: in_force.probe.outcome == ProbeOutcome::NotSeen,
             stage: in_force.stage,
             fuse_tripped: in_force.trip.is_some(),
             state: content.state_usable,
@@ -382,12 +400,15 @@ impl Service for Sensor {
         process_id: u64,
         open_line: impl FnOnce(Ticket),
     ) -> Result<()> {
-        self.outbox.connect(hello, process_id, open_line)
+        self.outbox.connect(hello, process_id, open_line)?;
+        self.events.tell(&Event::ClientConnected {});
+        Ok(())
     }
 
     fn on_disconnect(&self, ticket: Ticket) {
         // One that was dropped before is gone already.
         let _ = self.outbox.disconnect(ticket);
+        self.events.tell(&Event::ClientGone { stuck: false });
     }
 
     fn on_message(&self, ticket: Ticket, message: &[u8]) -> Result<()> {

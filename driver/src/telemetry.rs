@@ -12,6 +12,7 @@ use driver_abi::{ANSWER_LEN, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
 use driver_abi::{STATISTICS_LEN, STATUS_LEN};
 use driver_core::clients::{PLACES, Patience, Ticket};
 
+use crate::events::Teller;
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Sent;
 use crate::ffi::start::Service;
@@ -37,8 +38,13 @@ impl ThreadMain for Sender {
             return;
         };
         let mut desk = Desk { sensor, buffer, patience: [(None, Patience::default()); PLACES] };
+        // Without memory for it event tracing goes without, and clients are served all the same.
+        let mut teller = Teller::new(sensor).ok();
         while !sensor.is_stopping() {
             sensor.outbox.wake.wait(desk.rest().unwrap_or(SECOND));
+            if let Some(teller) = &mut teller {
+                teller.round(sensor);
+            }
             for place in 0..PLACES {
                 desk.turn(place);
             }

@@ -58,7 +58,7 @@ impl Verdict {
         }
     }
 
-    const fn number(self) -> u8 {
+    pub(crate) const fn number(self) -> u8 {
         match self {
             Self::Allow => 0,
             Self::Detect => 1,
@@ -69,7 +69,7 @@ impl Verdict {
         }
     }
 
-    const fn from_number(number: u8) -> Result<Self, Malformed> {
+    pub(crate) const fn from_number(number: u8) -> Result<Self, Malformed> {
         Ok(match number {
             0 => Self::Allow,
             1 => Self::Detect,

@@ -22,8 +22,10 @@
 
 mod cause;
 mod condition;
+pub mod crash;
 mod event;
 mod hello;
+mod probe;
 mod request;
 mod statistics;
 mod status;
@@ -34,6 +36,7 @@ pub use condition::{Losses, Setting, Settings, State, Trip};
 pub use event::Verdict;
 pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
 pub use hello::{HELLO_LEN, Hello, Interest};
+pub use probe::{Probe, ProbeOutcome};
 pub use request::{ANSWER_LEN, Answer, Ask, Outcome, REQUEST_LEN, Request};
 pub use statistics::{
     ClientNote, LATENCY_BUCKETS, MAX_CLIENTS, MAX_SUPPRESSED, STATISTICS_LEN, Statistics,

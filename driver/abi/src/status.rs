@@ -3,11 +3,13 @@
 use crate::cause::Cause;
 use crate::condition::{Losses, Settings, State, Trip};
 use crate::event::flag;
+use crate::probe::{PROBE_LEN, Probe};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
-pub const STATUS_LEN: usize = HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6;
+pub const STATUS_LEN: usize =
+    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6 + PROBE_LEN;
 
 /// What is asked of the sensor's verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,25 @@ pub enum Stage {
     Good,
 }
 
+impl Stage {
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Trial => 1,
+            Self::Good => 2,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Result<Self, Malformed> {
+        Ok(match number {
+            0 => Self::None,
+            1 => Self::Trial,
+            2 => Self::Good,
+            _ => return Err(Malformed::Value),
+        })
+    }
+}
+
 /// Why protection is less than full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -82,11 +103,13 @@ pub enum Loss {
     InboxUnsafe,
     /// The disk keeps the content worker waiting for longer than it should.
     Slow,
+    /// The filter is attached, but did not see a pipe that the driver opened itself.
+    NotSeen,
 }
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoAnchor,
         Self::NoContent,
         Self::OnTrial,
@@ -100,6 +123,7 @@ impl Loss {
         Self::SettingsRefused,
         Self::InboxUnsafe,
         Self::Slow,
+        Self::NotSeen,
     ];
 
     /// The word used in logs and JSON.
@@ -118,6 +142,7 @@ impl Loss {
             Self::SettingsRefused => "settings_refused",
             Self::InboxUnsafe => "inbox_unsafe",
             Self::Slow => "slow",
+            Self::NotSeen => "not_seen",
         }
     }
 
@@ -136,6 +161,7 @@ impl Loss {
             Self::SettingsRefused => 11,
             Self::InboxUnsafe => 12,
             Self::Slow => 13,
+            Self::NotSeen => 14,
         }
     }
 
@@ -154,6 +180,7 @@ impl Loss {
             11 => Self::SettingsRefused,
             12 => Self::InboxUnsafe,
             13 => Self::Slow,
+            14 => Self::NotSeen,
             _ => return Err(Malformed::Value),
         })
     }
@@ -221,6 +248,8 @@ pub struct Status {
     pub test_keys: bool,
     /// The key that signed the content in force may sign blocking rules.
     pub may_block: bool,
+    /// The filter is attached to the named-pipe file system.
+    pub attached: bool,
     /// Channel of the content in force.
     pub channel: u32,
     /// Epoch of the content in force.
@@ -273,6 +302,8 @@ pub struct Status {
     pub no_memory: u64,
     /// Events judged without their pipe's name.
     pub nameless: u64,
+    /// What opening a pipe of our own showed the last time.
+    pub probe: Probe,
 }
 
 impl Status {
@@ -281,18 +312,9 @@ impl Status {
     pub fn encode(&self, out: &mut [u8]) -> bool {
         let mut writer = Writer::new(out);
         write_head(&mut writer, Kind::Status, STATUS_LEN);
-        let (level, loss) = match self.protection {
-            Protection::Full => (2, 0),
-            Protection::Degraded(loss) => (1, loss.number()),
-            Protection::None(loss) => (0, loss.number()),
-        };
-        writer.array([level, loss]);
+        writer.array(protection_bytes(self.protection));
         writer.u8(self.mode.number());
-        writer.u8(match self.stage {
-            Stage::None => 0,
-            Stage::Trial => 1,
-            Stage::Good => 2,
-        });
+        writer.u8(self.stage.number());
         let trip = self.trip.map_or(0, Trip::number);
         let (test_keys, may_block) = (u8::from(self.test_keys), u8::from(self.may_block));
         writer.array([test_keys, may_block, self.state.number(), trip]);
@@ -325,7 +347,7 @@ impl Status {
         writer.u64(refusal.found);
         writer.u32(self.losses.bits());
         writer.u16(self.settings_refused.bits());
-        writer.array([self.start_mode.number(), 0]);
+        writer.array([self.start_mode.number(), u8::from(self.attached)]);
         for number in [
             self.fused,
             self.untold,
@@ -336,25 +358,16 @@ impl Status {
         ] {
             writer.u64(number);
         }
+        self.probe.write(&mut writer);
         writer.finish()
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut status = Self::default();
         let [level, loss] = reader.array()?;
-        status.protection = match level {
-            2 if loss == 0 => Protection::Full,
-            1 => Protection::Degraded(Loss::from_number(loss)?),
-            0 => Protection::None(Loss::from_number(loss)?),
-            _ => return Err(Malformed::Value),
-        };
+        status.protection = protection_of(level, loss)?;
         status.mode = Mode::from_number(reader.u8()?)?;
-        status.stage = match reader.u8()? {
-            0 => Stage::None,
-            1 => Stage::Trial,
-            2 => Stage::Good,
-            _ => return Err(Malformed::Value),
-        };
+        status.stage = Stage::from_number(reader.u8()?)?;
         status.test_keys = flag(reader)?;
         status.may_block = flag(reader)?;
         status.state = State::from_number(reader.u8()?)?;
@@ -393,7 +406,7 @@ impl Status {
         status.losses = Losses::from_bits(reader.u32()?)?;
         status.settings_refused = Settings::from_bits(reader.u16()?)?;
         status.start_mode = Mode::from_number(reader.u8()?)?;
-        zero(reader.u8()?.into())?;
+        status.attached = flag(reader)?;
         for number in [
             &mut status.fused,
             &mut status.untold,
@@ -404,8 +417,27 @@ impl Status {
         ] {
             *number = reader.u64()?;
         }
+        status.probe = Probe::read(reader)?;
         Ok(status)
     }
+}
+
+/// Level and reason of how much the machine is protected.
+pub(crate) const fn protection_bytes(protection: Protection) -> [u8; 2] {
+    match protection {
+        Protection::Full => [2, 0],
+        Protection::Degraded(loss) => [1, loss.number()],
+        Protection::None(loss) => [0, loss.number()],
+    }
+}
+
+pub(crate) fn protection_of(level: u8, loss: u8) -> Result<Protection, Malformed> {
+    Ok(match level {
+        2 if loss == 0 => Protection::Full,
+        1 => Protection::Degraded(Loss::from_number(loss)?),
+        0 => Protection::None(Loss::from_number(loss)?),
+        _ => return Err(Malformed::Value),
+    })
 }
 
 const fn zero(reserved: u16) -> Result<(), Malformed> {

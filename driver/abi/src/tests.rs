@@ -38,6 +38,7 @@ fn status() -> Status {
         stage: Stage::Trial,
         test_keys: true,
         may_block: true,
+        attached: true,
         channel: 291,
         epoch: 1,
         sequence: 2,
@@ -77,6 +78,7 @@ fn status() -> Status {
         wrong_irql: 24,
         no_memory: 25,
         nameless: 26,
+        probe: Probe { outcome: ProbeOutcome::Seen, at: 21 },
     }
 }
 

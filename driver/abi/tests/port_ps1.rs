@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use driver_abi::{
     Cause, EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, Losses, MAX_HITS,
-    Mode, NAME_UNITS, Operation, PORT_NAME, Protection, RefusalNote, STATUS_LEN, Setting, Stage,
-    State, Status, Trip, VERSION, Verdict,
+    Mode, NAME_UNITS, Operation, PORT_NAME, Probe, ProbeOutcome, Protection, RefusalNote,
+    STATUS_LEN, Setting, Stage, State, Status, Trip, VERSION, Verdict,
 };
 
 const SCRIPT: &str = include_str!("../../../tests/vm/port.ps1");
@@ -99,6 +99,7 @@ fn every_field_is_where_the_script_says() {
         ("status.may_block", status(|s| s.may_block = true)),
         ("status.state", status(|s| s.state = State::Stopping)),
         ("status.trip", status(|s| s.trip = Some(Trip::Share))),
+        ("status.attached", status(|s| s.attached = true)),
         ("status.channel", status(|s| s.channel = u32::MAX)),
         ("status.epoch", status(|s| s.epoch = u32::MAX)),
         ("status.sequence", status(|s| s.sequence = u32::MAX)),
@@ -134,6 +135,8 @@ fn every_field_is_where_the_script_says() {
         ("status.wrong_irql", status(|s| s.wrong_irql = u64::MAX)),
         ("status.no_memory", status(|s| s.no_memory = u64::MAX)),
         ("status.nameless", status(|s| s.nameless = u64::MAX)),
+        ("probe.outcome", status(|s| s.probe.outcome = ProbeOutcome::NotSeen)),
+        ("probe.at", status(|s| s.probe.at = u64::MAX)),
         ("event.number", event(|e| e.event = u64::MAX)),
         ("event.time", event(|e| e.time = u64::MAX)),
         ("event.process_id", event(|e| e.process_id = u64::MAX)),
@@ -255,6 +258,10 @@ fn words() {
         let refusal = RefusalNote { cause, ..RefusalNote::default() };
         let status = Status { refusal, ..Status::default() };
         add("cause", in_status("refusal.cause", &status), cause.name());
+    }
+    for outcome in ProbeOutcome::ALL {
+        let status = Status { probe: Probe { outcome, at: 0 }, ..Status::default() };
+        add("probe", in_status("probe.outcome", &status), outcome.name());
     }
     for (operation, word) in [(Operation::Created, "created"), (Operation::Connected, "connected")]
     {

@@ -18,6 +18,9 @@
 //! | [`rate`] | how often a rule's detections are told |
 //! | [`publish`] | which ruleset an event is judged by while another comes into force |
 //! | [`drives`] | how a device path is spelled with a drive letter |
+//! | [`events`] | what is told to Event Tracing for Windows, and how it reads |
+//! | [`changes`] | what of a status is worth telling |
+//! | [`probe`] | whether the filter sees what it should |
 //! | [`ring`] | what is kept when nobody listens |
 //! | [`latency`] | how callbacks' times are counted |
 //! | [`protection`] | what the status says |
@@ -35,8 +38,10 @@
 )]
 
 pub mod access;
+pub mod changes;
 pub mod clients;
 pub mod drives;
+pub mod events;
 pub mod exempt;
 pub mod fuse;
 pub mod inbox;
@@ -44,6 +49,7 @@ pub mod journal;
 pub mod judge;
 pub mod latency;
 pub mod merit;
+pub mod probe;
 pub mod processes;
 pub mod protection;
 pub mod publish;

@@ -9,6 +9,8 @@ pub struct Facts {
     pub anchored: bool,
     /// The filter is attached to the named-pipe file system.
     pub attached: bool,
+    /// The filter did not see a pipe that the driver opened itself.
+    pub unseen: bool,
     /// How far the content in force has come.
     pub stage: Stage,
     /// The fuse of the content in force has tripped: it blocks nothing any more.
@@ -39,6 +41,7 @@ impl Facts {
         none.with(Loss::NoAnchor, !self.anchored)
             .with(Loss::NoContent, matches!(self.stage, Stage::None))
             .with(Loss::NotAttached, !self.attached)
+            .with(Loss::NotSeen, self.unseen)
             .with(Loss::FuseTripped, self.fuse_tripped)
             .with(Loss::Slow, self.slow)
             .with(Loss::NoState, !self.state)
@@ -53,7 +56,7 @@ impl Facts {
 }
 
 /// The losses that leave events unjudged, worst first.
-const NONE: [Loss; 3] = [Loss::NoAnchor, Loss::NoContent, Loss::NotAttached];
+const NONE: [Loss; 4] = [Loss::NoAnchor, Loss::NoContent, Loss::NotAttached, Loss::NotSeen];
 /// The losses that only restrict, worst first.
 const DEGRADED: [Loss; 10] = [
     Loss::FuseTripped,
@@ -95,6 +98,7 @@ mod tests {
     const ALL_WELL: Facts = Facts {
         anchored: true,
         attached: true,
+        unseen: false,
         stage: Stage::Good,
         fuse_tripped: false,
         state: true,
@@ -108,10 +112,11 @@ mod tests {
     };
 
     /// Each fact that is amiss alone, worst first.
-    const CASES: [(Facts, Protection); 13] = [
+    const CASES: [(Facts, Protection); 14] = [
         (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
         (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
         (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
+        (Facts { unseen: true, ..ALL_WELL }, Protection::None(Loss::NotSeen)),
         (Facts { fuse_tripped: true, ..ALL_WELL }, Protection::Degraded(Loss::FuseTripped)),
         (Facts { slow: true, ..ALL_WELL }, Protection::Degraded(Loss::Slow)),
         (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),

@@ -1,10 +1,12 @@
 //! Puts good content into force at a start, once, from its slots alone.
 
+use driver_abi::crash::Phase;
 use driver_core::slots::{BOOT_ORDER, Slot};
 
 use super::desk::Desk;
 use super::load::SignedFile;
 use super::{CHANNEL, Failure, Outcome};
+use crate::crash_note;
 use crate::ffi::status::NtStatus;
 use crate::sensor::{Active, Sensor};
 use crate::state_folder::StateFolder;
@@ -20,6 +22,7 @@ impl Desk {
         if self.booted && (serves || !self.unread) {
             return;
         }
+        crash_note::phase(Phase::Boot);
         self.boot_tries = self.boot_tries.saturating_add(1);
         self.unread = false;
         for slot in BOOT_ORDER {
@@ -50,6 +53,7 @@ fn load_slot(sensor: &Sensor, state: &StateFolder<'_>, slot: Slot) -> Outcome<()
         return Err(Failure::NotNewer);
     }
     let rules = file.rules()?;
+    crash_note::content(rules.header());
     sensor.active.publish(Active::new(rules, true)?)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
+use driver_abi::crash::Phase;
 use driver_abi::{Cause, RefusalNote};
 use driver_core::Position;
 use driver_core::access::{MAX_DESCRIPTOR, administrators_alone};
@@ -16,6 +17,7 @@ use super::desk::Desk;
 use super::load::SignedFile;
 use super::trial::OnTrial;
 use super::{CHANNEL, Failure, Outcome, must_end};
+use crate::crash_note;
 use crate::ffi::io::Directory;
 use crate::ffi::lane::Lane;
 use crate::ffi::status::{NtStatus, Result};
@@ -31,6 +33,7 @@ impl Desk {
     /// One look.
     #[inline(never)]
     pub(super) fn look(&mut self, sensor: &Sensor, state: &StateFolder<'_>, lane: &Lane) {
+        crash_note::phase(Phase::Look);
         if sensor.orders.take_reload() {
             self.ignored.clear();
         }
@@ -107,6 +110,8 @@ impl Desk {
         if let Some(obstacle) = candidate.obstacle {
             return Err(obstacle.into());
         }
+        crash_note::tries(candidate.position());
+        crash_note::phase(Phase::Header);
         let name = candidate.name.to_ascii().map(u16::from);
         let file = SignedFile::read(sensor, inbox.open_file(&name)?)?;
         let header = &file.signed.header;
@@ -125,6 +130,7 @@ impl Desk {
         }
         let size = u32::try_from(file.size()).unwrap_or(u32::MAX);
         self.budget = self.budget.checked_sub(size).ok_or(Failure::Later)?;
+        crash_note::phase(Phase::Mark);
         // From here on the body is read. Should that bring the machine down, the mark says so.
         let journal = self
             .write_journal(state, journal.begin(body))
@@ -149,11 +155,16 @@ impl Desk {
         file: SignedFile<'_>,
         body: BodyId,
     ) -> Outcome<()> {
+        crash_note::phase(Phase::Body);
         let rules = file.rules()?;
+        crash_note::phase(Phase::SelfTest);
         rules.self_test()?;
         // From here on the slot is no longer that of the content in force, should that be on trial.
         self.trial_saved = false;
+        crash_note::phase(Phase::Save);
         state.save(Slot::Trial, rules.bytes())?;
+        crash_note::phase(Phase::Publish);
+        crash_note::content(rules.header());
         sensor.active.publish(Active::new(rules, false)?)?;
         // The mark stays: the try ends when the content is good.
         let events = sensor.counters.events.load(Ordering::Relaxed);
@@ -219,7 +230,7 @@ const fn cause(status: NtStatus) -> Cause {
     }
 }
 
-fn position_in_force(sensor: &Sensor) -> Option<Position> {
+pub(super) fn position_in_force(sensor: &Sensor) -> Option<Position> {
     sensor.active.read(|active| {
         let header = active.rules.header();
         Position { epoch: header.epoch, sequence: header.sequence }

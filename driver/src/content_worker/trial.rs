@@ -2,11 +2,13 @@
 
 use core::sync::atomic::Ordering;
 
+use driver_abi::crash::Phase;
 use driver_core::journal::BodyId;
 use driver_core::merit::Trial;
 use driver_core::slots::{PROMOTION, Slot};
 
 use super::desk::Desk;
+use crate::crash_note;
 use crate::ffi::status::NtStatus;
 use crate::ffi::sync::now;
 use crate::sensor::Sensor;
@@ -33,6 +35,7 @@ impl Desk {
         let Some(trial) = self.trial.filter(|trial| trial.merit.is_good(now(), events)) else {
             return;
         };
+        crash_note::phase(Phase::Promote);
         if !self.trial_saved {
             let saved = sensor.active.read(|active| state.save(Slot::Trial, active.rules.bytes()));
             if saved != Some(Ok(())) {

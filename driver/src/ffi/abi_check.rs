@@ -17,6 +17,7 @@ use windows_sys::Wdk::Storage::FileSystem::Minifilters as flt;
 use windows_sys::Wdk::System::SystemServices as sys;
 use windows_sys::Win32::Foundation as win;
 use windows_sys::Win32::Storage::InstallableFileSystems as ifs;
+use windows_sys::Win32::System::Diagnostics::Etw as etw;
 use windows_sys::Win32::System::IO as io;
 use windows_sys::Win32::System::Kernel as kernel;
 
@@ -128,6 +129,46 @@ same_layout!(
     DefaultTimeout,
     TimeoutSpecified,
 );
+
+// ---- Event tracing and crash dumps --------------------------------------------------------------
+
+same_layout!(
+    nt::EVENT_DESCRIPTOR,
+    etw::EVENT_DESCRIPTOR,
+    Id,
+    Version,
+    Channel,
+    Level,
+    Opcode,
+    Task,
+    Keyword
+);
+same_layout!(nt::EVENT_DATA_DESCRIPTOR, etw::EVENT_DATA_DESCRIPTOR, Ptr, Size);
+same_layout!(
+    nt::KBUGCHECK_REASON_CALLBACK_RECORD,
+    sys::KBUGCHECK_REASON_CALLBACK_RECORD,
+    Entry,
+    CallbackRoutine,
+    Component,
+    Checksum,
+    Reason,
+    State,
+);
+same_layout!(
+    nt::KBUGCHECK_SECONDARY_DUMP_DATA,
+    sys::KBUGCHECK_SECONDARY_DUMP_DATA,
+    InBuffer,
+    InBufferLength,
+    MaximumAllowed,
+    Guid,
+    OutBuffer,
+    OutBufferLength,
+);
+same_number! {
+    nt::EVENT_PROVIDER_SET_TRAITS, etw::EventProviderSetTraits;
+    nt::_KBUGCHECK_CALLBACK_REASON::KbCallbackSecondaryDumpData, sys::KbCallbackSecondaryDumpData;
+    sys::BufferEmpty, 0;
+}
 
 // ---- Files and registry -------------------------------------------------------------------------
 

@@ -43,7 +43,12 @@ pub const FLT_CONTEXT_END: FLT_CONTEXT_TYPE = 0xFFFF;
 /// Every right to a communication port.
 pub const FLT_PORT_ALL_ACCESS: ACCESS_MASK = 0x001F_0001;
 
+/// Sets a provider's traits: an [`EVENT_INFO_CLASS`] of `evntprov.h`.
+pub const EVENT_PROVIDER_SET_TRAITS: EVENT_INFO_CLASS = 2;
+
 unsafe extern "C" {
+    /// The calling thread. An export that the headers hide behind an inline function.
+    pub fn PsGetCurrentThread() -> PETHREAD;
     /// Whether a process is a protected one. Exported since Windows Vista, in no header.
     pub fn PsIsProtectedProcess(process: PEPROCESS) -> BOOLEAN;
 }

@@ -92,6 +92,13 @@ impl PipeCreate<'_> {
         !unsafe { self.file.as_ref() }.RelatedFileObject.is_null()
     }
 
+    /// The object of the thread that asked, as the I/O manager noted it: also where a filter above
+    /// has another thread go on with the operation.
+    pub(super) fn thread(&self) -> usize {
+        // SAFETY: the filter manager's callback data is valid throughout the callback.
+        unsafe { self.data.as_ref() }.Thread.addr()
+    }
+
     pub(super) const fn data(&self) -> *mut nt::FLT_CALLBACK_DATA {
         self.data.as_ptr()
     }

@@ -17,6 +17,9 @@
 //! | [`flt`] | the filter manager: registration, attachment, pipe creates |
 //! | [`port`] | the communication port |
 //! | [`shutdown`] | the machine is shut down |
+//! | [`probe`] | opening a pipe of our own |
+//! | [`etw`] | Event Tracing for Windows |
+//! | [`crash`] | what goes into a crash dump |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
 //! | [`anchor`] | the root keys in the image |
 //!
@@ -30,12 +33,15 @@ mod abi_check;
 pub mod anchor;
 pub mod bindings;
 pub mod cpu;
+pub mod crash;
+pub mod etw;
 pub mod flt;
 pub mod io;
 pub mod lane;
 pub mod objects;
 pub mod pool;
 pub mod port;
+pub mod probe;
 pub mod ps;
 pub mod published;
 pub mod registry;

@@ -15,7 +15,7 @@ use crate::inject::Injector;
 use crate::ledger::Ledger;
 use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
-use crate::nt::{Devices, Objects, Requests};
+use crate::nt::{CrashCallbacks, Devices, Objects, Requests, Tracing};
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool};
 use crate::process::{Process, ProcessSpec, Processes};
@@ -102,6 +102,8 @@ impl Builder {
             exports,
             filters: FilterManager::default(),
             npfs: Npfs::default(),
+            tracing: Tracing::default(),
+            crash_callbacks: CrashCallbacks::default(),
             watched: Watched::default(),
             images: Mutex::new(Vec::new()),
             log: Mutex::new(Vec::new()),
@@ -148,6 +150,8 @@ pub struct Kernel {
     exports: DataExports,
     filters: FilterManager,
     npfs: Npfs,
+    tracing: Tracing,
+    crash_callbacks: CrashCallbacks,
     watched: Watched,
     images: Mutex<Vec<Arc<Image>>>,
     log: Mutex<Vec<String>>,
@@ -390,6 +394,14 @@ impl Kernel {
 
     pub(crate) fn npfs(&self) -> &Npfs {
         &self.npfs
+    }
+
+    pub(crate) fn tracing(&self) -> &Tracing {
+        &self.tracing
+    }
+
+    pub(crate) fn crash_callbacks(&self) -> &CrashCallbacks {
+        &self.crash_callbacks
     }
 
     pub(crate) fn watched(&self) -> &Watched {

@@ -24,6 +24,8 @@ pub(crate) enum Debt {
     SecurityDescriptor,
     NameInformation,
     Device,
+    TraceProvider,
+    CrashCallback,
 }
 
 impl Debt {
@@ -39,6 +41,8 @@ impl Debt {
             Debt::SecurityDescriptor => "security descriptor",
             Debt::NameInformation => "file name information",
             Debt::Device => "device object",
+            Debt::TraceProvider => "event tracing provider",
+            Debt::CrashCallback => "bug check callback",
         }
     }
 }

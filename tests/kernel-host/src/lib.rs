@@ -60,6 +60,7 @@ pub use kernel::{Builder, Kernel};
 pub use ledger::{Leak, LeakReport, Ledger};
 pub use machine::Machine;
 pub use npfs::PipeEnd;
+pub use nt::{DumpBlock, Trace, TraceEvent, TraceValue};
 pub use pe::{LoadError, Section};
 pub use pool::Pool;
 pub use process::{Process, ProcessSpec};

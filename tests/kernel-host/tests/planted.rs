@@ -13,7 +13,7 @@ use kernel_host::{
 const PARAMETERS: &str = r"\Registry\Machine\System\CurrentControlSet\Services\planted\Parameters";
 
 /// The order of `bugs::RUN` in the planted driver.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 39] = [
     "control",
     "overrun",
     "overrun_slack",
@@ -48,6 +48,11 @@ const NAMES: [&str; 34] = [
     "not_modelled",
     "fault_in_thread",
     "push_lock_unknown",
+    "trace_leak",
+    "trace_malformed",
+    "crash_callback_leak",
+    "crash_callback_calls",
+    "swallows_opens",
 ];
 
 struct Run {
@@ -186,6 +191,8 @@ fn leaks_are_caught_at_unload() {
     assert!(leak("handle_leak").unwrap().what.starts_with("handle"));
     assert!(leak("object_leak").unwrap().what.starts_with("object reference"));
     assert!(leak("rundown_leak").unwrap().what.starts_with("1 rundown references"));
+    assert!(leak("trace_leak").unwrap().what.starts_with("event tracing provider"));
+    assert!(leak("crash_callback_leak").unwrap().what.starts_with("bug check callback"));
     assert!(leak("thread_not_joined").unwrap().what.contains("thread still running"));
 }
 
@@ -225,10 +232,27 @@ fn api_misuse_is_caught() {
         "over_dereference",
         "user_handle",
         "uninitialised_event",
+        "trace_malformed",
     ] {
         let Some(bug) = bug(name) else { return };
         assert!(matches!(bug.kind, BugKind::Misuse { .. }), "{name}: {bug}");
     }
+}
+
+/// Where all other processors are stopped, a call may hang or fault.
+#[test]
+fn a_call_from_a_bug_check_callback_is_caught() {
+    let Some(run) = run("crash_callback_calls") else {
+        return;
+    };
+    run.outcome.unwrap_or_else(|bug| panic!("{bug}"));
+    let bug = run.kernel.bug_check(4096).unwrap_err();
+    let expected = matches!(&bug.kind, BugKind::Misuse { api: "KeQueryUnbiasedInterruptTime", .. });
+    assert!(expected && bug.blames("bugs::asks_for_the_time"), "{bug}");
+    // The one that says nothing is no bug, and adds nothing.
+    let silent = self::run("crash_callback_leak").expect("the driver is built");
+    silent.outcome.unwrap_or_else(|bug| panic!("{bug}"));
+    assert_eq!(silent.kernel.bug_check(4096).unwrap(), []);
 }
 
 #[test]

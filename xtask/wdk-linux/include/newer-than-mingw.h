@@ -78,6 +78,15 @@ NTSTATUS NTAPI IoOpenDriverRegistryKey(
     ULONG Flags,
     PHANDLE DriverRegKey);
 
+/* Windows 8. From evntprov.h; 2 = EventProviderSetTraits. */
+typedef ULONG EVENT_INFO_CLASS;
+
+NTSTATUS NTAPI EtwSetInformation(
+    REGHANDLE RegHandle,
+    EVENT_INFO_CLASS InformationClass,
+    PVOID EventInformation,
+    ULONG InformationLength);
+
 /* The kernel transaction manager's object: only ever a pointer. */
 typedef struct _KTRANSACTION KTRANSACTION, *PKTRANSACTION;
 

@@ -33,7 +33,7 @@ pub unsafe fn give_back(state: &mut State) {
 }
 
 /// By number.
-pub const RUN: [unsafe fn(&mut State); 34] = [
+pub const RUN: [unsafe fn(&mut State); 39] = [
     control,
     overrun,
     overrun_slack,
@@ -68,6 +68,11 @@ pub const RUN: [unsafe fn(&mut State); 34] = [
     not_modelled,
     fault_in_thread,
     push_lock_unknown,
+    trace_leak,
+    trace_malformed,
+    crash_callback_leak,
+    crash_callback_calls,
+    swallows_opens,
 ];
 
 /// Nothing is wrong here: legal but awkward things that the host must let pass.
@@ -424,4 +429,66 @@ unsafe fn push_lock_unknown(_: &mut State) {
         FltReleasePushLock(&mut lock);
     }
     black_box(lock);
+}
+
+const GUID: [u32; 4] = [0x1111_1111, 0x2222_3333, 0x4444_5555, 0x6666_7777];
+
+#[inline(never)]
+unsafe fn trace_leak(_: &mut State) {
+    let mut handle = 0;
+    unsafe { EtwRegister(&GUID, null(), null(), &mut handle) };
+    black_box(handle);
+}
+
+/// The event's description says one field more than there are values.
+#[inline(never)]
+unsafe fn trace_malformed(_: &mut State) {
+    let provider = *b"\x07\0Plnt\0";
+    let metadata = *b"\x08\0\0E\0F\0\x08";
+    // Channel 11, level 4, keyword 1.
+    let event = [11_u64 << 24 | 4 << 32, 1];
+    let data = [[provider.as_ptr() as u64, 7 | 2 << 32], [metadata.as_ptr() as u64, 8 | 1 << 32]];
+    let mut handle = 0;
+    unsafe {
+        EtwRegister(&GUID, null(), null(), &mut handle);
+        EtwWriteTransfer(handle, event.as_ptr(), null(), null(), 2, data.as_ptr());
+        EtwUnregister(handle);
+        black_box(());
+    }
+}
+
+static mut RECORD: [u64; 6] = [0; 6];
+
+#[inline(never)]
+unsafe fn crash_callback_leak(_: &mut State) {
+    unsafe { register_crash_callback(says_nothing) };
+    black_box(());
+}
+
+/// The bug shows when the machine goes down.
+#[inline(never)]
+unsafe fn crash_callback_calls(_: &mut State) {
+    unsafe { register_crash_callback(asks_for_the_time) };
+    black_box(());
+}
+
+#[inline(never)]
+unsafe fn register_crash_callback(routine: CrashCallback) {
+    const SECONDARY_DUMP_DATA: u32 = 2;
+    let record = (&raw mut RECORD).cast();
+    let name = c"planted".as_ptr();
+    unsafe { KeRegisterBugCheckReasonCallback(record, routine, SECONDARY_DUMP_DATA, name) };
+    black_box(());
+}
+
+unsafe extern "system" fn says_nothing(_: u32, _: HANDLE, _: *mut core::ffi::c_void, _: u32) {}
+
+unsafe extern "system" fn asks_for_the_time(_: u32, _: HANDLE, _: *mut core::ffi::c_void, _: u32) {
+    black_box(unsafe { KeQueryUnbiasedInterruptTime() });
+}
+
+/// Not a bug of this driver but a trick played on those below it: opens of pipes end here.
+#[inline(never)]
+unsafe fn swallows_opens(_: &mut State) {
+    black_box(());
 }

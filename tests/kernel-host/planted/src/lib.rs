@@ -31,7 +31,14 @@ static mut FILTER: HANDLE = null_mut();
 static mut BUG: u32 = 0;
 static mut STATE: bugs::State = bugs::State::NEW;
 
-const OPERATIONS: [FLT_OPERATION_REGISTRATION; 2] = [
+const OPERATIONS: [FLT_OPERATION_REGISTRATION; 3] = [
+    FLT_OPERATION_REGISTRATION {
+        MajorFunction: 0,
+        Flags: 0,
+        PreOperation: Some(pre_create),
+        PostOperation: None,
+        Reserved: null(),
+    },
     FLT_OPERATION_REGISTRATION {
         MajorFunction: 1,
         Flags: 0,
@@ -48,7 +55,7 @@ const OPERATIONS: [FLT_OPERATION_REGISTRATION; 2] = [
     },
 ];
 
-static OPERATION_TABLE: Shared<[FLT_OPERATION_REGISTRATION; 2]> = Shared(OPERATIONS);
+static OPERATION_TABLE: Shared<[FLT_OPERATION_REGISTRATION; 3]> = Shared(OPERATIONS);
 
 static REGISTRATION: Shared<FLT_REGISTRATION> = Shared(FLT_REGISTRATION {
     Size: size_of::<FLT_REGISTRATION>() as u16,
@@ -101,6 +108,26 @@ unsafe extern "system" fn pre_create_named_pipe(
         }
     }
     1
+}
+
+/// Lets opens pass, unless they are to be swallowed: then they end here, as if there were no such
+/// pipe.
+unsafe extern "system" fn pre_create(
+    data: *mut FLT_CALLBACK_DATA,
+    _objects: *const FLT_RELATED_OBJECTS,
+    _context: *mut HANDLE,
+) -> u32 {
+    const SWALLOWS_OPENS: u32 = 38;
+    const STATUS_OFFSET: usize = 24;
+    const OBJECT_NAME_NOT_FOUND: u64 = 0xC000_0034;
+    const COMPLETE: u32 = 4;
+    unsafe {
+        if BUG != SWALLOWS_OPENS {
+            return 1;
+        }
+        data.cast::<u8>().add(STATUS_OFFSET).cast::<u64>().write(OBJECT_NAME_NOT_FOUND);
+    }
+    COMPLETE
 }
 
 unsafe extern "system" fn unload(_flags: u32) -> NTSTATUS {

@@ -44,6 +44,8 @@ type PreOperation = unsafe extern "system" fn(
 pub type Connect =
     unsafe extern "system" fn(HANDLE, *mut c_void, *const u8, u32, *mut *mut c_void) -> NTSTATUS;
 
+pub type CrashCallback = unsafe extern "system" fn(u32, HANDLE, *mut c_void, u32);
+
 pub type MessageNotify =
     unsafe extern "system" fn(*mut c_void, *const u8, u32, *mut u8, u32, *mut u32) -> NTSTATUS;
 
@@ -74,6 +76,28 @@ unsafe extern "system" {
     pub fn ExInitializeRundownProtection(reference: *mut usize);
     pub fn ExAcquireRundownProtection(reference: *mut usize) -> u8;
     pub fn ExWaitForRundownProtectionRelease(reference: *mut usize);
+    pub fn EtwRegister(
+        guid: *const [u32; 4],
+        callback: *const c_void,
+        context: *const c_void,
+        handle: *mut u64,
+    ) -> NTSTATUS;
+    pub fn EtwUnregister(handle: u64) -> NTSTATUS;
+    pub fn EtwWriteTransfer(
+        handle: u64,
+        event: *const u64,
+        activity: *const c_void,
+        related: *const c_void,
+        count: u32,
+        data: *const [u64; 2],
+    ) -> NTSTATUS;
+    pub fn KeQueryUnbiasedInterruptTime() -> u64;
+    pub fn KeRegisterBugCheckReasonCallback(
+        record: HANDLE,
+        routine: CrashCallback,
+        reason: u32,
+        component: *const c_char,
+    ) -> u8;
     pub fn IoGetCurrentProcess() -> HANDLE;
     pub fn IoGetStackLimits(low: *mut usize, high: *mut usize);
     pub fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8;

@@ -232,6 +232,7 @@ impl<'a> Cx<'a> {
         let progress = &self.kpcr.shared.progress;
         progress.store(progress.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.require_irql(self.record.name, self.record.max_irql)?;
+        crate::nt::require_no_crash(self)?;
         let kernel = self.kernel();
         if kernel.is_stopping() {
             return Err(BugKind::Stopped.into());

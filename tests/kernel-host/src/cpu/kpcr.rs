@@ -77,6 +77,8 @@ pub(crate) struct Kpcr {
     pub apc_disabled: Cell<i32>,
     /// Made by a driver, so waiting for ever is its right.
     pub system_thread: Cell<bool>,
+    /// In a callback of a bug check.
+    pub in_crash: Cell<bool>,
     pub held: RefCell<Vec<Held>>,
     pub shared: Arc<ThreadShared>,
     /// cr8 accesses emulated.
@@ -131,6 +133,7 @@ impl Kpcr {
             process: Cell::new(0),
             apc_disabled: Cell::new(0),
             system_thread: Cell::new(false),
+            in_crash: Cell::new(false),
             held: RefCell::new(Vec::new()),
             shared: Arc::new(ThreadShared {
                 tid,

@@ -92,6 +92,8 @@ pub(crate) struct FilterManager {
     /// The FLT_VOLUME of NPFS.
     volume: GuestBlock,
     changing: user_input::Changing,
+    /// Operations reach NPFS past all filters.
+    bypassed: AtomicBool,
 }
 
 impl Default for FilterManager {
@@ -100,6 +102,7 @@ impl Default for FilterManager {
             state: Mutex::default(),
             volume: GuestBlock::new(64),
             changing: user_input::Changing::default(),
+            bypassed: AtomicBool::new(false),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The exports of ntoskrnl that are modelled, a module for each family.
 
 mod attributes;
+mod bugcheck;
 mod dbg;
+mod etw;
 mod ex;
 mod format;
 mod io;
@@ -9,11 +11,13 @@ mod io_device;
 mod ke;
 mod mm;
 mod ob;
+mod pipe;
 mod ps;
 mod requests;
 mod rtl;
 mod rundown;
 mod se;
+mod tracelogging;
 mod transfer;
 mod zw_directory;
 mod zw_event;
@@ -24,16 +28,23 @@ mod zw_link;
 mod zw_security;
 
 pub(crate) use attributes::{ObjectAttributes, text_of};
+pub use bugcheck::DumpBlock;
+pub(crate) use bugcheck::{CrashCallbacks, require_no_crash};
+pub use etw::Trace;
+pub(crate) use etw::Tracing;
 pub(crate) use io_device::Devices;
 pub(crate) use ob::{Object, Objects, OpenFile};
 pub(crate) use requests::Requests;
+pub use tracelogging::{TraceEvent, TraceValue};
 
 use crate::cpu::Rec;
 
 /// Every modelled API, of all DLLs.
 pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
-    let families: [&[&'static Rec]; 18] = [
+    let families: [&[&'static Rec]; 20] = [
+        bugcheck::APIS,
         dbg::APIS,
+        etw::APIS,
         ex::APIS,
         io::APIS,
         io_device::APIS,

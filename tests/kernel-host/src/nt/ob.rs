@@ -9,6 +9,7 @@ use crate::guest::{self, Fault, GuestBlock};
 use crate::kernel::Kernel;
 use crate::ledger::Debt;
 use crate::machine::FileInfo;
+use crate::npfs::PipeEnd;
 use crate::sched::{EVENT_SIZE, ThreadObject, clear_event, set_event, wait};
 use crate::status::NtStatus;
 
@@ -78,6 +79,8 @@ pub(crate) enum Object {
     Link(Arc<str>),
     Thread(Arc<ThreadObject>),
     Event(Arc<EventObject>),
+    /// The client end of a pipe; nothing for the root directory.
+    Pipe(#[allow(dead_code, reason = "open as long as the handle is")] Option<Arc<PipeEnd>>),
 }
 
 #[derive(Debug, Default)]
@@ -146,7 +149,7 @@ fn body_of(object: &Object) -> Option<(u64, &'static str)> {
         Object::File(file) => Some((file.body.address(), "IoFileObjectType")),
         Object::Thread(thread) => Some((thread.address(), "PsThreadType")),
         Object::Event(event) => Some((event.body.address(), "ExEventObjectType")),
-        Object::Key(_) | Object::Link(_) => None,
+        Object::Key(_) | Object::Link(_) | Object::Pipe(_) => None,
     }
 }
 
@@ -222,7 +225,7 @@ apis! {
             // The requests of a synchronous file are complete when they return.
             Object::File(file) if file.synchronous => Ok(NtStatus::SUCCESS),
             Object::File(_) => Err(cx.misuse("a wait for an asynchronous file is not modelled")),
-            Object::Key(_) | Object::Link(_) => Ok(NtStatus::OBJECT_TYPE_MISMATCH),
+            Object::Key(_) | Object::Link(_) | Object::Pipe(_) => Ok(NtStatus::OBJECT_TYPE_MISMATCH),
         }
     }
 

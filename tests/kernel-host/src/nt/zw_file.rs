@@ -73,6 +73,12 @@ fn create(
     if !request.is_consistent() {
         return Ok(NtStatus::INVALID_PARAMETER);
     }
+    if attributes.root == 0
+        && let Some(name) = super::pipe::name(cx, &attributes.name)
+    {
+        let kernel_handle = attributes.is_kernel_handle();
+        return super::pipe::open(cx, out, block, name, request, kernel_handle);
+    }
     let path = match attributes.file_path(cx)? {
         Ok(path) => path,
         Err(status) => return complete(block, status, 0),

@@ -1,0 +1,177 @@
+//! What of a status is worth telling: the events that lie between two of them.
+//!
+//! The sensor's state is composed from facts whenever it is asked for. Telling what changed from
+//! one look to the next keeps the telling out of the places where the facts are made, and nothing
+//! is told that the status does not say too.
+
+use channel_format::refusal::Code;
+use driver_abi::{Mode, ProbeOutcome, Protection, RefusalNote, Stage, Status};
+
+use crate::events::Event;
+
+/// Calls `tell` with each event that turns `before` into `after`.
+pub fn between(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
+    attachment(before, after, tell);
+    content(before, after, tell);
+    if after.refusal != before.refusal {
+        refusal(&after.refusal, tell);
+    }
+    let unseen = |status: &Status| status.probe.outcome == ProbeOutcome::NotSeen;
+    if unseen(after) && !unseen(before) {
+        tell(&Event::ProbeFailed { time: after.probe.at });
+    }
+    if after.mode != before.mode {
+        tell(&Event::ModeChanged { mode: mode(after.mode), was: mode(before.mode) });
+    }
+    if after.protection != before.protection {
+        let (level, reason) = protection(after.protection);
+        let (was, was_reason) = protection(before.protection);
+        tell(&Event::ProtectionChanged { level, reason, was, was_reason });
+    }
+}
+
+/// The word for a mode.
+pub const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Enforce => "enforce",
+    }
+}
+
+/// The words for how much the machine is protected, and why no more.
+pub const fn protection(protection: Protection) -> (&'static str, &'static str) {
+    match protection {
+        Protection::Full => ("full", ""),
+        Protection::Degraded(loss) => ("degraded", loss.name()),
+        Protection::None(loss) => ("none", loss.name()),
+    }
+}
+
+fn attachment(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
+    match (before.attached, after.attached) {
+        (false, true) => tell(&Event::Attached {}),
+        (true, false) => tell(&Event::Detached {}),
+        _ => {}
+    }
+}
+
+fn content(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
+    let (epoch, sequence, rules) = (after.epoch, after.sequence, after.rules);
+    let may_block = after.may_block;
+    let same = (before.epoch, before.sequence) == (epoch, sequence) && before.stage != Stage::None;
+    match (same, before.stage, after.stage) {
+        (_, _, Stage::None) => {}
+        (false, _, Stage::Trial) => {
+            tell(&Event::ContentAccepted { epoch, sequence, rules, may_block });
+        }
+        (false, _, Stage::Good) => {
+            tell(&Event::ContentLoaded { epoch, sequence, rules, may_block });
+        }
+        (true, Stage::Trial, Stage::Good) => tell(&Event::ContentPromoted { epoch, sequence }),
+        (true, Stage::Good, Stage::Trial) => tell(&Event::ContentDemoted { epoch, sequence }),
+        (true, _, _) => {}
+    }
+}
+
+fn refusal(refusal: &RefusalNote, tell: &mut dyn FnMut(&Event<'_>)) {
+    let (epoch, sequence) = (refusal.epoch, refusal.sequence);
+    if refusal.host_status == RefusalNote::STRUCK {
+        tell(&Event::ContentStruck { epoch, sequence });
+        return;
+    }
+    if refusal.code == 0 && refusal.host_status == 0 {
+        return;
+    }
+    let code = Code::ALL.iter().find(|code| code.number() == refusal.code);
+    tell(&Event::ContentRefused {
+        epoch,
+        sequence,
+        code: u32::from(refusal.code),
+        name: code.map_or("", |code| code.name()),
+        fault: code.map_or("host", |code| code.fault().name()),
+        offset: refusal.offset,
+        expected: refusal.expected,
+        found: refusal.found,
+        status: refusal.host_status,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::string::String;
+    use std::vec::Vec;
+
+    use driver_abi::{Loss, Probe};
+
+    use super::*;
+
+    /// The names of what is told.
+    fn told(before: &Status, after: &Status) -> Vec<String> {
+        let mut names = Vec::new();
+        between(before, after, &mut |event| names.push(event.definition().name().into()));
+        names
+    }
+
+    fn trial() -> Status {
+        let protection = Protection::Degraded(Loss::OnTrial);
+        Status { stage: Stage::Trial, sequence: 3, protection, attached: true, ..Status::default() }
+    }
+
+    #[test]
+    fn nothing_is_told_of_what_stays() {
+        assert_eq!(told(&trial(), &Status { events: 9, scans: 3, ..trial() }), [""; 0]);
+    }
+
+    #[test]
+    fn each_change_of_content_has_its_event() {
+        let none = Status { stage: Stage::None, sequence: 0, rules: 0, ..trial() };
+        let good = Status { stage: Stage::Good, ..trial() };
+        let next = Status { sequence: 4, ..trial() };
+        for (before, after, name) in [
+            (&none, &trial(), "ContentAccepted"),
+            (&none, &good, "ContentLoaded"),
+            (&trial(), &good, "ContentPromoted"),
+            (&good, &trial(), "ContentDemoted"),
+            (&good, &next, "ContentAccepted"),
+        ] {
+            assert_eq!(told(before, after), [name]);
+        }
+        // Sequence 0 is a position too.
+        let zero = Status { sequence: 0, ..trial() };
+        assert_eq!(told(&none, &zero), ["ContentAccepted"]);
+    }
+
+    #[test]
+    fn refusals_are_told_by_name_and_struck_files_apart() {
+        let refused = |refusal| Status { refusal, ..trial() };
+        let file = RefusalNote { code: 25, sequence: 4, ..RefusalNote::default() };
+        let mut seen = None;
+        between(&trial(), &refused(file), &mut |event| {
+            if let Event::ContentRefused { code, name, fault, sequence, .. } = event {
+                seen = Some((*code, String::from(*name), String::from(*fault), *sequence));
+            }
+        });
+        assert_eq!(seen, Some((25, "DigestMismatch".into(), "file".into(), 4)));
+        let host = RefusalNote { host_status: 0xC000_0043, ..RefusalNote::default() };
+        assert_eq!(told(&trial(), &refused(host)), ["ContentRefused"]);
+        let struck = RefusalNote { host_status: RefusalNote::STRUCK, ..RefusalNote::default() };
+        assert_eq!(told(&trial(), &refused(struck)), ["ContentStruck"]);
+        assert_eq!(told(&refused(file), &trial()), [""; 0], "a refusal that is over");
+    }
+
+    #[test]
+    fn protection_mode_and_attachment() {
+        let detached = Status { attached: false, ..trial() };
+        assert_eq!(told(&trial(), &detached), ["Detached"]);
+        assert_eq!(told(&detached, &trial()), ["Attached"]);
+        assert_eq!(told(&trial(), &Status { mode: Mode::Enforce, ..trial() }), ["ModeChanged"]);
+        let probe = Probe { outcome: ProbeOutcome::NotSeen, at: 7 };
+        let unseen = Status { probe, ..trial() };
+        assert_eq!(told(&trial(), &unseen), ["ProbeFailed"]);
+        assert_eq!(told(&unseen, &unseen), [""; 0]);
+        let full = Status { protection: Protection::Full, ..trial() };
+        assert_eq!(told(&trial(), &full), ["ProtectionChanged"]);
+    }
+}
