@@ -89,7 +89,7 @@ impl Teller {
     /// `NO_RESOURCES`.
     pub fn new(sensor: &Sensor) -> Result<Self> {
         // What the parameters ask is where the telling begins; everything else is news.
-        let told = Status { mode: sensor.mode, ..Status::default() };
+        let told = Status { mode: sensor.mode(), ..Status::default() };
         let buffer = PoolSlice::zeroed(MAX_PAYLOAD, Tag::Events)?;
         Ok(Self { buffer, told, told_dropped: 0, next_look: 0 })
     }

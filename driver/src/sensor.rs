@@ -24,7 +24,7 @@ use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Lines;
 use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
-use crate::ffi::status::{NtStatus, Result};
+use crate::ffi::status::Result;
 use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
 use crate::ffi::{anchor, cpu};
 use crate::outbox::Outbox;
