@@ -10,7 +10,7 @@ use driver_core::drives::DriveTable;
 use driver_core::fuse::{Block, Fuse};
 use driver_core::latency::Histogram;
 use driver_core::protection;
-use driver_core::rate::{Allowance, RateLimit, allowances};
+use driver_core::rate::{Allowance, RateLimit, Untold, allowances};
 
 use crate::content_worker::ContentFacts;
 use crate::ffi::flt::{Decision, PipeCreate};
@@ -225,6 +225,12 @@ impl Sensor {
     /// What tripped the fuse of the content in force.
     pub fn trip(&self) -> Option<Trip> {
         self.active.read(Active::trip).flatten()
+    }
+
+    /// The noisiest rules of the content in force, and of how many anything was not told.
+    pub fn noisiest<const N: usize>(&self) -> ([Option<Untold>; N], u32) {
+        let noisiest = self.active.read(|active| active.rate.noisiest());
+        noisiest.unwrap_or(([None; N], 0))
     }
 
     /// The content worker has done what it could with what there is, and knows by now whether
