@@ -14,7 +14,7 @@ use driver_core::events::Event;
 use driver_core::fuse::{Block, Fuse};
 use driver_core::latency::Histogram;
 use driver_core::protection;
-use driver_core::rate::{Allowance, RateLimit, allowances};
+use driver_core::rate::{Allowance, RateLimit, Untold, allowances};
 
 use crate::content_worker::ContentFacts;
 use crate::content_worker::orders::Orders;
@@ -241,6 +241,12 @@ impl Sensor {
         self.active.read(Active::trip).flatten()
     }
 
+    /// The noisiest rules of the content in force, and of how many anything was not told.
+    pub fn noisiest<const N: usize>(&self) -> ([Option<Untold>; N], u32) {
+        let noisiest = self.active.read(|active| active.rate.noisiest());
+        noisiest.unwrap_or(([None; N], 0))
+    }
+
     /// The content worker has done what it could with what there is, and knows by now whether
     /// there is good content.
     pub fn settle(&self, booted: bool) {
@@ -326,8 +332,10 @@ impl Sensor {
     pub fn statistics(&self) -> Statistics {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.outbox.counters;
-        let held_back = self.active.read(|active| noisiest(active.rate.untold()));
-        let (suppressed, suppressed_rules) = held_back.unwrap_or_default();
+        let (noisiest, suppressed_rules) = self.noisiest::<MAX_SUPPRESSED>();
+        let suppressed = noisiest.map(|note| {
+            note.map(|Untold { rule, events }| Suppressed { rule, events: events.into() })
+        });
         Statistics {
             time: now(),
             events: count(&self.counters.events),
@@ -343,25 +351,6 @@ impl Sensor {
             suppressed_rules,
         }
     }
-}
-
-/// The rules with the most untold detections, the noisiest first, and how many have some.
-fn noisiest(
-    untold: impl Iterator<Item = (u32, u32)>,
-) -> ([Option<Suppressed>; MAX_SUPPRESSED], u32) {
-    let (mut most, mut rules) = ([None; MAX_SUPPRESSED], 0_u32);
-    for (rule, events) in untold {
-        rules = rules.saturating_add(1);
-        let mut next = Some(Suppressed { rule, events: events.into() });
-        // Each takes the place of the first that is quieter, which moves down.
-        for place in &mut most {
-            let events = |note: &Option<Suppressed>| note.map_or(0, |note| note.events);
-            if events(place) < events(&next) {
-                core::mem::swap(place, &mut next);
-            }
-        }
-    }
-    (most, rules)
 }
 
 impl Service for Sensor {

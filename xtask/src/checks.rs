@@ -25,6 +25,8 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
     table.check("formatting", || formatting(workspace));
     table.check("clippy, everything but drivers", || clippy(workspace));
 
+    table.check("hot swap in a model checker", || model_check(workspace));
+
     let built = artifacts::build_with(workspace, &lane);
     let built = match built {
         Ok(built) => built,
@@ -136,6 +138,16 @@ fn clippy(workspace: &Workspace) -> Result<Outcome, Failure> {
     let mut command = workspace.cargo();
     command.args(["clippy", "--all-targets", "--", "-D", "warnings"]);
     process::quietly("cargo clippy --all-targets", &mut bare(command))?;
+    Ok(Outcome::Passed)
+}
+
+/// Every order of steps in which content can be swapped under readers. Apart from the other tests:
+/// the checker is only built for this.
+fn model_check(workspace: &Workspace) -> Result<Outcome, Failure> {
+    let mut command = bare(workspace.cargo());
+    command.args(["test", "--profile", "tools", "-p", "driver-core"]);
+    command.args(["--features", "loom", "--test", "publish"]);
+    process::quietly("cargo test -p driver-core --features loom", &mut command)?;
     Ok(Outcome::Passed)
 }
 

@@ -227,13 +227,15 @@ fn a_record_used_again_keeps_nothing_of_its_last_event() {
     used.clear_hits();
     used.name.set(&[0x5C]);
     used.image.set(&[]);
+    used.untold = 0;
     let mut bytes = vec![0; EVENT_LEN];
     assert!(used.encode(&mut bytes));
     let Ok(Message::Event(read)) = Message::decode(&bytes) else {
         panic!("no event");
     };
     assert_eq!(read, used);
-    let texts = EVENT_LEN - (4 + NAME_UNITS * 2) - (4 + IMAGE_UNITS * 2);
+    let after = 4;
+    let texts = EVENT_LEN - after - (4 + NAME_UNITS * 2) - (4 + IMAGE_UNITS * 2);
     let (head, texts) = bytes.split_at(texts);
     let (_, hits) = head.split_at(head.len() - MAX_HITS * 4);
     assert!(hits.iter().all(|byte| *byte == 0), "a rule of the old hits");

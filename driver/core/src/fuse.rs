@@ -134,6 +134,7 @@ impl Window {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests {
     extern crate std;
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Buckets of a histogram: the last one holds everything from a second on.
+/// Buckets of a histogram: the last one holds everything from two seconds on.
 pub const BUCKETS: usize = 32;
 
 /// Counts of times, each counted where its power of two is. Any number of threads count at once.
@@ -38,20 +38,12 @@ impl Histogram {
     }
 }
 
-/// The time in nanoseconds that everything in a bucket is below; the last one has none.
-pub const fn limit(bucket: usize) -> Option<u64> {
-    let shift = if bucket < BUCKETS.saturating_sub(1) { bucket } else { return None };
-    #[allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "below BUCKETS")]
-    1_u64.checked_shl(shift as u32)
-}
-
-/// The bucket of a time: 0 for less than a nanosecond, `n` for 2^(n-1) and more; the last one takes
-/// everything longer.
+/// The bucket of a time: `n` for 2^n nanoseconds and more, up to twice that. The first also takes no
+/// time at all, the last everything longer.
 const fn bucket(nanoseconds: u64) -> usize {
-    let bits = u64::BITS.saturating_sub(nanoseconds.leading_zeros());
-    #[allow(clippy::as_conversions, reason = "at most 64")]
-    let bits = bits as usize;
-    if bits < BUCKETS { bits } else { BUCKETS.saturating_sub(1) }
+    #[allow(clippy::as_conversions, reason = "at most 63")]
+    let bucket = (nanoseconds | 1).ilog2() as usize;
+    if bucket < BUCKETS { bucket } else { BUCKETS.saturating_sub(1) }
 }
 
 #[cfg(test)]
@@ -61,20 +53,20 @@ mod tests {
     #[test]
     fn each_time_is_in_its_power_of_two() {
         for (nanoseconds, expected) in
-            [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (1_023, 10), (1_024, 11), (1_000_000_000, 30)]
+            [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (1_023, 9), (1_024, 10), (1_000_000_000, 29)]
         {
             assert_eq!(bucket(nanoseconds), expected, "{nanoseconds}");
-            assert!(limit(expected).is_none_or(|limit| nanoseconds < limit), "{nanoseconds}");
         }
+        assert_eq!(bucket(1 << 31), BUCKETS - 1);
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
     }
 
     #[test]
     fn ticks_are_converted_whatever_the_clock() {
         for (frequency, ticks, expected) in [
-            (10_000_000, 10, 10),
-            (1_000_000_000, 1_000, 10),
-            (3_579_545, 1, 9),
+            (10_000_000, 10, 9),
+            (1_000_000_000, 1_000, 9),
+            (3_579_545, 1, 8),
             (10_000_000, u64::MAX, BUCKETS - 1),
             (0, 5, 0),
         ] {

@@ -24,13 +24,15 @@ pub struct Allowance {
     /// The second that the minute began in the upper half, what was told in it in the lower; 0 when
     /// nothing was ever told.
     spent: AtomicU64,
+    /// Detections that were not told, and how many of them a record has said so of.
     untold: AtomicU32,
+    owned_up: AtomicU32,
 }
 
 impl Allowance {
     /// One of which nothing is spent.
     pub const fn new() -> Self {
-        Self { spent: AtomicU64::new(0), untold: AtomicU32::new(0) }
+        Self { spent: AtomicU64::new(0), untold: AtomicU32::new(0), owned_up: AtomicU32::new(0) }
     }
 
     /// True when a detection at `now` (100-nanosecond units of a clock that never goes back) is
@@ -56,6 +58,15 @@ impl Default for Allowance {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// How much of a rule was not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// Index of the rule in the content; the first of those that share its allowance.
+    pub rule: u32,
+    /// Its detections that were not told.
+    pub events: u32,
 }
 
 /// The allowances of the rules of one content, over slots that its owner allocated once.
@@ -85,17 +96,38 @@ impl<S: AsRef<[Allowance]>> RateLimit<S> {
 
     /// Detections of `rule` that were not told since this was last asked.
     pub fn take_untold(&self, rule: u32) -> u32 {
-        self.slot(rule).map_or(0, |slot| match slot.untold.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => slot.untold.swap(0, Ordering::Relaxed),
+        self.slot(rule).map_or(0, |slot| {
+            let untold = slot.untold.load(Ordering::Relaxed);
+            let before = slot.owned_up.load(Ordering::Relaxed);
+            // Of two threads at once one says it.
+            let mine = slot
+                .owned_up
+                .compare_exchange(before, untold, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+            if mine { untold.saturating_sub(before) } else { 0 }
         })
     }
 
-    /// Each rule with detections that were not told yet, and how many. Where rules share an allowance
-    /// it is the first of them.
-    pub fn untold(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
-        let counts = self.slots.as_ref().iter().map(|slot| slot.untold.load(Ordering::Relaxed));
-        (0..).zip(counts).filter(|(_, untold)| *untold > 0)
+    /// The rules of which most was not told since the content came into force, and how much; most
+    /// first. And of how many rules anything was not told.
+    pub fn noisiest<const N: usize>(&self) -> ([Option<Untold>; N], u32) {
+        let mut noisiest = [None; N];
+        let mut rules: u32 = 0;
+        for (rule, slot) in (0..).zip(self.slots.as_ref()) {
+            let events = slot.untold.load(Ordering::Relaxed);
+            if events == 0 {
+                continue;
+            }
+            rules = rules.saturating_add(1);
+            let mut next = Some(Untold { rule, events });
+            for place in &mut noisiest {
+                let least = place.map_or(0, |untold: Untold| untold.events);
+                if next.is_some_and(|next| next.events > least) {
+                    core::mem::swap(place, &mut next);
+                }
+            }
+        }
+        (noisiest, rules)
     }
 
     fn slot(&self, rule: u32) -> Option<&Allowance> {
@@ -133,10 +165,8 @@ mod tests {
         assert_eq!(told(&limit, 1, 5, TOLD_A_MINUTE), TOLD_A_MINUTE);
         assert_eq!(limit.take_untold(1), 0);
         assert_eq!(told(&limit, 1, 5, 1_000), 0);
-        assert_eq!(limit.untold().collect::<Vec<_>>(), [(1, 1_000)]);
         assert_eq!(limit.take_untold(1), 1_000);
         assert_eq!(limit.take_untold(1), 0);
-        assert_eq!(limit.untold().count(), 0);
     }
 
     #[test]
@@ -183,6 +213,21 @@ mod tests {
         assert_eq!(told(&many, 7 + apart, 0, 70), 0);
         assert_eq!(told(&many, 8, 0, 70), TOLD_A_MINUTE);
         assert_eq!(told(&limit(0), 0, 0, 70), 70);
+    }
+
+    #[test]
+    fn the_noisiest_rules_come_first_and_all_are_counted() {
+        let limit = limit(6);
+        assert_eq!(limit.noisiest::<2>(), ([None; 2], 0));
+        for (rule, untold) in [(0, 3), (2, 9), (3, 1), (5, 7)] {
+            told(&limit, rule, 5, TOLD_A_MINUTE + untold);
+        }
+        // What a record has said counts as before.
+        assert_eq!(limit.take_untold(2), 9);
+        let untold = |rule, events| Some(Untold { rule, events });
+        assert_eq!(limit.noisiest(), ([untold(2, 9), untold(5, 7)], 4));
+        let all = [untold(2, 9), untold(5, 7), untold(0, 3), untold(3, 1), None];
+        assert_eq!(limit.noisiest(), (all, 4));
     }
 
     #[test]

@@ -7,7 +7,10 @@ mod common;
 use std::time::Duration;
 
 use common::{Bench, EXPLORER, connected, created, wide};
-use driver_abi::{Interest, Loss, Mode, Protection, Setting, Stage, State, Trip, Verdict};
+use driver_abi::{
+    Hello, Interest, Loss, Message, Mode, PORT_NAME, Protection, Setting, Stage, State,
+};
+use driver_abi::{Trip, Verdict};
 use driver_core::fuse::{MAX_BLOCKS_A_MINUTE, MAX_IMAGES, SHARE_BLOCKS};
 use driver_core::rate::TOLD_A_MINUTE;
 use kernel_host::{NtStatus, PipeOptions, ProcessSpec, Surroundings};
@@ -306,4 +309,29 @@ fn a_pipe_whose_name_cannot_be_had_is_counted() {
     assert_eq!(created(&mut rig, r"\good", EXPLORER), Verdict::Allow);
     assert_eq!(rig.status().unwrap().nameless, 1);
     rig.unload().unwrap();
+}
+
+#[test]
+fn it_is_starting_until_it_has_looked_for_good_content() {
+    let Some(bench) = Bench::new() else { return };
+    let (kernel, driver) = bench.boot().load().unwrap();
+    assert!(driver.start().unwrap().is_success());
+    let hello = Hello { interest: Interest::Status }.encode();
+    let state = |until: State| {
+        let client = kernel.connect_port(PORT_NAME, &hello).unwrap();
+        let status = (0..500).find_map(|_| {
+            match Message::decode(&client.receive(Duration::from_millis(20))?).unwrap() {
+                Message::Status(status) if status.state == until => Some(status),
+                _ => None,
+            }
+        });
+        status.expect("the state is told")
+    };
+    assert_eq!(state(State::Starting).protection, Protection::None(Loss::NoContent));
+    kernel.run_boot_reinitialization().unwrap();
+    // In a boot's first minute a folder that is not there may be on a disk that is not there yet.
+    kernel.advance(Duration::from_secs(MINUTES + 1));
+    let status = state(State::Running);
+    assert!(!status.losses.contains(Loss::NotAttached));
+    driver.unload().unwrap().assert_clean();
 }

@@ -103,16 +103,17 @@ const OTHER_VOLUMES: [(&str, u64, u64); 3] = [
 ];
 
 /// A callback is running: unregistering waits for it.
-struct Busy<'a> {
+pub(super) struct Busy<'a> {
     kernel: &'a Kernel,
     filter: &'a Filter,
 }
 
 impl<'a> Busy<'a> {
-    fn begin(kernel: &'a Kernel, filter: &'a Filter) -> Option<Busy<'a>> {
-        filter.busy.fetch_add(1, Ordering::AcqRel);
+    pub(super) fn begin(kernel: &'a Kernel, filter: &'a Filter) -> Option<Busy<'a>> {
+        // In one order for all, with the store and the load of whoever unregisters the filter.
+        filter.busy.fetch_add(1, Ordering::SeqCst);
         let busy = Busy { kernel, filter };
-        (!filter.draining.load(Ordering::Acquire)).then_some(busy)
+        (!filter.draining.load(Ordering::SeqCst)).then_some(busy)
     }
 }
 

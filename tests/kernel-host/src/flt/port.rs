@@ -1,10 +1,12 @@
 //! Communication ports: the driver's side and the client's.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::UserInput;
+use super::dispatch::Busy;
 use crate::bug::{Bug, BugKind};
 use crate::cpu::{APC, Cx, PASSIVE, Trap, apis};
 use crate::guest::{self, GuestBlock, GuestBuffer};
@@ -62,6 +64,8 @@ pub(super) struct ClientPort {
     cookie: Mutex<u64>,
     queue: Mutex<Queue>,
     disconnected: Mutex<bool>,
+    /// The connect callback has welcomed it.
+    connected: AtomicBool,
 }
 
 impl ClientPort {
@@ -73,20 +77,16 @@ impl ClientPort {
         *self.cookie.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls the disconnect callback, once.
-    fn disconnect(&self, kernel: &Kernel) -> Result<(), Box<Bug>> {
+    /// Calls the disconnect callback, once: false when somebody has called it before.
+    fn disconnect(&self, kernel: &Kernel) -> Result<bool, Box<Bug>> {
         kernel.sched().change(|| self.queue().closed = true);
         let mut done = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut *done, true) {
-            return Ok(());
+            return Ok(false);
         }
         drop(done);
-        if kernel.filters().filter(self.server.filter).is_none() {
-            // It closed the port itself and was unloaded since.
-            return Ok(());
-        }
         kernel.as_system(|| kernel.call(self.server.disconnect, &[self.cookie()]))?;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -141,15 +141,25 @@ impl Kernel {
         if connected.count() >= server.maximum as usize {
             return Ok(Err(NtStatus::CONNECTION_COUNT_LIMIT));
         }
+        let filter = state.filters.iter().find(|f| f.address() == server.filter).cloned();
+        let Some(filter) = filter else {
+            return Ok(Err(NtStatus::OBJECT_NAME_NOT_FOUND));
+        };
         let port = Arc::new(ClientPort {
             body: GuestBlock::new(64),
             server,
             cookie: Mutex::new(0),
             queue: Mutex::default(),
             disconnected: Mutex::new(false),
+            connected: AtomicBool::new(false),
         });
         state.client_ports.insert(port.body.address(), port.clone());
         drop(state);
+        // Unregistering the filter waits for the callback, and disconnects who came by it.
+        let Some(_busy) = Busy::begin(self, &filter) else {
+            self.filters().state().client_ports.remove(&port.body.address());
+            return Ok(Err(NtStatus::OBJECT_NAME_NOT_FOUND));
+        };
         let buffer = GuestBuffer::new(context);
         let cookie = GuestBlock::new(8);
         let start = if context.is_empty() { 0 } else { buffer.address() };
@@ -169,6 +179,7 @@ impl Kernel {
         self.ledger().owe(Debt::ClientPort, port.body.address(), [].into());
         *port.cookie.lock().unwrap_or_else(PoisonError::into_inner) =
             guest::read(cookie.address()).unwrap_or(0);
+        port.connected.store(true, Ordering::Release);
         let kernel = self.shared().expect("the caller holds the kernel");
         Ok(Ok(PortClient { kernel, process: process.clone(), port }))
     }
@@ -276,8 +287,14 @@ impl PortClient {
 
 impl Drop for PortClient {
     fn drop(&mut self) {
-        // A bug found here has stopped the kernel; `Kernel::check` tells.
-        let _ = self.port.disconnect(&self.kernel);
+        let Some(filter) = self.kernel.filters().filter(self.port.server.filter) else {
+            return;
+        };
+        // A filter that is being unregistered disconnects its clients itself.
+        if let Some(_busy) = Busy::begin(&self.kernel, &filter) {
+            // A bug found here has stopped the kernel; `Kernel::check` tells.
+            let _ = self.port.disconnect(&self.kernel);
+        }
     }
 }
 
@@ -289,11 +306,14 @@ pub(super) fn disconnect_all(cx: &Cx<'_>, filter: u64) -> Result<(), Trap> {
         .state()
         .client_ports
         .values()
-        .filter(|port| port.server.filter == filter)
+        .filter(|port| port.server.filter == filter && port.connected.load(Ordering::Acquire))
         .cloned()
         .collect();
     for client in clients {
-        client.disconnect(kernel)?;
+        if !client.disconnect(kernel)? {
+            // Its own program is at it, for which the caller waits.
+            continue;
+        }
         kernel.filters().state().client_ports.remove(&client.body.address());
         kernel.ledger().settle(Debt::ClientPort, client.body.address());
     }

@@ -78,8 +78,8 @@ fn unregister(cx: &Cx<'_>, filter: &Arc<Filter>) -> Result<(), Trap> {
     if open {
         return Err(cx.misuse("the server port must be closed first, or this waits for ever"));
     }
+    filter.draining.store(true, Ordering::SeqCst);
     super::port::disconnect_all(cx, filter.address())?;
-    filter.draining.store(true, Ordering::Release);
     let instance = filter.instance();
     if let Some(instance) = &instance {
         const FILTER_UNLOAD: u64 = 2;
@@ -89,8 +89,10 @@ fn unregister(cx: &Cx<'_>, filter: &Arc<Filter>) -> Result<(), Trap> {
         }
     }
     kernel.sched().block(kernel, Deadline::Never, || {
-        Ok((filter.busy.load(Ordering::Acquire) == 0).then_some(()))
+        Ok((filter.busy.load(Ordering::SeqCst) == 0).then_some(()))
     })?;
+    // A client whose connection was under way has come meanwhile.
+    super::port::disconnect_all(cx, filter.address())?;
     if let Some(instance) = instance {
         let related = kernel.related_objects(filter, instance.address());
         if filter.teardown_complete != 0 {
