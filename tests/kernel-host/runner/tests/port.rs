@@ -39,11 +39,11 @@ fn done(client: &mut Client, ask: Ask) {
 fn status(client: &mut Client) -> Status {
     client.heard.clear();
     done(client, Ask::Status);
-    let statuses = client.heard.iter().filter_map(|message| match message {
+    let newest = client.heard.iter().rev().find_map(|message| match message {
         Message::Status(status) => Some(*status),
         _ => None,
     });
-    statuses.last().expect("the status comes before the answer")
+    newest.expect("the status comes before the answer")
 }
 
 fn statistics(client: &mut Client) -> Statistics {
