@@ -5,7 +5,7 @@
 //!
 //! 1. stop and join the worker and the sender,
 //! 2. close the port, so that no client can come,
-//! 3. unregister the filter, which waits for callbacks in flight and closes the client's port,
+//! 3. unregister the filter, which waits for callbacks in flight and closes the clients' ports,
 //! 4. free the sensor.
 
 use driver_abi::Mode;
