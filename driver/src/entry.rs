@@ -6,7 +6,7 @@
 //! 1. ask no more to be told of the machine's shutdown,
 //! 2. stop and join the worker and the sender,
 //! 3. close the port, so that no client can come,
-//! 4. unregister the filter, which waits for callbacks in flight and closes the client's port,
+//! 4. unregister the filter, which waits for callbacks in flight and closes the clients' ports,
 //! 5. free the sensor, which ends event tracing,
 //! 6. take back what a crash dump would be given.
 

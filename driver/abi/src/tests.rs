@@ -123,14 +123,17 @@ fn encoded() -> [(Vec<u8>, Message); 4] {
 }
 
 fn bytes_of(message: &Message) -> Vec<u8> {
-    let (length, encode): (usize, &dyn Fn(&mut [u8]) -> bool) = match message {
-        Message::Event(event) => (EVENT_LEN, &|out| event.encode(out)),
-        Message::Status(status) => (STATUS_LEN, &|out| status.encode(out)),
-        Message::Answer(answer) => (ANSWER_LEN, &|out| answer.encode(out)),
-        Message::Statistics(statistics) => (STATISTICS_LEN, &|out| statistics.encode(out)),
+    let mut bytes = vec![0; MESSAGE_MAX];
+    let (length, fits) = match message {
+        Message::Event(event) => (EVENT_LEN, event.encode(&mut bytes[..EVENT_LEN])),
+        Message::Status(status) => (STATUS_LEN, status.encode(&mut bytes[..STATUS_LEN])),
+        Message::Answer(answer) => (ANSWER_LEN, answer.encode(&mut bytes[..ANSWER_LEN])),
+        Message::Statistics(statistics) => {
+            (STATISTICS_LEN, statistics.encode(&mut bytes[..STATISTICS_LEN]))
+        }
     };
-    let mut bytes = vec![0; length];
-    assert!(encode(&mut bytes));
+    assert!(fits);
+    bytes.truncate(length);
     bytes
 }
 
@@ -293,7 +296,7 @@ proptest! {
         let mut bytes = Vec::new();
         bytes.extend(kind.to_le_bytes());
         bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(u32::try_from(HEAD_LEN + body.len()).unwrap().to_le_bytes());
+        bytes.extend(u32::try_from(HEAD_LEN.saturating_add(body.len())).unwrap().to_le_bytes());
         bytes.extend(body);
         if let Ok(message) = Message::decode(&bytes) {
             prop_assert_eq!(bytes_of(&message), bytes.clone());

@@ -35,6 +35,13 @@ struct Line {
     process: AtomicU64,
 }
 
+impl Line {
+    /// A line with nobody at its end.
+    const fn new() -> Self {
+        Self { client: AtomicPtr::new(ptr::null_mut()), process: AtomicU64::new(0) }
+    }
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -50,9 +57,7 @@ impl Lines {
     /// Lines with nobody at their ends.
     #[allow(clippy::new_without_default, reason = "lines belong to one outbox")]
     pub const fn new() -> Self {
-        const NOBODY: Line =
-            Line { client: AtomicPtr::new(ptr::null_mut()), process: AtomicU64::new(0) };
-        Self { filter: AtomicPtr::new(ptr::null_mut()), places: [NOBODY; PLACES] }
+        Self { filter: AtomicPtr::new(ptr::null_mut()), places: [const { Line::new() }; PLACES] }
     }
 
     /// Sends a message and waits until the client has taken it, or `timeout` (100-nanosecond

@@ -127,11 +127,12 @@ fn connect(device: &Device) -> Result<Session, DeviceError> {
 
 fn status(session: &mut Session) -> Result<Status, DeviceError> {
     let heard = session.done(Ask::Status)?;
-    let statuses = heard.into_iter().filter_map(|message| match message {
+    // One may be older, sent because it had changed.
+    let newest = heard.into_iter().rev().find_map(|message| match message {
         Message::Status(status) => Some(status),
         _ => None,
     });
-    statuses.last().ok_or(DeviceError::Closed)
+    newest.ok_or(DeviceError::Closed)
 }
 
 fn statistics(session: &mut Session) -> Result<Statistics, DeviceError> {

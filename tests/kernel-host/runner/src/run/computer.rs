@@ -169,13 +169,11 @@ impl Computer {
             Ok(id) => client.answer(id)?,
             Err(status) => return Err(Error::Port { status: status.0 }),
         };
-        let statuses = client.heard.iter().rev();
-        let status = statuses.filter_map(|message| match message {
+        let newest = client.heard.iter().rev().find_map(|message| match message {
             Message::Status(status) => Some(*status),
             _ => None,
         });
-        let mut status = status;
-        status.next().ok_or_else(|| Error::Console("the driver told no status".into()))
+        newest.ok_or_else(|| Error::Console("the driver told no status".into()))
     }
 
     /// The kernel that runs, and a process for a client that comes to its port.

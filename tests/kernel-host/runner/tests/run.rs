@@ -1,0 +1,349 @@
+//! `kernel-host run` with `sakerctl --sim` at its socket: the whole way from the command line to the
+//! driver and back.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use common::Bench;
+use driver_abi::{Hello, Interest};
+use loader::cli::Cli;
+use loader::content::keygen::write_pair;
+use loader::device::frames::{Frame, FrameKind};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder with a key, channel files and a socket, and the machine that runs on them.
+struct Machine {
+    dir: tempfile::TempDir,
+    child: Child,
+    console: ChildStdin,
+    said: BufReader<ChildStdout>,
+}
+
+impl Machine {
+    fn run(bench: &Bench, dir: tempfile::TempDir, options: &[&str]) -> Self {
+        let (_, public) = write_pair(dir.path(), &bench.key).unwrap_or_else(|_| {
+            let pub_file = |path: &PathBuf| path.extension().is_some_and(|e| e == "pub");
+            let entries = std::fs::read_dir(dir.path()).unwrap();
+            let found = entries.map(|entry| entry.unwrap().path()).find(pub_file).unwrap();
+            (found.with_extension("key"), found)
+        });
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kernel-host"))
+            .args(["run", "--driver"])
+            .arg(&bench.driver)
+            .arg("--key")
+            .arg(public)
+            .arg("--socket")
+            .arg(dir.path().join("socket"))
+            .arg("--state")
+            .arg(dir.path().join("kept"))
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let console = child.stdin.take().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let mut machine = Self { dir, child, console, said };
+        assert!(machine.answer().starts_with("ok"));
+        machine
+    }
+
+    /// What the console says to a line.
+    fn say(&mut self, line: &str) -> String {
+        writeln!(self.console, "{line}").unwrap();
+        self.answer()
+    }
+
+    fn answer(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.said.read_line(&mut line).unwrap(), 0, "it ended after: {text}");
+            text.push_str(&line);
+            if line.starts_with("ok") || line.starts_with("error:") {
+                return text;
+            }
+        }
+    }
+
+    fn ok(&mut self, line: &str) {
+        assert_eq!(self.say(line), "ok\n", "{line}");
+    }
+
+    fn drop_file(&mut self, (name, bytes): &(String, Vec<u8>)) {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        self.ok(&format!("drop {}", path.display()));
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    /// What `sakerctl --sim SOCKET …` prints.
+    fn sakerctl(&self, line: &str) -> String {
+        sakerctl(&self.socket(), line).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.sakerctl("status --json")).unwrap()
+    }
+
+    /// Waits until a client hears of this.
+    fn listened_to(&self, interest: &str, clients: usize) {
+        let start = Instant::now();
+        loop {
+            let statistics = self.sakerctl("statistics --json");
+            let statistics: Value = serde_json::from_str(&statistics).unwrap();
+            let all = statistics["clients"].as_array().unwrap();
+            if all.iter().filter(|client| client["interest"] == interest).count() == clients {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{statistics}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn quit(mut self) -> tempfile::TempDir {
+        writeln!(self.console, "quit").unwrap();
+        assert!(self.child.wait().unwrap().success());
+        assert!(!self.socket().exists(), "the socket is left behind");
+        self.dir
+    }
+}
+
+/// Runs `sakerctl` in this process; its output, or what it says went wrong.
+fn sakerctl(socket: &Path, line: &str) -> Result<String, String> {
+    let mut out = Vec::new();
+    run_sakerctl(socket, line, &mut out)?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+fn run_sakerctl(socket: &Path, line: &str, out: &mut dyn Write) -> Result<(), String> {
+    let words = ["sakerctl", "--sim", socket.to_str().unwrap()];
+    let cli = Cli::try_parse_from(words.into_iter().chain(line.split(' ')));
+    loader::cli::run(&cli.map_err(|e| e.to_string())?, out).map_err(|e| e.to_string())
+}
+
+/// A `sakerctl watch` that ends after some events, and what it has printed so far.
+struct Watch {
+    printed: Arc<Mutex<Vec<u8>>>,
+    thread: thread::JoinHandle<Result<(), String>>,
+}
+
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Watch {
+    fn start(socket: PathBuf, line: &'static str) -> Self {
+        let printed = Arc::new(Mutex::new(Vec::new()));
+        let mut out = Printed(Arc::clone(&printed));
+        let thread = thread::spawn(move || run_sakerctl(&socket, line, &mut out));
+        Self { printed, thread }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.printed.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Waits until it has printed this.
+    fn shows(&self, what: &str) {
+        let start = Instant::now();
+        while !self.text().contains(what) {
+            assert!(start.elapsed() < PATIENCE, "{what} is not in:\n{}", self.text());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn ends(self) -> String {
+        let text = Arc::clone(&self.printed);
+        self.thread.join().unwrap().unwrap();
+        let text = text.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+const IMAGE: &str = r"C:\Windows\explorer.exe";
+
+#[test]
+fn content_comes_into_force_and_is_watched() {
+    let Some(bench) = Bench::new() else { return };
+    let mut machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &[]);
+    let empty = machine.sakerctl("status");
+    assert!(empty.contains("NONE: no_content") && empty.contains("observe"), "{empty}");
+
+    machine.drop_file(&bench.file(1));
+    let loaded = machine.sakerctl("reload --wait");
+    assert!(loaded.contains("channel 291, 0-1, 3 rules, on trial, may block"), "{loaded}");
+
+    let watch = Watch::start(machine.socket(), "watch --json --count 2");
+    machine.listened_to("detections", 1);
+    machine.ok(&format!(r"create \fine {IMAGE}"));
+    machine.ok(&format!(r"create \odd {IMAGE}"));
+    watch.shows(r#""verdict":"detect""#);
+
+    // The driver stops and comes back; whoever watches goes on with the new one.
+    machine.ok("stop");
+    let error = sakerctl(&machine.socket(), "status").unwrap_err();
+    assert!(error.contains("not running"), "{error}");
+    machine.ok("start");
+    machine.listened_to("detections", 1);
+    machine.sakerctl("reload --wait");
+    machine.ok(&format!(r"create \odd {IMAGE}"));
+    let lines = watch.ends();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<&Value> = lines.iter().filter(|line| line["kind"] == "event").collect();
+    assert_eq!(events.len(), 2, "{lines:?}");
+    for event in events {
+        assert_eq!((&event["pipe"], &event["image"]), (&r"\odd".into(), &IMAGE.into()));
+        assert_eq!((&event["rules"], &event["dropped"]), (&vec![1].into(), &0.into()));
+    }
+    assert!(lines.iter().any(|line| line["kind"] == "status" && line["stage"] == "trial"));
+    machine.quit();
+}
+
+#[test]
+fn good_content_blocks_once_that_is_asked_and_is_kept() {
+    let Some(bench) = Bench::new() else { return };
+    let mut machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &[]);
+    machine.drop_file(&bench.file(1));
+    machine.sakerctl("reload --wait");
+    for number in 0..1_000 {
+        machine.ok(&format!(r"create \passes-the-time-{number}"));
+    }
+    machine.ok("time +11m");
+    let good = machine.sakerctl("reload --wait");
+    assert!(good.contains("FULL") && good.contains("good"), "{good}");
+
+    machine.ok(&format!(r"create \evil.1 {IMAGE}"));
+    machine.sakerctl("mode enforce");
+    let denied = machine.say(&format!(r"create \evil.2 {IMAGE}"));
+    assert_eq!(denied, "ok: access denied (0xc0000022)\n");
+    machine.sakerctl("mode observe");
+    machine.ok(&format!(r"create \evil.3 {IMAGE}"));
+    let status = machine.status();
+    assert_eq!((&status["blocked"], &status["mode"]), (&1.into(), &"observe".into()));
+    machine.sakerctl("quarantine clear");
+
+    machine.ok("power cycle");
+    machine.sakerctl("reload --wait");
+    assert_eq!(machine.status()["protection"], "full");
+    machine.ok("pull the plug");
+    assert!(sakerctl(&machine.socket(), "status").unwrap_err().contains("not running"));
+    assert!(machine.say("status").starts_with("error: the machine is off"));
+    machine.ok("power on");
+    machine.sakerctl("reload --wait");
+    let said = machine.say("status");
+    assert!(said.contains("FULL") && said.ends_with("ok\n"), "{said}");
+
+    // Another machine with the same disk.
+    let dir = machine.quit();
+    let machine = Machine::run(&bench, dir, &["--enforce"]);
+    let status = machine.status();
+    assert_eq!((&status["stage"], &status["mode"]), (&"good".into(), &"enforce".into()));
+    machine.quit();
+}
+
+#[test]
+fn a_stuck_client_beside_a_live_one_goes_alone() {
+    let Some(bench) = Bench::new() else { return };
+    let mut machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &[]);
+    machine.drop_file(&bench.file(1));
+    machine.sakerctl("reload --wait");
+    // It connects and then takes nothing.
+    let mut stuck = UnixStream::connect(machine.socket()).unwrap();
+    let hello = Hello { interest: Interest::Detections }.encode();
+    Frame::new(FrameKind::Connect, hello).write(&stuck).unwrap();
+    let mut bytes = Vec::new();
+    let welcome = Frame::read(&mut stuck, &mut bytes).unwrap().unwrap();
+    assert_eq!(welcome.as_status(), Some(0));
+
+    let watch = Watch::start(machine.socket(), "watch --everything --count 40");
+    machine.listened_to("everything", 1);
+    for number in 0..40 {
+        machine.ok(&format!(r"create \odd.{number} {IMAGE}"));
+        watch.shows(&format!(r"\odd.{number} "));
+    }
+    watch.ends();
+    machine.listened_to("detections", 0);
+    let statistics: Value = serde_json::from_str(&machine.sakerctl("statistics --json")).unwrap();
+    assert_eq!(statistics["stuck"], 1);
+    machine.quit();
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let Some(bench) = Bench::new() else { return };
+    let mut machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &["--uptime", "0"]);
+    let socket = machine.socket();
+    assert!(sakerctl(&socket, "reload --wait").unwrap_err().contains("up for a minute"));
+    assert_eq!(sakerctl(&socket, "reload").unwrap(), "", "taken in, and not waited for");
+    assert!(sakerctl(&socket, "mode off").unwrap_err().contains("invalid value 'off'"));
+    assert!(machine.say("power off").starts_with("error: `power off` is no command"));
+    assert!(machine.say("drop /nowhere/C-1.sys").starts_with("error: /nowhere/C-1.sys"));
+    assert!(machine.say("start").starts_with("error: the driver runs already"));
+    let nowhere = machine.dir.path().join("nowhere");
+    assert!(sakerctl(&nowhere, "status").unwrap_err().contains("no machine listens there"));
+    assert!(sakerctl(&nowhere, "watch").unwrap_err().contains("no machine listens there"));
+    let cli = Cli::try_parse_from(["sakerctl", "status"]).unwrap();
+    let error = loader::cli::run(&cli, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.to_string().contains("simulated machines"), "{error}");
+    machine.quit();
+}
+
+/// Bytes that are no frames, and a client that goes in the middle of one.
+#[test]
+fn a_client_that_breaks_the_rules_is_let_go() {
+    let Some(bench) = Bench::new() else { return };
+    let machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &[]);
+    let hello = Hello { interest: Interest::Status }.encode();
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[8, 0, 0, 0, 1, 0, 0],
+        &[0, 0, 0, 0, 3, 0, 0, 0],
+        &[0xFF; 64],
+    ] {
+        let mut stream = UnixStream::connect(machine.socket()).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(Frame::read(&mut stream, &mut Vec::new()).unwrap(), None);
+    }
+    // Another protocol is refused by the driver itself.
+    let mut stream = UnixStream::connect(machine.socket()).unwrap();
+    Frame::new(FrameKind::Connect, *b"SKR?\x09\0\0\0").write(&stream).unwrap();
+    let status = Frame::read(&mut stream, &mut Vec::new()).unwrap().unwrap();
+    assert_eq!(status.as_status(), Some(0xC000_000D));
+    // And so is a message that is none.
+    let mut stream = UnixStream::connect(machine.socket()).unwrap();
+    let mut bytes = Vec::new();
+    Frame::new(FrameKind::Connect, hello).write(&stream).unwrap();
+    assert_eq!(Frame::read(&mut stream, &mut bytes).unwrap().unwrap().as_status(), Some(0));
+    Frame::new(FrameKind::Send, *b"nonsense").write(&stream).unwrap();
+    let status = Frame::read(&mut stream, &mut bytes).unwrap().unwrap();
+    assert_eq!(status.as_status(), Some(0xC000_000D));
+    drop(stream);
+    assert_eq!(machine.status()["protection"], "none");
+    machine.quit();
+}
