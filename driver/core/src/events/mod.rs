@@ -324,8 +324,6 @@ events! {
     SettingRefused: Warning, PROTECTION; with {
         /// the parameter
         name "Name": Word,
-        /// its value, where that is a number
-        value "Value": Number,
     }
     /// A pipe that the driver opened itself was not seen by its own filter: pipes are not judged.
     ProbeFailed: Error, PROTECTION; with {

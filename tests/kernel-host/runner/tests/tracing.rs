@@ -121,6 +121,29 @@ fn a_boot_and_what_becomes_of_files() {
     assert_eq!(kernel.trace_providers(), [""; 0]);
 }
 
+/// Nobody has ever connected to the port.
+#[test]
+fn a_trace_needs_no_client() {
+    let Some(bench) = Bench::new() else { return };
+    let boot = bench.boot();
+    let (name, file) = bench.file(1);
+    boot.machine.disk().write(&format!(r"\SystemRoot\System32\drivers\CrowdStrike\{name}"), &file);
+    let (kernel, driver) = boot.load().unwrap();
+    let trace = listen(&kernel);
+    assert!(driver.start().unwrap().is_success());
+    kernel.run_boot_reinitialization().unwrap();
+    kernel.advance(Duration::from_secs(61));
+    until(&kernel, &trace, "ContentAccepted");
+    let image = EXPLORER.map(str::to_owned);
+    let spec = kernel_host::ProcessSpec { pid: 77, image, ..Default::default() };
+    let process = kernel.create_process(spec);
+    let options = kernel_host::PipeOptions::default();
+    kernel.create_named_pipe(&process, r"\odd", options).unwrap();
+    let (detection, _) = until(&kernel, &trace, "Detection");
+    assert_eq!(detection.text("PipeName").as_deref(), Some(r"\odd"));
+    driver.unload().unwrap().assert_clean();
+}
+
 #[test]
 fn content_is_told_from_its_acceptance_to_its_refusal() {
     let Some(bench) = Bench::new() else { return };
