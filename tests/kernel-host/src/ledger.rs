@@ -23,6 +23,7 @@ pub(crate) enum Debt {
     PushLock,
     SecurityDescriptor,
     NameInformation,
+    ProcessNotify,
 }
 
 impl Debt {
@@ -37,6 +38,7 @@ impl Debt {
             Debt::PushLock => "push lock not deleted",
             Debt::SecurityDescriptor => "security descriptor",
             Debt::NameInformation => "file name information",
+            Debt::ProcessNotify => "process notify routine",
         }
     }
 }

@@ -278,11 +278,11 @@ fn refuse(operation: &PreOperation, callback: u64, why: String) -> Box<Bug> {
 fn below(operation: &PreOperation) -> (NtStatus, u64, Option<PipeEnd>) {
     let kernel = &*operation.kernel;
     match operation.request {
-        Request::Create(request) => match kernel.npfs().create(kernel, &operation.name, request) {
+        Request::Create(request) => match kernel.npfs().create(kernel, &operation.below, request) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, Some(end)),
             Err(status) => (status, 0, None),
         },
-        Request::Connect => match kernel.npfs().connect(kernel, &operation.name) {
+        Request::Connect => match kernel.npfs().connect(kernel, &operation.below) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, end),
             Err(status) => (status, 0, None),
         },

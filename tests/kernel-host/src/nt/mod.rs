@@ -7,6 +7,7 @@ mod format;
 mod io;
 mod ke;
 mod mm;
+mod notify;
 mod ob;
 mod ps;
 mod rtl;
@@ -19,18 +20,20 @@ mod zw_key;
 mod zw_link;
 
 pub(crate) use attributes::{ObjectAttributes, text_of};
+pub(crate) use notify::ProcessNotify;
 pub(crate) use ob::{Object, Objects, OpenFile};
 
 use crate::cpu::Rec;
 
 /// Every modelled API, of all DLLs.
 pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
-    let families: [&[&'static Rec]; 15] = [
+    let families: [&[&'static Rec]; 16] = [
         dbg::APIS,
         ex::APIS,
         io::APIS,
         ke::APIS,
         mm::APIS,
+        notify::APIS,
         ob::APIS,
         ps::APIS,
         rtl::APIS,
