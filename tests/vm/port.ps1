@@ -62,6 +62,18 @@ $SakerFields = @{
     'event.image_kept'     = 764, 2
     'event.image_full'     = 766, 2
     'event.image_text'     = 768, 520
+    'event.result'         = 1288, 4
+    'event.session'        = 1292, 4
+    'event.integrity'      = 1296, 4
+    'event.result_known'   = 1300, 1
+    'event.session_known'  = 1301, 1
+    'event.integrity_known' = 1302, 1
+    'event.instance'       = 1303, 1
+    'event.elevated'       = 1304, 1
+    'event.impersonating'  = 1305, 1
+    'event.remote'         = 1306, 1
+    'event.user_length'    = 1307, 1
+    'event.user'           = 1308, 68
 }
 
 # Lengths of whole messages, and other numbers.
@@ -70,7 +82,7 @@ $SakerNumbers = @{
     'status.kind'   = 1
     'event.kind'    = 2
     'status.length' = 152
-    'event.length'  = 1288
+    'event.length'  = 1376
     'event.hits'    = 48
 }
 
@@ -82,6 +94,8 @@ $SakerWords = @{
     'mode'       = '- observe enforce'
     'stage'      = 'none trial good'
     'operation'  = '- created connected'
+    'instance'   = 'unknown first further'
+    'answer'     = 'unknown no yes'
     'verdict'    = 'allow detect block exempt unknown not_ready'
 }
 
@@ -285,6 +299,21 @@ function Read-SakerText {
     return [System.Text.Encoding]::Unicode.GetString($Message, $offset, 2 * $kept)
 }
 
+# A number of an event, or nothing where the driver could not find it out.
+function Read-SakerKnown {
+    param([byte[]] $Message, [string] $Number)
+    if ((Read-SakerNumber $Message "event.${Number}_known") -eq 0) { return $null }
+    return Read-SakerNumber $Message "event.$Number"
+}
+
+# The identifier of the user in whose name the request was made, or nothing where it is not known.
+function Read-SakerUser {
+    param([byte[]] $Message)
+    if ((Read-SakerNumber $Message 'event.user_length') -eq 0) { return $null }
+    $offset, $length = $SakerFields['event.user']
+    return (New-Object System.Security.Principal.SecurityIdentifier $Message, $offset).Value
+}
+
 # The next message as an object with a Kind, or nothing when none comes in time.
 function Receive-SakerMessage {
     param([Saker.Port] $Port, [int] $Milliseconds)
@@ -366,6 +395,14 @@ function ConvertTo-SakerEvent {
         Hits       = $hits
         PipeName   = Read-SakerText $Message 'name'
         Image      = Read-SakerText $Message 'image'
+        Result     = Read-SakerKnown $Message 'result'
+        Instance   = Read-SakerWord $Message 'event.instance' 'instance'
+        User       = Read-SakerUser $Message
+        Session    = Read-SakerKnown $Message 'session'
+        Integrity  = Read-SakerKnown $Message 'integrity'
+        Elevated   = Read-SakerWord $Message 'event.elevated' 'answer'
+        Impersonating = Read-SakerWord $Message 'event.impersonating' 'answer'
+        Remote     = Read-SakerWord $Message 'event.remote' 'answer'
     }
 }
 

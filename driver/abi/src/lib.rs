@@ -21,12 +21,16 @@
 
 mod event;
 mod hello;
+mod sid;
 mod status;
 mod wire;
 
 pub use event::Verdict;
-pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
+pub use event::{
+    EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, Instance, MAX_HITS, NAME_UNITS, Operation, Text,
+};
 pub use hello::{HELLO_LEN, Hello, Interest};
+pub use sid::{SID_MAX, Sid};
 pub use status::{Loss, Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
 pub use wire::{Malformed, Reader, Writer};
 

@@ -24,6 +24,13 @@ fn event() -> EventRecord {
     assert!(record.add_hit(Hit { rule: 6, unknown: true }));
     record.name.set(&[0x5C, 0xD800, 0]);
     record.image.set(&[0x43; IMAGE_UNITS + 9]);
+    record.result = Some(0xC000_0022);
+    record.instance = Instance::Further;
+    record.user = Sid::new(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]).unwrap();
+    record.session = Some(2);
+    record.integrity = Some(0x3000);
+    record.elevated = Some(true);
+    record.impersonating = Some(false);
     record
 }
 
@@ -74,6 +81,15 @@ fn reads_what_it_wrote() {
         assert_eq!(Message::decode(&bytes), Ok(message));
         assert!(bytes.len() <= MESSAGE_MAX);
     }
+}
+
+#[test]
+fn a_record_copied_in_place_is_the_same() {
+    let mut copy = EventRecord::EMPTY;
+    copy.copy_from(&event());
+    assert_eq!(copy, event());
+    copy.clear();
+    assert_eq!(copy, EventRecord::EMPTY);
 }
 
 #[test]
