@@ -4,9 +4,10 @@
 //! reverse; unload takes all of them back in the same order:
 //!
 //! 1. stop and join the worker and the sender,
-//! 2. close the port, so that no client can come,
-//! 3. unregister the filter, which waits for callbacks in flight and closes the client's port,
-//! 4. free the sensor.
+//! 2. stop watching processes,
+//! 3. close the port, so that no client can come,
+//! 4. unregister the filter, which waits for callbacks in flight and closes the client's port,
+//! 5. free the sensor.
 
 use driver_abi::Mode;
 use driver_core::settings::Switch;
@@ -14,6 +15,7 @@ use driver_core::settings::Switch;
 use crate::content_worker::Worker;
 use crate::ffi::flt::Filter;
 use crate::ffi::port::Port;
+use crate::ffi::process_watch::ProcessWatch;
 use crate::ffi::start::{Driver, Installed, Kept, Service, is_safe_mode};
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Thread, ThreadMain};
@@ -25,6 +27,8 @@ use crate::telemetry::Sender;
 struct Running {
     _worker: Task,
     _sender: Task,
+    // Without it what is kept of processes that have ended makes room only when others need it.
+    _watch: Option<ProcessWatch<Sensor>>,
     _port: Port,
     _filter: Filter,
     _sensor: Installed<Sensor>,
@@ -54,10 +58,12 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     let port = Port::open::<Sensor>(&filter, &PORT)?;
     let sender = Task::spawn::<Sender>()?;
     let worker = Task::spawn::<Worker>()?;
+    let watch = ProcessWatch::begin().ok();
     filter.start()?;
     RUNNING.put(Running {
         _worker: worker,
         _sender: sender,
+        _watch: watch,
         _port: port,
         _filter: filter,
         _sensor: sensor,

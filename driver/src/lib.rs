@@ -7,6 +7,9 @@
 //! | [`sensor`] | what the driver holds while it runs |
 //! | [`pipe_filter`] | judges one pipe create |
 //! | [`pipe_event`] | says what is known about it |
+//! | [`pipe_name`] | its name, whichever way it was given |
+//! | [`process_table`], [`identity`] | what is kept of processes and tokens, in [`shards`] |
+//! | [`telling`] | the records of an event, from the decision to the result |
 //! | [`content_worker`] | brings dropped files into force, on a thread of its own |
 //! | [`state_folder`] | keeps accepted content and the journal |
 //! | [`telemetry`] | tells a client about it, on another |
@@ -33,11 +36,16 @@ pub mod content_worker;
 pub mod entry;
 #[allow(unsafe_code, reason = "the one place for it")]
 pub mod ffi;
+pub mod identity;
 pub mod pipe_event;
 pub mod pipe_filter;
+pub mod pipe_name;
+pub mod process_table;
 pub mod sensor;
+pub mod shards;
 pub mod state_folder;
 pub mod telemetry;
+pub mod telling;
 
 /// For dependencies that link `alloc`. The driver's own memory comes from [`ffi::pool`], which can
 /// fail; no allocation through this one is reachable from a callback.

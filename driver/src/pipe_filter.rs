@@ -4,49 +4,50 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use channel_format::schema::{Field, Operation, Truth};
-use driver_abi::{EventRecord, Hit, MAX_HITS, Verdict};
+use channel_format::schema::{FieldSet, Truth};
+use driver_abi::{Hit, MAX_HITS, Verdict};
 use driver_core::judge::{self, judge};
 
-use crate::ffi::flt::{Decision, PipeCreate};
-use crate::ffi::pool::{PoolSlice, Tag};
-use crate::ffi::sync::now;
+use crate::ffi::create::{Completed, PipeCreate};
+use crate::ffi::flt::Decision;
+use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::pipe_event::{PipeEvent, Supplied};
 use crate::sensor::{Active, Sensor};
+use crate::telling::{Telling, Told, tell};
 
 /// Rules named of one event, over all its records; those beyond are only counted.
 const MAX_TOLD: usize = 64 * MAX_HITS;
 
+/// What was decided, and what is to be told once the create is done.
+struct Judged(Verdict, Option<PoolBox<Telling>>);
+
 /// The pre-operation of both creates.
-pub fn pre_create(sensor: &Sensor, create: &PipeCreate<'_>) -> Decision {
+pub fn pre_create(sensor: &Sensor, create: &PipeCreate<'_>) -> Decision<Telling> {
     let Some(mut event) = PipeEvent::of(create) else {
         return Decision::Pass;
     };
     let number = count(&sensor.counters.events);
-    let verdict = sensor
+    let judged = sensor
         .active
         .read(|active| judge_event(sensor, active, number, &mut event))
-        .unwrap_or_else(|| not_ready(sensor, number, &event));
-    match verdict {
-        Verdict::Block => Decision::Deny,
-        _ => Decision::Pass,
+        .unwrap_or_else(|| not_ready(sensor, number, &mut event));
+    match judged {
+        Judged(Verdict::Block, _) => Decision::Deny,
+        Judged(_, Some(telling)) => Decision::Follow(telling),
+        Judged(_, None) => Decision::Pass,
     }
 }
 
-fn judge_event(
-    sensor: &Sensor,
-    active: &Active,
-    number: u64,
-    event: &mut PipeEvent<'_>,
-) -> Verdict {
-    let used = active.rules.fields_used();
-    let image_used = used.contains(Field::ImagePath) || used.contains(Field::ImageName);
-    if image_used || sensor.outbox.wants(false) {
-        event.find_image(sensor);
-    }
-    let event = &*event;
+/// The post-operation of those that are to be told.
+pub fn post_create(sensor: &Sensor, mut telling: PoolBox<Telling>, completed: &Completed) {
+    telling.complete(sensor, completed);
+}
+
+fn judge_event(sensor: &Sensor, active: &Active, number: u64, event: &mut PipeEvent<'_>) -> Judged {
+    event.find(sensor, active.rules.fields_used());
+    let kept = event.found(sensor, &active.rules);
     let inputs = event.inputs();
-    let outcome = active.rules.evaluate(&inputs, &mut |_rule, _truth| {});
+    let outcome = active.rules.evaluate_kept(&inputs, kept.as_ref(), &mut |_rule, _truth| {});
     let verdict = judge(&judge::Facts {
         matched: outcome.matched,
         unknown: outcome.unknown,
@@ -65,29 +66,32 @@ fn judge_event(
         Verdict::Unknown => count(&counters.unknown),
         Verdict::Allow | Verdict::NotReady => 0,
     };
-    if sensor.outbox.wants(verdict != Verdict::Allow) {
-        let header = active.rules.header();
-        let told = Told {
-            number,
-            verdict,
-            position: (header.epoch, header.sequence),
-            matched: outcome.matched,
-            unknown: outcome.unknown,
-        };
-        let hits = hits(active, &inputs, &told);
-        tell(sensor, event, &told, hits.as_deref().unwrap_or(&[]));
+    if !sensor.outbox.wants(verdict != Verdict::Allow) {
+        return Judged(verdict, None);
     }
-    verdict
+    let header = active.rules.header();
+    let told = Told {
+        number,
+        verdict,
+        position: (header.epoch, header.sequence),
+        matched: outcome.matched,
+        unknown: outcome.unknown,
+    };
+    let hits = hits(active, &inputs, &told);
+    // Only now: the rules are named for what they saw.
+    event.find(sensor, FieldSet::ALL);
+    Judged(verdict, tell(sensor, event, &told, hits.as_deref().unwrap_or(&[])))
 }
 
-fn not_ready(sensor: &Sensor, number: u64, event: &PipeEvent<'_>) -> Verdict {
+fn not_ready(sensor: &Sensor, number: u64, event: &mut PipeEvent<'_>) -> Judged {
     let verdict = Verdict::NotReady;
     count(&sensor.counters.not_ready);
-    if sensor.outbox.wants(false) {
-        let told = Told { number, verdict, position: (0, 0), matched: 0, unknown: 0 };
-        tell(sensor, event, &told, &[]);
+    if !sensor.outbox.wants(false) {
+        return Judged(verdict, None);
     }
-    verdict
+    event.find(sensor, FieldSet::ALL);
+    let told = Told { number, verdict, position: (0, 0), matched: 0, unknown: 0 };
+    Judged(verdict, tell(sensor, event, &told, &[]))
 }
 
 /// The rules that did not come out false, those that match first. They are not kept while judging, which would
@@ -112,54 +116,6 @@ fn hits(active: &Active, inputs: &Supplied<'_>, told: &Told) -> Option<PoolSlice
         }
     });
     Some(hits)
-}
-
-/// What every record of an event says.
-struct Told {
-    number: u64,
-    verdict: Verdict,
-    position: (u32, u32),
-    matched: u32,
-    unknown: u32,
-}
-
-/// Queues the event's records. Nothing is evaluated while the queue is held: other callbacks wait
-/// for it.
-fn tell(sensor: &Sensor, event: &PipeEvent<'_>, told: &Told, hits: &[Hit]) {
-    let mut rest = hits;
-    loop {
-        let (share, later) = rest.split_at_checked(MAX_HITS).unwrap_or((rest, &[]));
-        let queued = sensor.outbox.queue(|record| {
-            fill(record, event, told);
-            record.more = !later.is_empty();
-            for hit in share {
-                record.add_hit(*hit);
-            }
-        });
-        if later.is_empty() || !queued {
-            break;
-        }
-        rest = later;
-    }
-    sensor.outbox.wake.set();
-}
-
-fn fill(record: &mut EventRecord, event: &PipeEvent<'_>, told: &Told) {
-    record.event = told.number;
-    record.time = now();
-    record.process_id = event.process_id();
-    record.operation = match event.operation() {
-        Operation::Created => driver_abi::Operation::Created,
-        Operation::Connected => driver_abi::Operation::Connected,
-    };
-    record.verdict = told.verdict;
-    record.image_known = event.image().is_some();
-    (record.epoch, record.sequence) = told.position;
-    record.matched = told.matched;
-    record.unknown = told.unknown;
-    record.clear_hits();
-    record.name.set(event.name().unwrap_or(&[]));
-    record.image.set(event.image().unwrap_or(&[]));
 }
 
 /// Counts one more and returns the new count.

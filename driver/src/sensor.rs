@@ -11,8 +11,9 @@ use driver_core::protection;
 use driver_core::settings::{self, Switch};
 
 use crate::content_worker::ContentFacts;
-use crate::ffi::flt::{Decision, PipeCreate};
-use crate::ffi::pool::{PoolSlice, Tag};
+use crate::ffi::create::{Completed, PipeCreate};
+use crate::ffi::flt::Decision;
+use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::ffi::port::Line;
 use crate::ffi::published::Published;
 use crate::ffi::registry::Parameters;
@@ -20,7 +21,10 @@ use crate::ffi::start::{Global, Service};
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Event, MILLISECOND, PushLock, SECOND};
 use crate::ffi::{anchor, utf16};
+use crate::identity::TokenTable;
+use crate::process_table::ProcessTable;
 use crate::telemetry::Outbox;
+use crate::telling::Telling;
 use crate::{entry, pipe_filter};
 
 /// How long the boot waits for content at most: it can be delayed, never stopped.
@@ -126,6 +130,10 @@ pub struct Sensor {
     pub active: Published<Active>,
     /// What the drive letters name.
     pub drives: Published<DriveTable>,
+    /// The processes that asked for pipes.
+    pub processes: ProcessTable,
+    /// The tokens that they asked with.
+    pub tokens: TokenTable,
     /// What has been counted.
     pub counters: Counters,
     /// What waits for the client.
@@ -153,6 +161,8 @@ impl Sensor {
             anchor: Anchor::parse(&anchor::bytes()),
             active: Published::new(Tag::Content)?,
             drives: Published::new(Tag::Sensor)?,
+            processes: ProcessTable::new()?,
+            tokens: TokenTable::new()?,
             counters: Counters::default(),
             outbox: Outbox::new()?,
             content: PushLock::new(ContentFacts::default())?,
@@ -238,8 +248,19 @@ impl Service for Sensor {
         &self.outbox.line
     }
 
-    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision {
+    type Pending = Telling;
+    const PENDING_TAG: Tag = Tag::Events;
+
+    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision<Telling> {
         pipe_filter::pre_create(self, create)
+    }
+
+    fn on_pipe_done(&self, telling: PoolBox<Telling>, completed: &Completed) {
+        pipe_filter::post_create(self, telling, completed);
+    }
+
+    fn on_process_end(&self, start_key: u64) {
+        self.processes.forget(start_key);
     }
 
     fn on_attached(&self, attached: bool) {

@@ -12,7 +12,12 @@
 //! | [`objects`] | what the drive letters name |
 //! | [`ps`] | the requesting process |
 //! | [`security`] | who may open what the driver makes |
-//! | [`flt`] | the filter manager: registration, attachment, pipe creates |
+//! | [`flt`] | the filter manager: registration, attachment, callbacks |
+//! | [`create`] | one pipe create, and what became of it |
+//! | [`file_name`] | names that the filter manager completes |
+//! | [`token`] | whom a request speaks for |
+//! | [`process_watch`] | the end of processes |
+//! | [`shared`] | one value with several owners |
 //! | [`port`] | the communication port |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
 //! | [`anchor`] | the root keys in the image |
@@ -26,18 +31,23 @@
 mod abi_check;
 pub mod anchor;
 pub mod bindings;
+pub mod create;
+pub mod file_name;
 pub mod flt;
 pub mod io;
 pub mod objects;
 pub mod pool;
 pub mod port;
+pub mod process_watch;
 pub mod ps;
 pub mod published;
 pub mod registry;
 pub mod security;
+pub mod shared;
 pub mod start;
 pub mod status;
 pub mod sync;
+pub mod token;
 
 use core::ptr;
 

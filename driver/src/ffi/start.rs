@@ -6,7 +6,8 @@ use core::slice;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::bindings as nt;
-use super::flt::{Decision, PipeCreate};
+use super::create::{Completed, PipeCreate};
+use super::flt::Decision;
 use super::pool::{PoolBox, Tag};
 use super::port::Line;
 use super::status::{Result, to_raw};
@@ -17,8 +18,16 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn global() -> &'static Global<Self>;
     /// The line to the connected client.
     fn line(&self) -> &Line;
+    /// What is kept of an operation until it is done.
+    type Pending: Send;
+    /// The memory it lies in.
+    const PENDING_TAG: Tag;
     /// A pipe is to be created or opened.
-    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision;
+    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision<Self::Pending>;
+    /// What was kept of such an operation, and what became of it.
+    fn on_pipe_done(&self, pending: PoolBox<Self::Pending>, completed: &Completed);
+    /// The process with this start key has ended.
+    fn on_process_end(&self, start_key: u64);
     /// The filter was attached to the named-pipe file system, or detached from it.
     fn on_attached(&self, attached: bool);
     /// A client connects, with these words. One that is welcome can be sent to after `open_line`
