@@ -5,8 +5,8 @@
 mod common;
 
 use common::{Bench, EXPLORER, wide};
-use driver_abi::{Interest, Verdict};
-use kernel_host::{ConnectOptions, PipeOptions};
+use driver_abi::{EventRecord, Interest, Verdict};
+use kernel_host::{ConnectOptions, Ecp, PipeOptions, ProcessSpec, TokenSpec, sid};
 use kernel_host_runner::rig::Rig;
 
 /// A sensor with one rule that asks this of an event, on trial and told to report everything.
@@ -95,4 +95,135 @@ fn a_client_end_has_rights_and_options_but_no_parameters() {
         assert_eq!(connect(&mut rig, options), verdict, "{selection}");
         rig.unload().unwrap();
     }
+}
+
+/// A process of this user creates a pipe.
+fn create_by(rig: &mut Rig, token: TokenSpec, options: PipeOptions) -> (Verdict, EventRecord) {
+    let image = EXPLORER.map(str::to_owned);
+    let spec = ProcessSpec { pid: 4242, image, token, ..Default::default() };
+    let process = rig.kernel().create_process(spec);
+    let judged = rig.create_pipe_as(&process, &wide(r"\field"), options).unwrap();
+    (judged.verdict, judged.record)
+}
+
+#[test]
+fn each_field_of_the_effective_token() {
+    let Some(bench) = Bench::new() else { return };
+    let user = sid(&[21, 9, 8, 7, 500]);
+    let one = TokenSpec { user, integrity: 12288, elevated: true, session: 3 };
+    let other = TokenSpec::default();
+    for selection in [
+        "User: S-1-5-21-9-8-7-500",
+        "Integrity: High",
+        "Elevation: true",
+        "Session: 3",
+        "ProcessId: 4242, Session: 3",
+    ] {
+        let mut rig = sensor(&bench, selection);
+        for _ in 0..2 {
+            let plain = PipeOptions::default;
+            let (verdict, record) = create_by(&mut rig, one.clone(), plain());
+            assert_eq!(verdict, Verdict::Detect, "{selection}");
+            assert_eq!(record.user.bytes(), one.user, "{selection}");
+            assert_eq!((record.session, record.integrity), (Some(3), Some(12288)));
+            assert_eq!((record.elevated, record.impersonating), (Some(true), Some(false)));
+            assert_eq!(create_by(&mut rig, other.clone(), plain()).0, Verdict::Allow);
+            // The client's token counts, not that of the process that impersonates it.
+            let client = Some(rig.kernel().create_token(one.clone()));
+            let options = PipeOptions { client, ..plain() };
+            let (verdict, record) = create_by(&mut rig, other.clone(), options);
+            assert_eq!((verdict, record.impersonating), (Verdict::Detect, Some(true)));
+        }
+        rig.unload().unwrap();
+    }
+}
+
+#[test]
+fn a_token_that_cannot_be_asked_is_unknown_and_asked_again() {
+    let Some(bench) = Bench::new() else { return };
+    for selection in ["User: S-1-5-18", "Integrity: System", "Elevation: true", "Session: 0"] {
+        let mut rig = sensor(&bench, selection);
+        let plain = PipeOptions::default;
+        let mut unknown = 0;
+        // Which token it is, and the four things it says.
+        for call in 1..=5 {
+            rig.kernel().injector().fail_api("SeQueryInformationToken", call);
+            match create_by(&mut rig, TokenSpec::system(), plain()).0 {
+                Verdict::Unknown => unknown += 1,
+                verdict => assert_eq!(verdict, Verdict::Detect),
+            }
+        }
+        // The version and the one that the rule asks for; what else is missing does not matter.
+        assert_eq!(unknown, 2, "{selection}");
+        // What is missing is not kept: the same token is asked again.
+        let spec = ProcessSpec { token: TokenSpec::system(), ..Default::default() };
+        let process = rig.kernel().create_process(spec);
+        rig.kernel().injector().fail_api("SeQueryInformationToken", 1);
+        for verdict in [Verdict::Unknown, Verdict::Detect] {
+            assert_eq!(rig.create_pipe(&process, &wide(r"\field")).unwrap().verdict, verdict);
+        }
+        rig.unload().unwrap();
+    }
+}
+
+#[test]
+fn a_token_that_has_changed_is_asked_again() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = sensor(&bench, "Integrity: Low");
+    let process = rig.create_process(4242, EXPLORER.map(wide));
+    for _ in 0..2 {
+        assert_eq!(rig.create_pipe(&process, &wide(r"\field")).unwrap().verdict, Verdict::Allow);
+    }
+    process.token().modify(|token| token.integrity = 4096);
+    assert_eq!(rig.create_pipe(&process, &wide(r"\field")).unwrap().verdict, Verdict::Detect);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn whether_a_thread_impersonates() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = sensor(&bench, "Impersonating: true");
+    assert_eq!(create(&mut rig, PipeOptions::default()), Verdict::Allow);
+    let client = Some(rig.kernel().create_token(TokenSpec::default()));
+    assert_eq!(create(&mut rig, PipeOptions { client, ..Default::default() }), Verdict::Detect);
+    rig.unload().unwrap();
+}
+
+#[test]
+fn only_the_file_server_makes_a_request_remote() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = sensor(&bench, "RemoteOrigin: true");
+    for (ecp, verdict) in [
+        (Ecp::None, Verdict::Allow),
+        (Ecp::Other, Verdict::Allow),
+        (Ecp::Forged, Verdict::Allow),
+        (Ecp::Server, Verdict::Detect),
+    ] {
+        let options = ConnectOptions { ecp, ..Default::default() };
+        assert_eq!(connect(&mut rig, options), verdict, "{ecp:?}");
+    }
+    rig.kernel().injector().fail_api("FltGetEcpListFromCallbackData", 1);
+    let options = ConnectOptions { ecp: Ecp::Server, ..Default::default() };
+    assert_eq!(connect(&mut rig, options), Verdict::Unknown);
+    rig.unload().unwrap();
+}
+
+/// Trap: what comes over the network is asked for by the system process, from kernel mode.
+#[test]
+fn the_file_server_is_judged_and_told_as_its_client_and_is_not_exempt() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let system = rig.system_process();
+    let client = TokenSpec { user: sid(&[21, 4, 5, 6, 1104]), ..TokenSpec::default() };
+    for (ecp, verdict) in [(Ecp::None, Verdict::Exempt), (Ecp::Server, Verdict::Block)] {
+        let token = rig.kernel().create_token(client.clone());
+        let options =
+            PipeOptions { kernel_mode: true, ecp, client: Some(token), ..Default::default() };
+        let judged = rig.create_pipe_as(&system, &wide(r"\evil"), options).unwrap();
+        assert_eq!(judged.verdict, verdict);
+        assert_eq!(judged.record.user.bytes(), client.user);
+        assert_eq!(judged.record.impersonating, Some(true));
+        assert_eq!(judged.record.remote, Some(ecp == Ecp::Server));
+    }
+    rig.unload().unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::mem::offset_of;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use windows_sys::Wdk::Foundation::{
     ACCESS_STATE, FILE_OBJECT, IO_SECURITY_CONTEXT, SECURITY_SUBJECT_CONTEXT,
@@ -62,6 +63,8 @@ pub struct PipeOptions {
     /// The directory of NPFS that the name is relative to, as a path; a name without a leading
     /// backslash is relative to the root directory where this is `None`.
     pub directory: Option<Vec<u16>>,
+    /// The name is a byte short of whole units, which no well-meant caller asks for.
+    pub odd_length: bool,
 }
 
 impl Default for PipeOptions {
@@ -83,6 +86,7 @@ impl Default for PipeOptions {
             client: None,
             ecp: Ecp::None,
             directory: None,
+            odd_length: false,
         }
     }
 }
@@ -105,6 +109,8 @@ pub struct ConnectOptions {
     /// The directory of NPFS that the name is relative to, as a path; a name without a leading
     /// backslash is relative to the root directory where this is `None`.
     pub directory: Option<Vec<u16>>,
+    /// The name is a byte short of whole units, which no well-meant caller asks for.
+    pub odd_length: bool,
 }
 
 impl Default for ConnectOptions {
@@ -117,6 +123,7 @@ impl Default for ConnectOptions {
             client: None,
             ecp: Ecp::None,
             directory: None,
+            odd_length: false,
         }
     }
 }
@@ -259,6 +266,7 @@ impl PreOperation {
             client: options.client.clone(),
             ecp: options.ecp,
             directory: options.directory.clone(),
+            odd_length: options.odd_length,
         };
         operation.fill(&common).and_then(|()| operation.fill_pipe(options)).expect("own memory");
         operation
@@ -367,7 +375,8 @@ impl PreOperation {
             Text::Guarded(text) => text.address(),
             Text::Plain(text) => text.address(),
         };
-        let length = (self.name.len() * 2).min(0xFFFE) as u16;
+        let odd = u16::from(options.odd_length);
+        let length = (self.name.len() * 2).min(0xFFFE) as u16 - odd;
         UnicodeString { length, maximum: length, buffer }
             .write(self.at(PARTS.file, offset_of!(FILE_OBJECT, FileName)))?;
 
@@ -455,9 +464,14 @@ impl PreOperation {
 
     /// Runs the whole operation: filters, NPFS, filters.
     pub fn run(&self) -> Result<Outcome, Box<Bug>> {
+        self.run_meanwhile(&|| {})
+    }
+
+    /// The same, and something else happens between NPFS and the post-operation callbacks.
+    pub fn run_meanwhile(&self, meanwhile: &dyn Fn()) -> Result<Outcome, Box<Bug>> {
         self.kernel.finish_boot();
         self.kernel.attach_filters()?;
-        self.process.attached(|| super::dispatch::run(self))
+        self.process.attached(|| super::dispatch::run(self, meanwhile))
     }
 
     /// Runs only the pre-operation callback of the topmost filter, for benchmarks; not to be used
@@ -468,6 +482,12 @@ impl PreOperation {
 }
 
 impl Kernel {
+    /// True while a filter is being unregistered: no operation that begins now reaches it.
+    pub fn is_unregistering(&self) -> bool {
+        let state = self.filters().state();
+        state.filters.iter().any(|filter| filter.draining.load(Ordering::Acquire))
+    }
+
     /// A process creates an instance of a named pipe.
     pub fn create_named_pipe(
         &self,
