@@ -80,8 +80,9 @@ fn a_process_that_ends_while_it_is_asked_about_is_not_kept() {
 fn a_full_table_says_nothing_wrong() {
     let Some(bench) = Bench::new() else { return };
     let mut rig = bench.ready();
-    let image = |number: u64| if number % 2 == 0 { Some(SETUP) } else { EXPLORER };
-    let verdict = |number: u64| if number % 2 == 0 { Verdict::Detect } else { Verdict::Allow };
+    let image = |number: u64| if number.is_multiple_of(2) { Some(SETUP) } else { EXPLORER };
+    let verdict =
+        |number: u64| if number.is_multiple_of(2) { Verdict::Detect } else { Verdict::Allow };
     let processes: Vec<_> = (0..1_500)
         .map(|number| (number, rig.create_process(number, image(number).map(wide))))
         .collect();
