@@ -37,6 +37,7 @@ pub struct PipeEvent<'a> {
 
 impl<'a> PipeEvent<'a> {
     /// What `create` is about. `None` when that is no pipe.
+    #[inline(never)]
     pub fn of(create: &'a PipeCreate<'a>) -> Option<Self> {
         let name = PipeName::of(create)?;
         let requestor = Requestor::of(create);
@@ -79,6 +80,7 @@ impl<'a> PipeEvent<'a> {
 
     /// True when the requestor must never be blocked: the kernel itself, a protected process, or
     /// one that cannot be told. What the file server asks for is asked by somebody else.
+    #[inline(never)]
     pub fn is_exempt(&self) -> bool {
         let exempt = |requestor: Requestor<'_>| requestor.is_system() || requestor.is_protected();
         self.is_remote() != Some(true) && self.requestor.is_none_or(exempt)

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use channel_format::engine::kept::Kept;
 use channel_format::schema::{FieldSet, Truth};
 use driver_abi::{Hit, MAX_HITS, Verdict};
 use driver_core::judge::{self, judge};
@@ -77,7 +78,7 @@ fn judge_event(sensor: &Sensor, active: &Active, number: u64, event: &mut PipeEv
         matched: outcome.matched,
         unknown: outcome.unknown,
     };
-    let hits = hits(active, &inputs, &told);
+    let hits = hits(active, &inputs, kept.as_ref(), &told);
     // Only now: the rules are named for what they saw.
     event.find(sensor, FieldSet::ALL);
     Judged(verdict, tell(sensor, event, &told, hits.as_deref().unwrap_or(&[])))
@@ -97,7 +98,12 @@ fn not_ready(sensor: &Sensor, number: u64, event: &mut PipeEvent<'_>) -> Judged 
 /// The rules that did not come out false, those that match first. They are not kept while judging, which would
 /// need room on the stack for every rule; few events have any, and those are judged once more.
 /// Without memory none are named; the records still count them.
-fn hits(active: &Active, inputs: &Supplied<'_>, told: &Told) -> Option<PoolSlice<Hit>> {
+fn hits(
+    active: &Active,
+    inputs: &Supplied<'_>,
+    kept: Option<&Kept>,
+    told: &Told,
+) -> Option<PoolSlice<Hit>> {
     let total = told.matched.saturating_add(told.unknown);
     let total = usize::try_from(total).unwrap_or(usize::MAX).min(MAX_TOLD);
     if total == 0 {
@@ -108,7 +114,7 @@ fn hits(active: &Active, inputs: &Supplied<'_>, told: &Told) -> Option<PoolSlice
     let matched = usize::try_from(told.matched).unwrap_or(usize::MAX).min(total);
     let (matching, undecided) = hits.split_at_mut_checked(matched)?;
     let (mut matching, mut undecided) = (matching.iter_mut(), undecided.iter_mut());
-    active.rules.evaluate(inputs, &mut |rule, truth| {
+    active.rules.evaluate_kept(inputs, kept, &mut |rule, truth| {
         let unknown = truth == Truth::Unknown;
         let free = if unknown { undecided.next() } else { matching.next() };
         if let Some(hit) = free {

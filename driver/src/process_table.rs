@@ -99,6 +99,9 @@ impl ProcessTable {
 
     /// What these rules found in the texts of the process behind a request: found with its first
     /// event and kept for the others. `event` is one of them.
+    ///
+    /// Not inlined: what is looked at is copied, and the copies are not to lie below an evaluation.
+    #[inline(never)]
     pub fn found<E: Event>(
         &self,
         requestor: Requestor<'_>,
