@@ -221,7 +221,24 @@ impl SensorProfile {
             .with(Field::PipeName)
             .with(Field::ImagePath)
             .with(Field::ImageName)
-            .with(Field::ProcessId),
+            .with(Field::User)
+            .with(Field::Integrity)
+            .with(Field::Elevation)
+            .with(Field::Session)
+            .with(Field::ProcessId)
+            .with(Field::RemoteOrigin)
+            .with(Field::Impersonating)
+            .with(Field::DesiredAccess)
+            .with(Field::CreateOptions)
+            .with(Field::Disposition)
+            .with(Field::Direction)
+            .with(Field::PipeType)
+            .with(Field::ReadMode)
+            .with(Field::RejectRemote)
+            .with(Field::MaxInstances)
+            .with(Field::InboundQuota)
+            .with(Field::OutboundQuota)
+            .with(Field::DefaultTimeout),
     };
 
     /// A sensor that supplies every field: what the schema allows, for tests and tools.

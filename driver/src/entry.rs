@@ -5,10 +5,11 @@
 //!
 //! 1. ask no more to be told of the machine's shutdown,
 //! 2. stop and join the worker and the sender,
-//! 3. close the port, so that no client can come,
-//! 4. unregister the filter, which waits for callbacks in flight and closes the clients' ports,
-//! 5. free the sensor, which ends event tracing,
-//! 6. take back what a crash dump would be given.
+//! 3. stop watching processes,
+//! 4. close the port, so that no client can come,
+//! 5. unregister the filter, which waits for callbacks in flight and closes the clients' ports,
+//! 6. free the sensor, which ends event tracing,
+//! 7. take back what a crash dump would be given.
 
 use core::sync::atomic::Ordering;
 
@@ -22,6 +23,7 @@ use crate::crash_note::InImage;
 use crate::ffi::crash::CrashNote;
 use crate::ffi::flt::Filter;
 use crate::ffi::port::Port;
+use crate::ffi::process_watch::ProcessWatch;
 use crate::ffi::shutdown::ShutdownNotice;
 use crate::ffi::start::{Driver, Installed, Kept, Service, is_safe_mode};
 use crate::ffi::status::{NtStatus, Result};
@@ -36,6 +38,8 @@ struct Running {
     _shutdown: ShutdownNotice,
     _worker: Task,
     _sender: Task,
+    // Without it what is kept of processes that have ended makes room only when others need it.
+    _watch: Option<ProcessWatch<Sensor>>,
     _port: Port,
     _filter: Filter,
     _sensor: Installed<Sensor>,
@@ -69,11 +73,13 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     let sender = Task::spawn::<Sender>()?;
     let worker = Task::spawn::<Worker>()?;
     let shutdown = ShutdownNotice::register::<Sensor>(driver)?;
+    let watch = ProcessWatch::begin().ok();
     filter.start()?;
     RUNNING.put(Running {
         _shutdown: shutdown,
         _worker: worker,
         _sender: sender,
+        _watch: watch,
         _port: port,
         _filter: filter,
         _sensor: sensor,

@@ -9,6 +9,9 @@
 //! | [`pipe_event`] | says what is known about it |
 //! | [`verdict`] | decides what becomes of it |
 //! | [`settings`] | reads what the service parameters ask |
+//! | [`pipe_name`] | its name, whichever way it was given |
+//! | [`process_table`], [`identity`] | what is kept of processes and tokens, in [`shards`] |
+//! | [`telling`] | the records of an event, from the decision to the result |
 //! | [`content_worker`] | brings dropped files into force, on a thread of its own |
 //! | [`state_folder`] | keeps accepted content and the journal |
 //! | [`outbox`] | what waits for the clients at the port |
@@ -41,14 +44,19 @@ pub mod entry;
 pub mod events;
 #[allow(unsafe_code, reason = "the one place for it")]
 pub mod ffi;
+pub mod identity;
 pub mod outbox;
 pub mod pipe_event;
 pub mod pipe_filter;
+pub mod pipe_name;
 pub mod probe;
+pub mod process_table;
 pub mod sensor;
 pub mod settings;
+pub mod shards;
 pub mod state_folder;
 pub mod telemetry;
+pub mod telling;
 pub mod verdict;
 
 /// For dependencies that link `alloc`. The driver's own memory comes from [`ffi::pool`], which can

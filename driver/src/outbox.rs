@@ -8,6 +8,7 @@ use driver_core::clients::{PLACES, Places, Ticket};
 use driver_core::requests::{Errands, Requests};
 use driver_core::ring::Ring;
 
+use crate::events::record_slots;
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Lines;
 use crate::ffi::status::{NtStatus, Result};
@@ -119,7 +120,7 @@ impl Outbox {
         open_line: impl FnOnce(Ticket),
     ) -> Result<()> {
         let hello = Hello::decode(hello).map_err(|_| NtStatus::INVALID_PARAMETER)?;
-        let slots = PoolSlice::new(RING_SLOTS, Tag::Events, || EventRecord::EMPTY)?;
+        let slots = record_slots(RING_SLOTS)?;
         let ticket = self.places.lock().connect().ok_or(NtStatus::TOO_MANY_CLIENTS)?;
         if let Some(client) = self.client(ticket.place) {
             *client.ring.lock() = Some(Ring::new(slots));

@@ -7,7 +7,7 @@ use driver_abi::Probe;
 use driver_core::Position;
 use driver_core::probe::{self, Attempt, NAME_UNITS, Probing};
 
-use crate::ffi::flt::PipeCreate;
+use crate::ffi::create::PipeCreate;
 use crate::ffi::probe::{ThreadMark, open};
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{PushLock, now};

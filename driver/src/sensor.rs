@@ -19,17 +19,21 @@ use driver_core::rate::{Allowance, RateLimit, Untold, allowances};
 use crate::content_worker::ContentFacts;
 use crate::content_worker::orders::Orders;
 use crate::events::Events;
-use crate::ffi::flt::{Decision, PipeCreate};
-use crate::ffi::pool::{PoolSlice, Tag};
+use crate::ffi::create::{Completed, PipeCreate};
+use crate::ffi::flt::Decision;
+use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::ffi::port::Lines;
 use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::Result;
 use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
 use crate::ffi::{anchor, cpu};
+use crate::identity::TokenTable;
 use crate::outbox::Outbox;
 use crate::probe::SelfProbe;
+use crate::process_table::ProcessTable;
 use crate::settings::Settings;
+use crate::telling::Telling;
 use crate::{entry, pipe_filter};
 
 /// How long the boot waits for content at most: it can be delayed, never stopped.
@@ -148,6 +152,10 @@ pub struct Sensor {
     pub active: Published<Active>,
     /// What the drive letters name.
     pub drives: Published<DriveTable>,
+    /// The processes that asked for pipes.
+    pub processes: ProcessTable,
+    /// The tokens that they asked with.
+    pub tokens: TokenTable,
     /// What has been counted.
     pub counters: Counters,
     /// What waits for the clients.
@@ -186,6 +194,8 @@ impl Sensor {
             anchor: Anchor::parse(&anchor::bytes()),
             active: Published::new(Tag::Content)?,
             drives: Published::new(Tag::Sensor)?,
+            processes: ProcessTable::new()?,
+            tokens: TokenTable::new()?,
             counters: Counters::default(),
             outbox: Outbox::new()?,
             events: Events::new()?,
@@ -362,7 +372,10 @@ impl Service for Sensor {
         &self.outbox.lines
     }
 
-    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision {
+    type Pending = Telling;
+    const PENDING_TAG: Tag = Tag::Events;
+
+    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision<Telling> {
         let begun = cpu::ticks();
         let decision = if cpu::remaining_stack() < MIN_STACK {
             count(&self.counters.stack_low);
@@ -376,6 +389,14 @@ impl Service for Sensor {
 
     fn on_wrong_irql(&self) {
         count(&self.counters.wrong_irql);
+    }
+
+    fn on_pipe_done(&self, telling: PoolBox<Telling>, completed: &Completed) {
+        pipe_filter::post_create(self, telling, completed);
+    }
+
+    fn on_process_end(&self, start_key: u64) {
+        self.processes.forget(start_key);
     }
 
     fn on_attached(&self, attached: bool) {

@@ -81,7 +81,7 @@ fn past_the_fuse(
 fn exempt(sensor: &Sensor, event: &PipeEvent<'_>) -> bool {
     is_exempt(&exempt::Facts {
         requestor: event.requestor_kind(),
-        remote: event.is_remote(),
+        remote: event.is_remote() == Some(true),
         exempt_protected: sensor.settings.exempt_protected,
         operation: event.operation(),
         name: event.name(),

@@ -23,7 +23,7 @@ $SakerFields = @{
     'status.may_block'     = 13, 1
     'status.state'         = 14, 1
     'status.trip'          = 15, 1
-    'status.attached'      = 14, 1
+    'status.attached'      = 159, 1
     'status.channel'       = 16, 4
     'status.epoch'         = 20, 4
     'status.sequence'      = 24, 4
@@ -55,30 +55,42 @@ $SakerFields = @{
     'status.wrong_irql'    = 184, 8
     'status.no_memory'     = 192, 8
     'status.nameless'      = 200, 8
-    'probe.outcome'        = 152, 1
-    'probe.at'             = 160, 8
+    'probe.outcome'        = 208, 1
+    'probe.at'             = 216, 8
 
     'event.number'         = 8, 8
     'event.time'           = 16, 8
     'event.process_id'     = 24, 8
     'event.dropped'        = 32, 8
-    'event.operation'      = 32, 1
-    'event.verdict'        = 33, 1
-    'event.image_known'    = 34, 1
-    'event.more'           = 35, 1
-    'event.epoch'          = 36, 4
-    'event.sequence'       = 40, 4
-    'event.matched'        = 44, 4
-    'event.unknown'        = 48, 4
-    'event.hit_count'      = 52, 4
-    'event.first_hit'      = 56, 4
-    'event.name_kept'      = 248, 2
-    'event.name_full'      = 250, 2
-    'event.name_text'      = 252, 512
-    'event.image_kept'     = 764, 2
-    'event.image_full'     = 766, 2
-    'event.image_text'     = 768, 520
-    'event.untold'         = 1288, 4
+    'event.operation'      = 40, 1
+    'event.verdict'        = 41, 1
+    'event.image_known'    = 42, 1
+    'event.more'           = 43, 1
+    'event.epoch'          = 44, 4
+    'event.sequence'       = 48, 4
+    'event.matched'        = 52, 4
+    'event.unknown'        = 56, 4
+    'event.hit_count'      = 60, 4
+    'event.first_hit'      = 64, 4
+    'event.name_kept'      = 256, 2
+    'event.name_full'      = 258, 2
+    'event.name_text'      = 260, 512
+    'event.image_kept'     = 772, 2
+    'event.image_full'     = 774, 2
+    'event.image_text'     = 776, 520
+    'event.untold'         = 1296, 4
+    'event.result'         = 1300, 4
+    'event.session'        = 1304, 4
+    'event.integrity'      = 1308, 4
+    'event.result_known'   = 1312, 1
+    'event.session_known'  = 1313, 1
+    'event.integrity_known' = 1314, 1
+    'event.instance'       = 1315, 1
+    'event.elevated'       = 1316, 1
+    'event.impersonating'  = 1317, 1
+    'event.remote'         = 1318, 1
+    'event.user_length'    = 1319, 1
+    'event.user'           = 1320, 68
 }
 
 # Lengths of whole messages, and other numbers.
@@ -86,8 +98,8 @@ $SakerNumbers = @{
     'version'       = 0
     'status.kind'   = 1
     'event.kind'    = 2
-    'status.length' = 208
-    'event.length'  = 1292
+    'status.length' = 224
+    'event.length'  = 1388
     'event.hits'    = 48
 }
 
@@ -103,6 +115,8 @@ $SakerWords = @{
     'cause'      = 'none host held slow directory reparse_point offline hard_link no_file other_channel struck'
     'trip'       = '- blocks images share'
     'operation'  = '- created connected'
+    'instance'   = 'unknown first further'
+    'answer'     = 'unknown no yes'
     'verdict'    = 'allow detect block exempt unknown not_ready'
 }
 
@@ -307,6 +321,21 @@ function Read-SakerText {
     return [System.Text.Encoding]::Unicode.GetString($Message, $offset, 2 * $kept)
 }
 
+# A number of an event, or nothing where the driver could not find it out.
+function Read-SakerKnown {
+    param([byte[]] $Message, [string] $Number)
+    if ((Read-SakerNumber $Message "event.${Number}_known") -eq 0) { return $null }
+    return Read-SakerNumber $Message "event.$Number"
+}
+
+# The identifier of the user in whose name the request was made, or nothing where it is not known.
+function Read-SakerUser {
+    param([byte[]] $Message)
+    if ((Read-SakerNumber $Message 'event.user_length') -eq 0) { return $null }
+    $offset, $length = $SakerFields['event.user']
+    return (New-Object System.Security.Principal.SecurityIdentifier $Message, $offset).Value
+}
+
 # The next message as an object with a Kind, or nothing when none comes in time.
 function Receive-SakerMessage {
     param([Saker.Port] $Port, [int] $Milliseconds)
@@ -404,6 +433,14 @@ function ConvertTo-SakerEvent {
         Hits       = $hits
         PipeName   = Read-SakerText $Message 'name'
         Image      = Read-SakerText $Message 'image'
+        Result     = Read-SakerKnown $Message 'result'
+        Instance   = Read-SakerWord $Message 'event.instance' 'instance'
+        User       = Read-SakerUser $Message
+        Session    = Read-SakerKnown $Message 'session'
+        Integrity  = Read-SakerKnown $Message 'integrity'
+        Elevated   = Read-SakerWord $Message 'event.elevated' 'answer'
+        Impersonating = Read-SakerWord $Message 'event.impersonating' 'answer'
+        Remote     = Read-SakerWord $Message 'event.remote' 'answer'
     }
 }
 

@@ -72,9 +72,9 @@ fn typos_are_refused_with_what_was_meant() {
 fn what_is_not_supported_is_refused_and_not_dropped() {
     refused(&format!("    s: [word, other]{CONDITION}"), 7, "without a field", "PipeName|contains");
     refused(
-        &format!("    s: {{User: 'NT AUTHORITY\\SYSTEM'}}{CONDITION}"),
+        &format!("    s: {{ParentImage: 'C:\\x.exe'}}{CONDITION}"),
         7,
-        "does not supply the field User",
+        "does not supply the field ParentImage",
         "supplied are Operation",
     );
     refused(&format!("    s: {{CommandLine: x}}{CONDITION}"), 7, "unknown field", "take it out");

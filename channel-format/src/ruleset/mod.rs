@@ -99,6 +99,11 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         self.header.fields_used
     }
 
+    /// What tells this ruleset from others: a [`Kept`] of another one says nothing here.
+    pub fn mark(&self) -> u64 {
+        mark(&self.header)
+    }
+
     /// The whole file.
     pub fn bytes(&self) -> &[u8] {
         self.file.as_ref()

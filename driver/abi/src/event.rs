@@ -1,5 +1,6 @@
 //! One judged pipe event.
 
+use crate::sid::{SID_MAX, Sid};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
@@ -11,8 +12,17 @@ pub const NAME_UNITS: usize = 256;
 /// UTF-16 units of the image path a record holds: `MAX_PATH`.
 pub const IMAGE_UNITS: usize = 260;
 /// Length of an event message in bytes.
-pub const EVENT_LEN: usize =
-    HEAD_LEN + 8 * 4 + 4 + 4 * 5 + MAX_HITS * 4 + (4 + NAME_UNITS * 2) + (4 + IMAGE_UNITS * 2) + 4;
+pub const EVENT_LEN: usize = HEAD_LEN
+    + 8 * 4
+    + 4
+    + 4 * 5
+    + MAX_HITS * 4
+    + (4 + NAME_UNITS * 2)
+    + (4 + IMAGE_UNITS * 2)
+    + 4
+    + 4 * 3
+    + 8
+    + SID_MAX;
 
 /// What was asked of the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +92,18 @@ impl Verdict {
     }
 }
 
+/// Which instance of its pipe a created one is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Instance {
+    /// Not known, or nothing was created.
+    #[default]
+    Unknown,
+    /// The first: the pipe did not exist before.
+    First,
+    /// A further instance of a pipe that existed.
+    Further,
+}
+
 /// One rule that did not come out false.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hit {
@@ -123,6 +145,12 @@ impl<const N: usize> Text<N> {
     /// The units kept.
     pub fn units(&self) -> &[u16] {
         self.units.get(..usize::from(self.kept)).unwrap_or(&self.units)
+    }
+
+    fn copy_from(&mut self, other: &Self) {
+        self.units.copy_from_slice(&other.units);
+        self.kept = other.kept;
+        self.full = other.full;
     }
 
     /// True when the string was longer than what was kept.
@@ -190,6 +218,23 @@ pub struct EventRecord {
     /// Events of this record's rules that were judged and counted but not told since the last
     /// record that names them, because they were too many.
     pub untold: u32,
+    /// The NT status that the requestor got, where the driver learned it.
+    pub result: Option<u32>,
+    /// Which instance of the pipe was created.
+    pub instance: Instance,
+    /// In whose name the request was made: a binary security identifier, empty where not known.
+    pub user: Sid,
+    /// The terminal services session of that user's token.
+    pub session: Option<u32>,
+    /// Its integrity level: 8192 medium, 12288 high.
+    pub integrity: Option<u32>,
+    /// It is elevated.
+    pub elevated: Option<bool>,
+    /// It is another one's than the process's own.
+    pub impersonating: Option<bool>,
+    /// The request came through the file server: from the network, or from this machine by its
+    /// network name.
+    pub remote: Option<bool>,
 }
 
 impl EventRecord {
@@ -212,6 +257,14 @@ impl EventRecord {
         name: Text::EMPTY,
         image: Text::EMPTY,
         untold: 0,
+        result: None,
+        instance: Instance::Unknown,
+        user: Sid::EMPTY,
+        session: None,
+        integrity: None,
+        elevated: None,
+        impersonating: None,
+        remote: None,
     };
 
     /// The rules this record names.
@@ -232,6 +285,67 @@ impl EventRecord {
     pub const fn clear_hits(&mut self) {
         self.hits = [Hit::EMPTY; MAX_HITS];
         self.hit_count = 0;
+    }
+
+    /// Forgets everything, in place.
+    pub fn clear(&mut self) {
+        self.copy_from(&Self::EMPTY);
+    }
+
+    /// Takes over everything from another record, in place.
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self {
+            event,
+            time,
+            process_id,
+            dropped,
+            operation,
+            verdict,
+            image_known,
+            more,
+            epoch,
+            sequence,
+            matched,
+            unknown,
+            hits,
+            hit_count,
+            name,
+            image,
+            untold,
+            result,
+            instance,
+            user,
+            session,
+            integrity,
+            elevated,
+            impersonating,
+            remote,
+        } = other;
+        self.event = *event;
+        self.time = *time;
+        self.process_id = *process_id;
+        self.dropped = *dropped;
+        self.operation = *operation;
+        self.verdict = *verdict;
+        self.image_known = *image_known;
+        self.more = *more;
+        self.epoch = *epoch;
+        self.sequence = *sequence;
+        self.matched = *matched;
+        self.unknown = *unknown;
+        self.hits.copy_from_slice(hits);
+        self.hit_count = *hit_count;
+        self.name.copy_from(name);
+        self.image.copy_from(image);
+        self.untold = *untold;
+        self.result = *result;
+        self.instance = *instance;
+        self.user = *user;
+        self.session = *session;
+        self.integrity = *integrity;
+        self.elevated = *elevated;
+        self.impersonating = *impersonating;
+        self.remote = *remote;
     }
 
     /// Encodes the record as a whole message. False when `out` is not [`EVENT_LEN`] bytes long.
@@ -259,6 +373,26 @@ impl EventRecord {
         self.name.write(&mut writer);
         self.image.write(&mut writer);
         writer.u32(self.untold);
+        let numbers = [self.result, self.session, self.integrity];
+        for number in numbers {
+            writer.u32(number.unwrap_or(0));
+        }
+        for number in numbers {
+            writer.u8(u8::from(number.is_some()));
+        }
+        writer.u8(match self.instance {
+            Instance::Unknown => 0,
+            Instance::First => 1,
+            Instance::Further => 2,
+        });
+        for answer in [self.elevated, self.impersonating, self.remote] {
+            writer.u8(match answer {
+                None => 0,
+                Some(false) => 1,
+                Some(true) => 2,
+            });
+        }
+        self.user.write(&mut writer);
         writer.finish()
     }
 
@@ -291,7 +425,41 @@ impl EventRecord {
         record.name = Text::read(reader)?;
         record.image = Text::read(reader)?;
         record.untold = reader.u32()?;
+        let numbers = [reader.u32()?, reader.u32()?, reader.u32()?];
+        let [result, session, integrity] = numbers;
+        record.result = known(result, flag(reader)?)?;
+        record.session = known(session, flag(reader)?)?;
+        record.integrity = known(integrity, flag(reader)?)?;
+        record.instance = match reader.u8()? {
+            0 => Instance::Unknown,
+            1 => Instance::First,
+            2 => Instance::Further,
+            _ => return Err(Malformed::Value),
+        };
+        record.elevated = answer(reader)?;
+        record.impersonating = answer(reader)?;
+        record.remote = answer(reader)?;
+        record.user = Sid::read(reader)?;
         Ok(record)
+    }
+}
+
+/// A number that counts only where it is said to be known.
+const fn known(number: u32, is_known: bool) -> Result<Option<u32>, Malformed> {
+    match (number, is_known) {
+        (_, true) => Ok(Some(number)),
+        (0, false) => Ok(None),
+        _ => Err(Malformed::Value),
+    }
+}
+
+/// Yes, no, or not known.
+fn answer(reader: &mut Reader<'_>) -> Result<Option<bool>, Malformed> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(false)),
+        2 => Ok(Some(true)),
+        _ => Err(Malformed::Value),
     }
 }
 

@@ -27,6 +27,7 @@ mod event;
 mod hello;
 mod probe;
 mod request;
+mod sid;
 mod statistics;
 mod status;
 mod wire;
@@ -34,10 +35,13 @@ mod wire;
 pub use cause::Cause;
 pub use condition::{Losses, Setting, Settings, State, Trip};
 pub use event::Verdict;
-pub use event::{EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, MAX_HITS, NAME_UNITS, Operation, Text};
+pub use event::{
+    EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, Instance, MAX_HITS, NAME_UNITS, Operation, Text,
+};
 pub use hello::{HELLO_LEN, Hello, Interest};
 pub use probe::{Probe, ProbeOutcome};
 pub use request::{ANSWER_LEN, Answer, Ask, Outcome, REQUEST_LEN, Request};
+pub use sid::{SID_MAX, Sid};
 pub use statistics::{
     ClientNote, LATENCY_BUCKETS, MAX_CLIENTS, MAX_SUPPRESSED, STATISTICS_LEN, Statistics,
     Suppressed,

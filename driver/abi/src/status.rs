@@ -439,7 +439,3 @@ pub(crate) fn protection_of(level: u8, loss: u8) -> Result<Protection, Malformed
         _ => return Err(Malformed::Value),
     })
 }
-
-const fn zero(reserved: u16) -> Result<(), Malformed> {
-    if reserved == 0 { Ok(()) } else { Err(Malformed::Value) }
-}

@@ -28,6 +28,13 @@ fn event() -> EventRecord {
     assert!(record.add_hit(Hit { rule: 6, unknown: true }));
     record.name.set(&[0x5C, 0xD800, 0]);
     record.image.set(&[0x43; IMAGE_UNITS + 9]);
+    record.result = Some(0xC000_0022);
+    record.instance = Instance::Further;
+    record.user = Sid::new(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]).unwrap();
+    record.session = Some(2);
+    record.integrity = Some(0x3000);
+    record.elevated = Some(true);
+    record.impersonating = Some(false);
     record
 }
 
@@ -146,6 +153,15 @@ fn reads_what_it_wrote() {
 }
 
 #[test]
+fn a_record_copied_in_place_is_the_same() {
+    let mut copy = EventRecord::EMPTY;
+    copy.copy_from(&event());
+    assert_eq!(copy, event());
+    copy.clear();
+    assert_eq!(copy, EventRecord::EMPTY);
+}
+
+#[test]
 fn refuses_a_message_cut_at_every_byte_or_with_one_more() {
     for (mut bytes, _) in encoded() {
         for cut in 0..bytes.len() {
@@ -226,24 +242,16 @@ fn hello_is_read_whole_or_not_at_all() {
 
 #[test]
 fn a_record_used_again_keeps_nothing_of_its_last_event() {
-    let mut used = event();
-    used.clear_hits();
-    used.name.set(&[0x5C]);
-    used.image.set(&[]);
-    used.untold = 0;
-    let mut bytes = vec![0; EVENT_LEN];
-    assert!(used.encode(&mut bytes));
-    let Ok(Message::Event(read)) = Message::decode(&bytes) else {
-        panic!("no event");
-    };
-    assert_eq!(read, used);
-    let after = 4;
-    let texts = EVENT_LEN - after - (4 + NAME_UNITS * 2) - (4 + IMAGE_UNITS * 2);
-    let (head, texts) = bytes.split_at(texts);
-    let (_, hits) = head.split_at(head.len() - MAX_HITS * 4);
-    assert!(hits.iter().all(|byte| *byte == 0), "a rule of the old hits");
-    // The name's one unit and its two lengths.
-    assert_eq!(texts.iter().filter(|byte| **byte != 0).count(), 3);
+    let (mut used, mut fresh) = (event(), EventRecord::EMPTY);
+    let mut bytes = [vec![0; EVENT_LEN], vec![0; EVENT_LEN]];
+    used.clear();
+    for (record, bytes) in [&mut used, &mut fresh].into_iter().zip(&mut bytes) {
+        record.name.set(&[0x5C]);
+        assert!(record.encode(bytes));
+    }
+    // Also behind the end of texts and lists, where no reader looks.
+    let [used, fresh] = bytes;
+    assert_eq!(used, fresh);
 }
 
 const ASKS: [Ask; 6] = [

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use driver_abi::{
-    Cause, EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Interest, Kind, Loss, Losses, MAX_HITS,
-    Mode, NAME_UNITS, Operation, PORT_NAME, Probe, ProbeOutcome, Protection, RefusalNote,
-    STATUS_LEN, Setting, Stage, State, Status, Trip, VERSION, Verdict,
+    Cause, EVENT_LEN, EventRecord, Hello, Hit, IMAGE_UNITS, Instance, Interest, Kind, Loss, Losses,
+    MAX_HITS, Mode, NAME_UNITS, Operation, PORT_NAME, Probe, ProbeOutcome, Protection, RefusalNote,
+    SID_MAX, STATUS_LEN, Setting, Sid, Stage, State, Status, Trip, VERSION, Verdict,
 };
 
 const SCRIPT: &str = include_str!("../../../tests/vm/port.ps1");
@@ -71,6 +71,16 @@ fn event(change: impl FnOnce(&mut EventRecord)) -> Range<usize> {
     changed(&old, &event_bytes(&event))
 }
 
+/// Where the number of an event is that may be unknown.
+fn number_place(set: impl Fn(&mut EventRecord, Option<u32>)) -> Range<usize> {
+    let of = |value: u32| {
+        let mut event = EventRecord::EMPTY;
+        set(&mut event, Some(value));
+        event_bytes(&event)
+    };
+    changed(&of(0), &of(u32::MAX))
+}
+
 #[test]
 fn every_field_is_where_the_script_says() {
     let hit = Hit { rule: u32::MAX, unknown: true };
@@ -80,6 +90,17 @@ fn every_field_is_where_the_script_says() {
     });
     let name_text = event(|e| e.name.set(&[u16::MAX; NAME_UNITS]));
     let image_text = event(|e| e.image.set(&[u16::MAX; IMAGE_UNITS]));
+    let user = {
+        let of = |fill: u8| {
+            let mut event = EventRecord::EMPTY;
+            let mut sid = [fill; SID_MAX];
+            sid[..2].copy_from_slice(&[1, 15]);
+            event.user = Sid::new(&sid).unwrap();
+            event_bytes(&event)
+        };
+        let parts = changed(&of(0), &of(u8::MAX));
+        parts.start - 2..parts.end
+    };
     // A text's two lengths stand before it, the number of rules before the rules: checked by value
     // in the next test.
     let before = |at: usize, length: usize| at - length..at;
@@ -158,6 +179,18 @@ fn every_field_is_where_the_script_says() {
         ("event.image_full", before(image_text.start, 2)),
         ("event.image_text", image_text),
         ("event.untold", event(|e| e.untold = u32::MAX)),
+        ("event.result", number_place(|e, number| e.result = number)),
+        ("event.session", number_place(|e, number| e.session = number)),
+        ("event.integrity", number_place(|e, number| e.integrity = number)),
+        ("event.result_known", event(|e| e.result = Some(0))),
+        ("event.session_known", event(|e| e.session = Some(0))),
+        ("event.integrity_known", event(|e| e.integrity = Some(0))),
+        ("event.instance", event(|e| e.instance = Instance::Further)),
+        ("event.elevated", event(|e| e.elevated = Some(true))),
+        ("event.impersonating", event(|e| e.impersonating = Some(true))),
+        ("event.remote", event(|e| e.remote = Some(true))),
+        ("event.user_length", before(user.start, 1)),
+        ("event.user", user),
     ];
     let expected: BTreeMap<&str, Range<usize>> = expected.into_iter().collect();
     assert_eq!(fields(), expected);
@@ -268,6 +301,18 @@ fn words() {
         let mut event = EventRecord::EMPTY;
         event.operation = operation;
         add("operation", in_event("event.operation", &event), word);
+    }
+    for (instance, word) in
+        [(Instance::Unknown, "unknown"), (Instance::First, "first"), (Instance::Further, "further")]
+    {
+        let mut event = EventRecord::EMPTY;
+        event.instance = instance;
+        add("instance", in_event("event.instance", &event), word);
+    }
+    for (remote, word) in [(None, "unknown"), (Some(false), "no"), (Some(true), "yes")] {
+        let mut event = EventRecord::EMPTY;
+        event.remote = remote;
+        add("answer", in_event("event.remote", &event), word);
     }
     for verdict in [
         Verdict::Allow,

@@ -4,6 +4,8 @@
 //! identifier is reused, and would hand one process what was found out about another. The table is a
 //! cache: whoever needs room takes that of the process in the same set that was not asked for the
 //! longest, and what was lost is found out again.
+//!
+//! The same goes for access tokens, whose identifiers are not given twice either.
 
 /// Processes that share a set.
 pub const WAYS: usize = 4;
@@ -41,11 +43,20 @@ impl<S> Processes<S> {
     where
         S: AsMut<[Slot<V>]>,
     {
+        self.find_mut(process).map(|value| &*value)
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub fn find_mut<V>(&mut self, process: u64) -> Option<&mut V>
+    where
+        S: AsMut<[Slot<V>]>,
+    {
         self.clock = self.clock.wrapping_add(1);
         let clock = self.clock;
         let slot = self.set(process)?.iter_mut().find(|slot| slot.holds(process))?;
         slot.asked = clock;
-        slot.value.as_ref()
+        slot.value.as_mut()
     }
 
     /// Keeps something of a process, in place of what was kept of it before.
@@ -79,6 +90,14 @@ impl<S> Processes<S> {
         for slot in set.filter(|slot| slot.holds(process)) {
             *slot = Slot::FREE;
         }
+    }
+
+    /// Forgets all processes.
+    pub fn clear<V>(&mut self)
+    where
+        S: AsMut<[Slot<V>]>,
+    {
+        self.slots.as_mut().iter_mut().for_each(|slot| *slot = Slot::FREE);
     }
 
     /// The slots in which a process may be.

@@ -20,6 +20,8 @@ pub(super) fn refresh(sensor: &Sensor) {
     // No letter at all means that it is too early to say; images stay unknown until then.
     if drives.is_filled() && !known {
         // Without memory the old table serves, and the next look tries again.
-        let _ = sensor.drives.publish(drives);
+        if sensor.drives.publish(drives).is_ok() {
+            sensor.processes.clear();
+        }
     }
 }

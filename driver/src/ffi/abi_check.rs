@@ -16,6 +16,7 @@ use windows_sys::Wdk::Storage::FileSystem as fs;
 use windows_sys::Wdk::Storage::FileSystem::Minifilters as flt;
 use windows_sys::Wdk::System::SystemServices as sys;
 use windows_sys::Win32::Foundation as win;
+use windows_sys::Win32::Security as security;
 use windows_sys::Win32::Storage::InstallableFileSystems as ifs;
 use windows_sys::Win32::System::Diagnostics::Etw as etw;
 use windows_sys::Win32::System::IO as io;
@@ -129,6 +130,35 @@ same_layout!(
     DefaultTimeout,
     TimeoutSpecified,
 );
+
+same_layout!(
+    nt::ACCESS_STATE,
+    wdk::ACCESS_STATE,
+    RemainingDesiredAccess,
+    OriginalDesiredAccess,
+    SubjectSecurityContext,
+);
+same_layout!(
+    nt::SECURITY_SUBJECT_CONTEXT,
+    wdk::SECURITY_SUBJECT_CONTEXT,
+    ClientToken,
+    ImpersonationLevel,
+    PrimaryToken,
+);
+same_layout!(nt::TOKEN_STATISTICS, security::TOKEN_STATISTICS, TokenId, ModifiedId);
+same_layout!(nt::TOKEN_USER, security::TOKEN_USER, User);
+same_layout!(nt::SID_AND_ATTRIBUTES, security::SID_AND_ATTRIBUTES, Sid, Attributes);
+same_number! {
+    nt::_TOKEN_INFORMATION_CLASS::TokenUser, security::TokenUser;
+    nt::_TOKEN_INFORMATION_CLASS::TokenStatistics, security::TokenStatistics;
+    nt::_TOKEN_INFORMATION_CLASS::TokenSessionId, security::TokenSessionId;
+    nt::_TOKEN_INFORMATION_CLASS::TokenElevation, security::TokenElevation;
+    nt::_TOKEN_INFORMATION_CLASS::TokenIntegrityLevel, security::TokenIntegrityLevel;
+    nt::ECP_SRV_OPEN.Data1, fs::GUID_ECP_SRV_OPEN.data1;
+    nt::ECP_SRV_OPEN.Data2, fs::GUID_ECP_SRV_OPEN.data2;
+    nt::ECP_SRV_OPEN.Data3, fs::GUID_ECP_SRV_OPEN.data3;
+    u64::from_be_bytes(nt::ECP_SRV_OPEN.Data4), u64::from_be_bytes(fs::GUID_ECP_SRV_OPEN.data4);
+}
 
 // ---- Event tracing and crash dumps --------------------------------------------------------------
 

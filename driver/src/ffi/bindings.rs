@@ -43,12 +43,23 @@ pub const FLT_CONTEXT_END: FLT_CONTEXT_TYPE = 0xFFFF;
 /// Every right to a communication port.
 pub const FLT_PORT_ALL_ACCESS: ACCESS_MASK = 0x001F_0001;
 
+/// The extra create parameter of a create that the file server makes for a client. The headers
+/// declare it, and no import library has it.
+pub const ECP_SRV_OPEN: GUID = GUID {
+    Data1: 0xBEBF_AEBC,
+    Data2: 0xAABF,
+    Data3: 0x489D,
+    Data4: [0x9D, 0x2C, 0xE9, 0xE3, 0x61, 0x10, 0x28, 0x53],
+};
+
 /// Sets a provider's traits: an [`EVENT_INFO_CLASS`] of `evntprov.h`.
 pub const EVENT_PROVIDER_SET_TRAITS: EVENT_INFO_CLASS = 2;
 
 unsafe extern "C" {
     /// The calling thread. An export that the headers hide behind an inline function.
     pub fn PsGetCurrentThread() -> PETHREAD;
+    /// What a process ended with; `STATUS_PENDING` while it runs. Windows 10, version 1703.
+    pub fn PsGetProcessExitStatus(process: PEPROCESS) -> NTSTATUS;
     /// Whether a process is a protected one. Exported since Windows Vista, in no header.
     pub fn PsIsProtectedProcess(process: PEPROCESS) -> BOOLEAN;
 }

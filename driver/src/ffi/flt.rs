@@ -1,4 +1,4 @@
-//! The filter manager: registration, attachment to the named-pipe file system, and pipe creates.
+//! The filter manager: registration, attachment to the named-pipe file system, and its callbacks.
 //!
 //! Callbacks run at PASSIVE_LEVEL in the requestor's thread: the filter manager synchronizes
 //! creates and documents no other IRQL for them. The registration names NPFS support, without
@@ -8,108 +8,21 @@
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::slice;
 
 use super::bindings as nt;
+use super::create::{CREATE, CREATE_NAMED_PIPE, Completed, PipeCreate};
+use super::pool::PoolBox;
 use super::start::Service;
 use super::status::{NtStatus, Result, check, to_raw};
 
-const CREATE: u8 = 0x00;
-const CREATE_NAMED_PIPE: u8 = 0x01;
-// The headers give the codes a wider type than the structures do.
-const _: () = assert!(nt::IRP_MJ_CREATE == 0x00 && nt::IRP_MJ_CREATE_NAMED_PIPE == 0x01);
-
-/// What was asked of a pipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PipeOperation {
-    /// `IRP_MJ_CREATE_NAMED_PIPE`: a server end.
-    Created,
-    /// `IRP_MJ_CREATE`: a client end, or something else NPFS lets one open.
-    Connected,
-}
-
 /// What becomes of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum Decision<P> {
     /// It goes on as if the driver were not there.
     Pass,
+    /// It goes on, and [`Service::on_pipe_done`] is given this with what became of it.
+    Follow(PoolBox<P>),
     /// It fails with `STATUS_ACCESS_DENIED` and never reaches NPFS.
     Deny,
-}
-
-/// One pipe create on its way to NPFS.
-pub struct PipeCreate<'a> {
-    data: NonNull<nt::FLT_CALLBACK_DATA>,
-    file: NonNull<nt::FILE_OBJECT>,
-    operation: PipeOperation,
-    _operation: PhantomData<&'a ()>,
-}
-
-impl PipeCreate<'_> {
-    /// `None` for an operation the driver did not register for, or one without a file object.
-    fn new(data: NonNull<nt::FLT_CALLBACK_DATA>) -> Option<Self> {
-        // SAFETY: the filter manager's callback data is valid throughout the callback.
-        let block = NonNull::new(unsafe { data.as_ref() }.Iopb)?;
-        // SAFETY: as above; the parameter block belongs to the callback data.
-        let block = unsafe { block.as_ref() };
-        let operation = match block.MajorFunction {
-            CREATE_NAMED_PIPE => PipeOperation::Created,
-            CREATE => PipeOperation::Connected,
-            _ => return None,
-        };
-        let file = NonNull::new(block.TargetFileObject)?;
-        Some(Self { data, file, operation, _operation: PhantomData })
-    }
-
-    /// What was asked.
-    pub const fn operation(&self) -> PipeOperation {
-        self.operation
-    }
-
-    /// The name as the caller gave it: any units, with or without a leading backslash, or empty.
-    /// `None` when it is not a string at all.
-    pub fn name(&self) -> Option<&[u16]> {
-        // SAFETY: the file object is valid throughout the callback, and in a pre-create its name
-        // is stable.
-        let name = &unsafe { self.file.as_ref() }.FileName;
-        let len = usize::from(name.Length) / 2;
-        if len == 0 {
-            return Some(&[]);
-        }
-        if name.Buffer.is_null() || !name.Buffer.is_aligned() {
-            return None;
-        }
-        // SAFETY: the I/O manager's copy of the name holds `Length` bytes; not null and aligned,
-        // as just checked; stable in a pre-create, and the borrow of `self` ends within it.
-        Some(unsafe { slice::from_raw_parts(name.Buffer, len) })
-    }
-
-    /// True when the name is relative to another open file: the root directory, or for an empty
-    /// name the server end whose client end is opened.
-    pub fn is_relative(&self) -> bool {
-        // SAFETY: the file object is valid throughout the callback, and in a pre-create this
-        // member is stable.
-        !unsafe { self.file.as_ref() }.RelatedFileObject.is_null()
-    }
-
-    /// The object of the thread that asked, as the I/O manager noted it: also where a filter above
-    /// has another thread go on with the operation.
-    pub(super) fn thread(&self) -> usize {
-        // SAFETY: the filter manager's callback data is valid throughout the callback.
-        unsafe { self.data.as_ref() }.Thread.addr()
-    }
-
-    pub(super) const fn data(&self) -> *mut nt::FLT_CALLBACK_DATA {
-        self.data.as_ptr()
-    }
-
-    fn deny(mut self) {
-        // SAFETY: the callback data is valid throughout the callback, and in a pre-operation the
-        // filter may write its status; no other reference to it is alive.
-        let status = &mut unsafe { self.data.as_mut() }.IoStatus;
-        status.__bindgen_anon_1.Status = NtStatus::ACCESS_DENIED.raw();
-        status.Information = 0;
-    }
 }
 
 /// The registered filter, unregistered when dropped. Unregistering waits for callbacks in flight,
@@ -166,9 +79,9 @@ struct Table<S>(PhantomData<S>);
 
 impl<S: Service> Table<S> {
     const OPERATIONS: &'static [nt::FLT_OPERATION_REGISTRATION; 3] = &[
-        operation(CREATE_NAMED_PIPE, Some(pre_create::<S>)),
-        operation(CREATE, Some(pre_create::<S>)),
-        operation(nt::IRP_MJ_OPERATION_END, None),
+        operation(CREATE_NAMED_PIPE, Some(pre_create::<S>), Some(post_create::<S>)),
+        operation(CREATE, Some(pre_create::<S>), Some(post_create::<S>)),
+        operation(nt::IRP_MJ_OPERATION_END, None, None),
     ];
 
     const REGISTRATION: nt::FLT_REGISTRATION = nt::FLT_REGISTRATION {
@@ -209,12 +122,13 @@ const fn narrow(size: usize) -> u16 {
 const fn operation(
     major: u8,
     pre: nt::PFLT_PRE_OPERATION_CALLBACK,
+    post: nt::PFLT_POST_OPERATION_CALLBACK,
 ) -> nt::FLT_OPERATION_REGISTRATION {
     nt::FLT_OPERATION_REGISTRATION {
         MajorFunction: major,
         Flags: 0,
         PreOperation: pre,
-        PostOperation: None,
+        PostOperation: post,
         Reserved1: ptr::null_mut(),
     }
 }
@@ -222,10 +136,9 @@ const fn operation(
 /// PASSIVE_LEVEL, in the requestor's thread.
 extern "C" fn pre_create<S: Service>(
     data: *mut nt::FLT_CALLBACK_DATA,
-    _objects: *const nt::FLT_RELATED_OBJECTS,
-    _context: *mut *mut c_void,
+    objects: *const nt::FLT_RELATED_OBJECTS,
+    context: *mut *mut c_void,
 ) -> nt::FLT_PREOP_CALLBACK_STATUS {
-    let create = NonNull::new(data).and_then(PipeCreate::new);
     // SAFETY: any IRQL.
     let irql = unsafe { nt::KeGetCurrentIrql() };
     // Should a filter above ever send a create at another IRQL, it passes unjudged.
@@ -234,13 +147,55 @@ extern "C" fn pre_create<S: Service>(
     {
         service.on_wrong_irql();
     }
-    if let (Some(service), Some(create), 0) = (S::global().get(), create, irql)
-        && service.on_pipe(&create) == Decision::Deny
-    {
-        create.deny();
-        return nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_COMPLETE;
+    let (Some(service), Some(data), Some(objects), Some(context), 0) = (
+        S::global().get(),
+        NonNull::new(data),
+        NonNull::new(objects.cast_mut()),
+        NonNull::new(context),
+        irql,
+    ) else {
+        return nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_SUCCESS_NO_CALLBACK;
+    };
+    let Some(create) = PipeCreate::new(data, objects) else {
+        return nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_SUCCESS_NO_CALLBACK;
+    };
+    match service.on_pipe(&create) {
+        Decision::Pass => nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_SUCCESS_NO_CALLBACK,
+        Decision::Deny => {
+            create.deny();
+            nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_COMPLETE
+        }
+        Decision::Follow(pending) => {
+            let (pending, _tag) = pending.into_raw();
+            // SAFETY: the filter manager's place for the context is valid throughout the callback.
+            unsafe { context.write(pending.as_ptr().cast()) };
+            nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_SUCCESS_WITH_CALLBACK
+        }
     }
-    nt::_FLT_PREOP_CALLBACK_STATUS::FLT_PREOP_SUCCESS_NO_CALLBACK
+}
+
+/// PASSIVE_LEVEL, in the thread of the pre-operation; the filter manager calls it once for each that
+/// asked for it, also when the create failed, and when the filter is unregistered before it is done.
+extern "C" fn post_create<S: Service>(
+    data: *mut nt::FLT_CALLBACK_DATA,
+    _objects: *const nt::FLT_RELATED_OBJECTS,
+    context: *mut c_void,
+    flags: nt::FLT_POST_OPERATION_FLAGS,
+) -> nt::FLT_POSTOP_CALLBACK_STATUS {
+    if let Some(pending) = NonNull::new(context) {
+        // SAFETY: the context is what this operation's `pre_create` gave up, with that tag, and it
+        // comes back once.
+        let pending = unsafe { PoolBox::<S::Pending>::from_raw(pending.cast(), S::PENDING_TAG) };
+        let draining = flags & nt::FLTFL_POST_OPERATION_DRAINING != 0;
+        let completed = match NonNull::new(data) {
+            Some(data) if !draining => Completed::of(data),
+            _ => Completed::UNKNOWN,
+        };
+        if let Some(service) = S::global().get() {
+            service.on_pipe_done(pending, &completed);
+        }
+    }
+    nt::_FLT_POSTOP_CALLBACK_STATUS::FLT_POSTOP_FINISHED_PROCESSING
 }
 
 /// PASSIVE_LEVEL. Accepts the named-pipe volume and politely refuses every other.

@@ -14,7 +14,12 @@
 //! | [`ps`] | the requesting process |
 //! | [`cpu`] | the stack's rest and the performance counter |
 //! | [`security`] | who may open what the driver makes |
-//! | [`flt`] | the filter manager: registration, attachment, pipe creates |
+//! | [`flt`] | the filter manager: registration, attachment, callbacks |
+//! | [`create`] | one pipe create, and what became of it |
+//! | [`file_name`] | names that the filter manager completes |
+//! | [`token`] | whom a request speaks for |
+//! | [`process_watch`] | the end of processes |
+//! | [`shared`] | one value with several owners |
 //! | [`port`] | the communication port |
 //! | [`shutdown`] | the machine is shut down |
 //! | [`probe`] | opening a pipe of our own |
@@ -34,7 +39,9 @@ pub mod anchor;
 pub mod bindings;
 pub mod cpu;
 pub mod crash;
+pub mod create;
 pub mod etw;
+pub mod file_name;
 pub mod flt;
 pub mod io;
 pub mod lane;
@@ -42,14 +49,17 @@ pub mod objects;
 pub mod pool;
 pub mod port;
 pub mod probe;
+pub mod process_watch;
 pub mod ps;
 pub mod published;
 pub mod registry;
 pub mod security;
+pub mod shared;
 pub mod shutdown;
 pub mod start;
 pub mod status;
 pub mod sync;
+pub mod token;
 
 use core::ptr;
 

@@ -4,7 +4,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bindings as nt;
-use super::flt::PipeCreate;
+use super::create::PipeCreate;
 use super::status::{NtStatus, Result, check};
 use super::{Handle, UnicodeString, object_attributes};
 

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 use core::slice;
 
 use super::bindings as nt;
-use super::flt::PipeCreate;
+use super::create::PipeCreate;
 
 /// The process that asked for a pipe. The filter manager gives no reference with it; it lives at
 /// least as long as the operation, whose lifetime this carries.
@@ -27,6 +27,19 @@ impl<'a> Requestor<'a> {
         // SAFETY: the process object is alive, see the type; any IRQL.
         let id = unsafe { nt::PsGetProcessId(self.process.as_ptr()) };
         u64::try_from(id.addr()).unwrap_or(0)
+    }
+
+    /// The number that no other process of this boot has: process numbers are reused.
+    pub fn start_key(self) -> u64 {
+        // SAFETY: the process object is alive, see the type; <= DISPATCH.
+        unsafe { nt::PsGetProcessStartKey(self.process.as_ptr()) }
+    }
+
+    /// True when it has ended or is ending.
+    pub fn is_ending(self) -> bool {
+        // SAFETY: the process object is alive, see the type; <= APC_LEVEL.
+        let status = unsafe { nt::PsGetProcessExitStatus(self.process.as_ptr()) };
+        status != nt::STATUS_PENDING
     }
 
     /// True for the system process.
@@ -56,7 +69,7 @@ impl<'a> Requestor<'a> {
     }
 }
 
-/// An image path that the kernel allocated for us; freed when dropped.
+/// An image path that the kernel allocated for us, in paged pool; freed when dropped.
 pub struct ImagePath {
     path: NonNull<nt::UNICODE_STRING>,
 }
@@ -91,6 +104,11 @@ impl ImagePath {
         }
     }
 }
+
+// SAFETY: the string is ours alone, and pool may be freed on any thread.
+unsafe impl Send for ImagePath {}
+// SAFETY: a shared path is only read.
+unsafe impl Sync for ImagePath {}
 
 impl Drop for ImagePath {
     fn drop(&mut self) {

@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use driver_core::clients::Ticket;
 
 use super::bindings as nt;
-use super::flt::{Decision, PipeCreate};
+use super::create::{Completed, PipeCreate};
+use super::flt::Decision;
 use super::pool::{PoolBox, Tag};
 use super::port::Lines;
 use super::status::{Result, to_raw};
@@ -20,8 +21,16 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn global() -> &'static Global<Self>;
     /// The lines to the connected clients.
     fn lines(&self) -> &Lines;
+    /// What is kept of an operation until it is done.
+    type Pending: Send;
+    /// The memory it lies in.
+    const PENDING_TAG: Tag;
     /// A pipe is to be created or opened.
-    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision;
+    fn on_pipe(&self, create: &PipeCreate<'_>) -> Decision<Self::Pending>;
+    /// What was kept of such an operation, and what became of it.
+    fn on_pipe_done(&self, pending: PoolBox<Self::Pending>, completed: &Completed);
+    /// The process with this start key has ended.
+    fn on_process_end(&self, start_key: u64);
     /// A create came at another IRQL than PASSIVE_LEVEL, and goes on unjudged. Called at that one.
     fn on_wrong_irql(&self);
     /// The filter was attached to the named-pipe file system, or detached from it.

@@ -44,7 +44,11 @@ pub struct Injector {
     armed: AtomicBool,
     plan: Mutex<Option<Plan>>,
     hits: Mutex<Vec<Hit>>,
+    meanwhile: Mutex<Option<(&'static str, Meanwhile)>>,
 }
+
+/// Something else that happens in the machine.
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl Injector {
     /// Fails the `k`-th fallible call from the kernel's start, counted from 1.
@@ -62,6 +66,13 @@ impl Injector {
         self.set(Some(Plan::Api { name: name.to_owned(), left: n }));
     }
 
+    /// Lets something else happen while the driver waits in the next call of a fallible API: what
+    /// another thread could do then.
+    pub fn meanwhile(&self, api: &'static str, happens: impl FnOnce() + Send + 'static) {
+        *self.happening() = Some((api, Box::new(happens)));
+        self.armed.store(true, Ordering::Relaxed);
+    }
+
     /// Fails nothing any more.
     pub fn clear(&self) {
         self.set(None);
@@ -77,6 +88,10 @@ impl Injector {
         self.hits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn happening(&self) -> std::sync::MutexGuard<'_, Option<(&'static str, Meanwhile)>> {
+        self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn set(&self, plan: Option<Plan>) {
         self.armed.store(plan.is_some(), Ordering::Release);
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
@@ -87,6 +102,10 @@ impl Injector {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         if !self.armed.load(Ordering::Relaxed) {
             return false;
+        }
+        let happens = self.happening().take_if(|(name, _)| *name == api);
+        if let Some((_, happens)) = happens {
+            happens();
         }
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let fails = match &mut *plan {

@@ -15,12 +15,13 @@ use crate::inject::Injector;
 use crate::ledger::Ledger;
 use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
-use crate::nt::{CrashCallbacks, Devices, Objects, Requests, Tracing};
+use crate::nt::{CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Tracing};
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool};
 use crate::process::{Process, ProcessSpec, Processes};
 use crate::sched::{Clock, Sched, Threads, ticks};
 use crate::symbols::Frame;
+use crate::token::{Token, TokenSpec};
 
 /// How a kernel shall be.
 #[derive(Debug)]
@@ -104,6 +105,7 @@ impl Builder {
             npfs: Npfs::default(),
             tracing: Tracing::default(),
             crash_callbacks: CrashCallbacks::default(),
+            process_notify: ProcessNotify::default(),
             watched: Watched::default(),
             images: Mutex::new(Vec::new()),
             log: Mutex::new(Vec::new()),
@@ -152,6 +154,7 @@ pub struct Kernel {
     npfs: Npfs,
     tracing: Tracing,
     crash_callbacks: CrashCallbacks,
+    process_notify: ProcessNotify,
     watched: Watched,
     images: Mutex<Vec<Arc<Image>>>,
     log: Mutex<Vec<String>>,
@@ -250,6 +253,11 @@ impl Kernel {
     /// Makes a process.
     pub fn create_process(&self, spec: ProcessSpec) -> Arc<Process> {
         self.processes.create(spec)
+    }
+
+    /// Makes a token that threads can impersonate.
+    pub fn create_token(&self, spec: TokenSpec) -> Arc<Token> {
+        self.processes.tokens().create(spec)
     }
 
     /// The System process, number 4.
@@ -390,6 +398,10 @@ impl Kernel {
 
     pub(crate) fn filters(&self) -> &FilterManager {
         &self.filters
+    }
+
+    pub(crate) fn process_notify(&self) -> &ProcessNotify {
+        &self.process_notify
     }
 
     pub(crate) fn npfs(&self) -> &Npfs {

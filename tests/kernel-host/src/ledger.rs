@@ -26,6 +26,7 @@ pub(crate) enum Debt {
     Device,
     TraceProvider,
     CrashCallback,
+    ProcessNotify,
 }
 
 impl Debt {
@@ -43,6 +44,7 @@ impl Debt {
             Debt::Device => "device object",
             Debt::TraceProvider => "event tracing provider",
             Debt::CrashCallback => "bug check callback",
+            Debt::ProcessNotify => "process notify routine",
         }
     }
 }

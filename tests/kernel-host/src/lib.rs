@@ -47,13 +47,14 @@ pub mod process;
 mod sched;
 mod status;
 mod symbols;
+mod token;
 
 pub use bug::{Access, Bug, BugKind, Note};
 pub use cpu::Surroundings;
 pub use driver::{Driver, Export};
 pub use flt::{
-    ConnectOptions, IntoUnits, Message, Outcome, PipeOptions, PortClient, PreOperation, PreStatus,
-    UserInput,
+    ConnectOptions, Ecp, IntoUnits, Message, Outcome, PipeOptions, PortClient, PreOperation,
+    PreStatus, UserInput,
 };
 pub use inject::{Hit, Injector};
 pub use kernel::{Builder, Kernel};
@@ -66,3 +67,4 @@ pub use pool::Pool;
 pub use process::{Process, ProcessSpec};
 pub use status::NtStatus;
 pub use symbols::{Frame, Function};
+pub use token::{Token, TokenSpec, sid};

@@ -1,10 +1,12 @@
 //! Processes: what a driver can ask about the requestor of an operation.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cpu::Kpcr;
 use crate::guest::{self, GuestBlock};
+use crate::token::{Token, TokenSpec, Tokens};
 
 /// What a new process shall be.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct ProcessSpec {
     pub image: Option<String>,
     /// Whether it is a protected process.
     pub protected: bool,
+    /// Whom its primary token stands for.
+    pub token: TokenSpec,
 }
 
 /// A process.
@@ -23,6 +27,8 @@ pub struct ProcessSpec {
 pub struct Process {
     spec: ProcessSpec,
     start_key: u64,
+    token: Arc<Token>,
+    ended: AtomicBool,
     object: GuestBlock,
 }
 
@@ -35,6 +41,21 @@ impl Process {
     /// `PsGetProcessStartKey`: unique in this boot.
     pub fn start_key(&self) -> u64 {
         self.start_key
+    }
+
+    /// Its primary token.
+    pub fn token(&self) -> &Arc<Token> {
+        &self.token
+    }
+
+    /// It has an exit status.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Gives it an exit status. False when it had one.
+    pub(crate) fn end(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
     }
 
     /// The EPROCESS.
@@ -66,16 +87,20 @@ impl Drop for Back<'_> {
 pub(crate) struct Processes {
     system: Arc<Process>,
     by_object: Mutex<HashMap<u64, Arc<Process>>>,
-    next_key: std::sync::atomic::AtomicU64,
+    tokens: Tokens,
+    next_key: AtomicU64,
 }
 
 impl Processes {
     pub(crate) fn new() -> Processes {
-        let spec = ProcessSpec { pid: 4, image: None, protected: true };
-        let system = Arc::new(Process { spec, start_key: 1, object: body() });
+        let tokens = Tokens::default();
+        let token = TokenSpec::system();
+        let spec = ProcessSpec { pid: 4, image: None, protected: true, token };
+        let system = Arc::new(process(spec, 1, &tokens));
         Processes {
             by_object: Mutex::new(HashMap::from([(system.address(), system.clone())])),
             system,
+            tokens,
             next_key: 2.into(),
         }
     }
@@ -84,9 +109,13 @@ impl Processes {
         &self.system
     }
 
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     pub(crate) fn create(&self, spec: ProcessSpec) -> Arc<Process> {
-        let start_key = self.next_key.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let process = Arc::new(Process { spec, start_key, object: body() });
+        let start_key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        let process = Arc::new(process(spec, start_key, &self.tokens));
         let mut processes = self.by_object.lock().unwrap_or_else(PoisonError::into_inner);
         processes.insert(process.address(), process.clone());
         process
@@ -96,6 +125,11 @@ impl Processes {
     pub(crate) fn find(&self, object: u64) -> Option<Arc<Process>> {
         self.by_object.lock().unwrap_or_else(PoisonError::into_inner).get(&object).cloned()
     }
+}
+
+fn process(spec: ProcessSpec, start_key: u64, tokens: &Tokens) -> Process {
+    let token = tokens.create(spec.token.clone());
+    Process { spec, start_key, token, ended: AtomicBool::new(false), object: body() }
 }
 
 /// An EPROCESS begins with a dispatcher header of type 3.

@@ -49,6 +49,8 @@ pub struct Judged {
     pub status: u32,
     /// The rules that did not come out false.
     pub hits: Vec<Hit>,
+    /// The event's last record.
+    pub record: EventRecord,
     /// Bytes of the driver's stack that the callback used.
     pub stack_used: usize,
     /// The end of the pipe that the requestor got; it is closed when this is dropped.
@@ -168,7 +170,7 @@ impl Rig {
         let process = self.create_process(1, None);
         let name: Vec<u16> = r"\kernel-host-passes-the-time".encode_utf16().collect();
         for _ in 0..TRIAL_EVENTS {
-            self.send(&process, &name, false)?;
+            self.send(&process, &name)?;
         }
         self.status_when("good content", |status| status.stage == Stage::Good)
     }
@@ -236,13 +238,35 @@ impl Rig {
 
     /// Has a process create a pipe, and waits for the driver's word about it.
     pub fn create_pipe(&mut self, process: &Arc<Process>, name: &[u16]) -> Result<Judged, Error> {
-        let outcome = self.send(process, name, false)?;
+        self.create_pipe_as(process, name, PipeOptions::default())
+    }
+
+    /// The same for a pipe that shall be like this.
+    pub fn create_pipe_as(
+        &mut self,
+        process: &Arc<Process>,
+        name: &[u16],
+        options: PipeOptions,
+    ) -> Result<Judged, Error> {
+        self.events += 1;
+        let outcome = self.kernel.create_named_pipe(process, name, options)?;
         self.judged(outcome)
     }
 
     /// Has a process connect to a pipe, and waits for the driver's word about it.
     pub fn connect_pipe(&mut self, process: &Arc<Process>, name: &[u16]) -> Result<Judged, Error> {
-        let outcome = self.send(process, name, true)?;
+        self.connect_pipe_as(process, name, ConnectOptions::default())
+    }
+
+    /// The same for a client end that is opened like this.
+    pub fn connect_pipe_as(
+        &mut self,
+        process: &Arc<Process>,
+        name: &[u16],
+        options: ConnectOptions,
+    ) -> Result<Judged, Error> {
+        self.events += 1;
+        let outcome = self.kernel.connect_pipe(process, name, options)?;
         self.judged(outcome)
     }
 
@@ -250,7 +274,7 @@ impl Rig {
     pub fn create_pipe_unheard(&mut self, name: &str) -> Result<(), Error> {
         let process = self.create_process(1, None);
         let name: Vec<u16> = name.encode_utf16().collect();
-        self.send(&process, &name, false).map(drop)
+        self.send(&process, &name).map(drop)
     }
 
     /// Unloads the driver and checks that it left nothing behind.
@@ -260,18 +284,9 @@ impl Rig {
         if report.is_clean() { Ok(()) } else { Err(Error::Leak(report.to_string())) }
     }
 
-    fn send(
-        &mut self,
-        process: &Arc<Process>,
-        name: &[u16],
-        connect: bool,
-    ) -> Result<Outcome, Error> {
+    fn send(&mut self, process: &Arc<Process>, name: &[u16]) -> Result<Outcome, Error> {
         self.events += 1;
-        Ok(if connect {
-            self.kernel.connect_pipe(process, name, ConnectOptions::default())?
-        } else {
-            self.kernel.create_named_pipe(process, name, PipeOptions::default())?
-        })
+        Ok(self.kernel.create_named_pipe(process, name, PipeOptions::default())?)
     }
 
     /// Collects the records of the event that was just sent.
@@ -289,6 +304,7 @@ impl Rig {
                     verdict: record.verdict,
                     status: outcome.status.0,
                     hits,
+                    record,
                     stack_used,
                     end: outcome.end,
                 });

@@ -84,7 +84,7 @@ fn a_protected_process_is_reported_and_never_blocked() {
     let Some(bench) = Bench::new() else { return };
     let mut rig = bench.ready();
     let image = EXPLORER.map(str::to_owned);
-    let spec = ProcessSpec { pid: 700, image, protected: true };
+    let spec = ProcessSpec { pid: 700, image, protected: true, ..Default::default() };
     let process = rig.kernel().create_process(spec);
     let judged = rig.create_pipe(&process, &wide(r"\evil")).unwrap();
     assert_eq!(judged.verdict, Verdict::Exempt);

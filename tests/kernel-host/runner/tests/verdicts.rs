@@ -98,7 +98,8 @@ fn good_content_that_blocks_everything_is_dropped_to_observe_within_the_bound() 
     let Some(bench) = Bench::new() else { return };
     let mut rig = with_good(&bench, &bench.boot(), &blocking(r"\app"));
     let system = rig.system_process();
-    let spec = ProcessSpec { pid: 700, image: Some(image(0)), protected: true };
+    let spec =
+        ProcessSpec { pid: 700, image: Some(image(0)), protected: true, ..ProcessSpec::default() };
     let protected = rig.kernel().create_process(spec);
     for _ in 0..SHARE_BLOCKS {
         for exempt in [&system, &protected] {
@@ -175,7 +176,8 @@ fn a_protected_process_is_blocked_when_the_parameter_says_so_and_the_kernel_is_n
     let Some(bench) = Bench::new() else { return };
     let boot = bench.boot().parameter("ExemptProtected", 0);
     let mut rig = with_good(&bench, &boot, &blocking(r"\app"));
-    let spec = ProcessSpec { pid: 700, image: Some(image(0)), protected: true };
+    let spec =
+        ProcessSpec { pid: 700, image: Some(image(0)), protected: true, ..ProcessSpec::default() };
     let protected = rig.kernel().create_process(spec);
     assert_eq!(rig.create_pipe(&protected, &wide(r"\app")).unwrap().verdict, Verdict::Block);
     let system = rig.system_process();

@@ -126,8 +126,8 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// Takes an operation down and up the stack.
-pub(super) fn run(operation: &PreOperation) -> Result<Outcome, Box<Bug>> {
+/// Takes an operation down and up the stack; `meanwhile` happens when NPFS is done with it.
+pub(super) fn run(operation: &PreOperation, meanwhile: &dyn Fn()) -> Result<Outcome, Box<Bug>> {
     let kernel = &*operation.kernel;
     let bypassed = kernel.filters().bypassed.load(Ordering::Acquire);
     let filters = if bypassed { Vec::new() } else { kernel.filters().attached() };
@@ -180,10 +180,11 @@ pub(super) fn run(operation: &PreOperation) -> Result<Outcome, Box<Bug>> {
         outcome.end = end;
         host(operation.set_status(status, information));
     }
+    meanwhile();
     while let Some((busy, filter, instance, post, context)) = waiting.pop() {
         let volume = kernel.filters().volume.address();
         host(operation.arm(filter.address(), volume, instance.address()));
-        call_post(operation, post, context, &mut outcome)?;
+        call_post(operation, post, context, filter, &mut outcome)?;
         drop(busy);
     }
     (outcome.status, outcome.information) = host(operation.status());
@@ -227,11 +228,24 @@ fn call_post(
     operation: &PreOperation,
     post: u64,
     context: u64,
+    filter: &Filter,
     outcome: &mut Outcome,
 ) -> Result<(), Box<Bug>> {
     const FINISHED: u32 = 0;
-    let arguments = [operation.data(), operation.related(), context, 0];
+    const DRAINING: u64 = 1;
+    // A filter that is being unregistered gets its context back before the operation is done, and
+    // may not look at its status. [DDI: fltkernel/nc-fltkernel-pflt_post_operation_callback]
+    let draining = filter.draining.load(Ordering::Acquire);
+    let (status, information) = host(operation.status());
+    if draining {
+        host(operation.set_status(NtStatus(0xDEAD_DEAD), u64::MAX));
+    }
+    let flags = if draining { DRAINING } else { 0 };
+    let arguments = [operation.data(), operation.related(), context, flags];
     let returned = operation.kernel.call(post, &arguments)?;
+    if draining {
+        host(operation.set_status(status, information));
+    }
     note_stack(operation, returned.stack_charged, outcome);
     match returned.value as u32 {
         FINISHED => Ok(()),
@@ -286,11 +300,11 @@ fn refuse(operation: &PreOperation, callback: u64, why: String) -> Box<Bug> {
 fn below(operation: &PreOperation) -> (NtStatus, u64, Option<PipeEnd>) {
     let kernel = &*operation.kernel;
     match operation.request {
-        Request::Create(request) => match kernel.npfs().create(kernel, &operation.name, request) {
+        Request::Create(request) => match kernel.npfs().create(kernel, &operation.below, request) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, Some(end)),
             Err(status) => (status, 0, None),
         },
-        Request::Connect => match kernel.npfs().connect(kernel, &operation.name) {
+        Request::Connect => match kernel.npfs().connect(kernel, &operation.below) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, end),
             Err(status) => (status, 0, None),
         },

@@ -31,6 +31,7 @@ pub(super) struct Parts {
     pub access: usize,
     pub pipe: usize,
     pub context: usize,
+    pub ecps: usize,
     pub size: usize,
 }
 
@@ -47,7 +48,9 @@ pub(super) const PARTS: Parts = {
     let access = security + size_of::<IO_SECURITY_CONTEXT>().next_multiple_of(16);
     let pipe = access + size_of::<ACCESS_STATE>().next_multiple_of(16);
     let context = pipe + size_of::<NAMED_PIPE_CREATE_PARAMETERS>().next_multiple_of(16);
-    Parts { data, iopb, file, root, related, security, access, pipe, context, size: context + 16 }
+    let ecps = context + 16;
+    let size = ecps + 32;
+    Parts { data, iopb, file, root, related, security, access, pipe, context, ecps, size }
 };
 
 #[cfg(test)]

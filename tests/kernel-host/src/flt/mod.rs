@@ -13,7 +13,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use operation::{ConnectOptions, IntoUnits, Outcome, PipeOptions, PreOperation, PreStatus};
+pub use operation::{
+    ConnectOptions, Ecp, IntoUnits, Outcome, PipeOptions, PreOperation, PreStatus,
+};
 pub use port::{Message, PortClient};
 pub use user_input::UserInput;
 

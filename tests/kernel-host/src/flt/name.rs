@@ -7,11 +7,20 @@ use windows_sys::Wdk::Storage::FileSystem::Minifilters::{
     FLT_CALLBACK_DATA, FLT_FILE_NAME_INFORMATION, FLT_IO_PARAMETER_BLOCK,
 };
 
+use super::operation::{Ecp, PreOperation};
 use crate::cpu::{APC, DISPATCH, apis};
 use crate::guest::{self, GuestBlock, GuestBuffer, UnicodeString};
 use crate::ledger::Debt;
 use crate::status::NtStatus;
 
+/// `GUID_ECP_SRV_OPEN`, as it lies in memory.
+const SRV_OPEN: [u8; 16] = {
+    let guid = windows_sys::Wdk::Storage::FileSystem::GUID_ECP_SRV_OPEN;
+    let ([a, b, c, d], [e, f], [g, h]) =
+        (guid.data1.to_le_bytes(), guid.data2.to_le_bytes(), guid.data3.to_le_bytes());
+    let [i, j, k, l, m, n, o, p] = guid.data4;
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+};
 const VOLUME: &str = r"\Device\NamedPipe";
 const FORMAT_MASK: u32 = 0xFF;
 const SHORT: u32 = 3;
@@ -35,10 +44,39 @@ apis! {
         Ok(process.map_or(0, |process| process.spec().pid as u32))
     }
 
-    fltmgr [APC, 500]
-    fn FltGetEcpListFromCallbackData(_cx, _filter: u64, _data: u64, list: u64) -> NtStatus {
-        guest::write(list, 0u64)?;
+    fltmgr [APC, 500, fails NtStatus::INSUFFICIENT_RESOURCES.0]
+    fn FltGetEcpListFromCallbackData(cx, filter: u64, data: u64, list: u64) -> NtStatus {
+        if cx.kernel().filters().filter(filter).is_none() {
+            return Err(cx.misuse(format!("{filter:#x} is no registered filter")));
+        }
+        guest::write(list, PreOperation::ecp_list(data)?)?;
         Ok(NtStatus::SUCCESS)
+    }
+
+    // [DDI: fltkernel/nf-fltkernel-fltfindextracreateparameter]
+    fltmgr [APC, 300]
+    fn FltFindExtraCreateParameter(cx, _filter: u64, list: u64, guid: u64, out: u64, size: u64)
+        -> NtStatus {
+        if list == 0 {
+            return Err(cx.misuse("there is no list of extra create parameters"));
+        }
+        let wanted = guest::bytes(guid, 16)? == SRV_OPEN;
+        let there = guest::read::<u64>(list)?;
+        if !wanted || there != Ecp::Server as u64 && there != Ecp::Forged as u64 {
+            return Ok(NtStatus::NOT_FOUND);
+        }
+        if out != 0 {
+            guest::write(out, list)?;
+        }
+        if size != 0 {
+            guest::write(size, 0x28u32)?;
+        }
+        Ok(NtStatus::SUCCESS)
+    }
+
+    fltmgr [APC, 100]
+    fn FltIsEcpFromUserMode(_cx, _filter: u64, context: u64) -> bool {
+        Ok(guest::read::<u64>(context)? == Ecp::Forged as u64)
     }
 
     fltmgr [APC, 3000, fails NtStatus::INSUFFICIENT_RESOURCES.0]
@@ -55,6 +93,12 @@ apis! {
         let file: u64 = guest::read(iopb + target)?;
         let name = UnicodeString::read(file + offset_of!(FILE_OBJECT, FileName) as u64)?.units()?;
         let mut text: Vec<u16> = VOLUME.encode_utf16().collect();
+        let related = offset_of!(FILE_OBJECT, RelatedFileObject) as u64;
+        let related: u64 = guest::read(file + related)?;
+        if related != 0 {
+            let directory = offset_of!(FILE_OBJECT, FileName) as u64;
+            text.extend(UnicodeString::read(related + directory)?.units()?);
+        }
         if name.first() != Some(&u16::from(b'\\')) {
             text.push(u16::from(b'\\'));
         }

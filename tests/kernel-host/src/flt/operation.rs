@@ -2,8 +2,11 @@
 
 use std::mem::offset_of;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use windows_sys::Wdk::Foundation::{ACCESS_STATE, FILE_OBJECT, IO_SECURITY_CONTEXT};
+use windows_sys::Wdk::Foundation::{
+    ACCESS_STATE, FILE_OBJECT, IO_SECURITY_CONTEXT, SECURITY_SUBJECT_CONTEXT,
+};
 use windows_sys::Wdk::Storage::FileSystem::Minifilters::{
     FLT_CALLBACK_DATA, FLT_IO_PARAMETER_BLOCK, FLT_RELATED_OBJECTS,
 };
@@ -17,6 +20,7 @@ use crate::kernel::Kernel;
 use crate::npfs::{CreateRequest, PipeEnd};
 use crate::process::Process;
 use crate::status::NtStatus;
+use crate::token::Token;
 
 pub(super) const IRP_MJ_CREATE: u8 = 0;
 pub(super) const IRP_MJ_CREATE_NAMED_PIPE: u8 = 1;
@@ -52,6 +56,15 @@ pub struct PipeOptions {
     pub timeout_specified: bool,
     /// The request comes from kernel mode.
     pub kernel_mode: bool,
+    /// The token that the thread impersonates.
+    pub client: Option<Arc<Token>>,
+    /// The extra create parameter of the file server.
+    pub ecp: Ecp,
+    /// The directory of NPFS that the name is relative to, as a path; a name without a leading
+    /// backslash is relative to the root directory where this is `None`.
+    pub directory: Option<Vec<u16>>,
+    /// The name is a byte short of whole units, which no well-meant caller asks for.
+    pub odd_length: bool,
 }
 
 impl Default for PipeOptions {
@@ -70,6 +83,10 @@ impl Default for PipeOptions {
             default_timeout: -500_000,
             timeout_specified: true,
             kernel_mode: false,
+            client: None,
+            ecp: Ecp::None,
+            directory: None,
+            odd_length: false,
         }
     }
 }
@@ -85,6 +102,15 @@ pub struct ConnectOptions {
     pub desired_access: u32,
     /// The request comes from kernel mode, as the file server's do.
     pub kernel_mode: bool,
+    /// The token that the thread impersonates.
+    pub client: Option<Arc<Token>>,
+    /// The extra create parameter of the file server.
+    pub ecp: Ecp,
+    /// The directory of NPFS that the name is relative to, as a path; a name without a leading
+    /// backslash is relative to the root directory where this is `None`.
+    pub directory: Option<Vec<u16>>,
+    /// The name is a byte short of whole units, which no well-meant caller asks for.
+    pub odd_length: bool,
 }
 
 impl Default for ConnectOptions {
@@ -94,8 +120,26 @@ impl Default for ConnectOptions {
             share_access: 0,
             desired_access: 0x0012_019F,
             kernel_mode: false,
+            client: None,
+            ecp: Ecp::None,
+            directory: None,
+            odd_length: false,
         }
     }
+}
+
+/// Whether a create carries `GUID_ECP_SRV_OPEN`, which says that it came over the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ecp {
+    /// It carries no extra create parameters.
+    #[default]
+    None,
+    /// It carries another one.
+    Other,
+    /// The file server opens it for a client, which may be on the same machine.
+    Server,
+    /// A program in user mode says that it is the file server.
+    Forged,
 }
 
 /// Text that names a pipe: UTF-8, or any UTF-16 units.
@@ -180,7 +224,10 @@ pub struct PreOperation {
     pub(super) process: Arc<Process>,
     block: GuestBlock,
     _text: Text,
-    pub(super) name: Vec<u16>,
+    _directory: Option<GuestBuffer>,
+    name: Vec<u16>,
+    /// The name as NPFS understands it.
+    pub(super) below: Vec<u16>,
     pub(super) request: Request,
     pub(super) major: u8,
 }
@@ -203,12 +250,23 @@ impl PreOperation {
             default_timeout: options.default_timeout,
             timeout_specified: options.timeout_specified,
         });
-        let operation = PreOperation::new(kernel, process, name, request, IRP_MJ_CREATE_NAMED_PIPE);
+        let directory = options.directory.as_deref();
+        let operation = PreOperation::new(
+            kernel,
+            process,
+            (name, directory),
+            request,
+            IRP_MJ_CREATE_NAMED_PIPE,
+        );
         let common = ConnectOptions {
             create_options: options.create_options & 0xFF_FFFF | options.disposition << 24,
             share_access: options.share_access,
             desired_access: options.desired_access,
             kernel_mode: options.kernel_mode,
+            client: options.client.clone(),
+            ecp: options.ecp,
+            directory: options.directory.clone(),
+            odd_length: options.odd_length,
         };
         operation.fill(&common).and_then(|()| operation.fill_pipe(options)).expect("own memory");
         operation
@@ -220,7 +278,9 @@ impl PreOperation {
         name: Vec<u16>,
         options: &ConnectOptions,
     ) -> PreOperation {
-        let operation = PreOperation::new(kernel, process, name, Request::Connect, IRP_MJ_CREATE);
+        let directory = options.directory.as_deref();
+        let operation =
+            PreOperation::new(kernel, process, (name, directory), Request::Connect, IRP_MJ_CREATE);
         const FILE_OPEN: u32 = 1;
         let options = ConnectOptions {
             create_options: options.create_options & 0xFF_FFFF | FILE_OPEN << 24,
@@ -233,10 +293,14 @@ impl PreOperation {
     fn new(
         kernel: &Kernel,
         process: &Arc<Process>,
-        name: Vec<u16>,
+        (name, directory): (Vec<u16>, Option<&[u16]>),
         request: Request,
         major: u8,
     ) -> PreOperation {
+        let below = match directory {
+            Some(directory) => [directory, &[u16::from(b'\\')], &name].concat(),
+            None => name.clone(),
+        };
         let text = if kernel.is_checked() {
             Text::Guarded(GuestBuffer::utf16(&name))
         } else {
@@ -250,7 +314,9 @@ impl PreOperation {
             process: process.clone(),
             block: GuestBlock::new(PARTS.size),
             _text: text,
+            _directory: directory.map(GuestBuffer::utf16),
             name,
+            below,
             request,
             major,
         }
@@ -295,15 +361,22 @@ impl PreOperation {
             guest::write(self.at(part, offset_of!(FILE_OBJECT, Size)), size as u16)?;
         }
         guest::write(self.at(PARTS.file, offset_of!(FILE_OBJECT, Flags)), FO_NAMED_PIPE)?;
-        if self.name.first() != Some(&u16::from(b'\\')) {
+        if self.name.first() != Some(&u16::from(b'\\')) || self._directory.is_some() {
             let related = offset_of!(FILE_OBJECT, RelatedFileObject);
             guest::write(self.at(PARTS.file, related), self.at(PARTS.root, 0))?;
+        }
+        if let Some(directory) = &self._directory {
+            let length = options.directory.as_ref().map_or(0, Vec::len) * 2;
+            let (length, buffer) = (length as u16, directory.address());
+            UnicodeString { length, maximum: length, buffer }
+                .write(self.at(PARTS.root, offset_of!(FILE_OBJECT, FileName)))?;
         }
         let buffer = match &self._text {
             Text::Guarded(text) => text.address(),
             Text::Plain(text) => text.address(),
         };
-        let length = (self.name.len() * 2).min(0xFFFE) as u16;
+        let odd = u16::from(options.odd_length);
+        let length = (self.name.len() * 2).min(0xFFFE) as u16 - odd;
         UnicodeString { length, maximum: length, buffer }
             .write(self.at(PARTS.file, offset_of!(FILE_OBJECT, FileName)))?;
 
@@ -321,7 +394,25 @@ impl PreOperation {
         let remaining = offset_of!(State, RemainingDesiredAccess);
         guest::write(self.at(PARTS.access, remaining), desired)?;
         let original = offset_of!(State, OriginalDesiredAccess);
-        guest::write(self.at(PARTS.access, original), desired)
+        guest::write(self.at(PARTS.access, original), desired)?;
+        let subject = offset_of!(State, SubjectSecurityContext);
+        type Subject = SECURITY_SUBJECT_CONTEXT;
+        let client = options.client.as_ref().map_or(0, |token| token.address());
+        let tokens = [
+            (offset_of!(Subject, ClientToken), client),
+            (offset_of!(Subject, PrimaryToken), self.process.token().address()),
+        ];
+        for (member, token) in tokens {
+            guest::write(self.at(PARTS.access, subject + member), token)?;
+        }
+        // What this list looks like is the filter manager's own business.
+        guest::write(self.at(PARTS.ecps, 0), options.ecp as u64)
+    }
+
+    /// The ECP_LIST; 0 where the create carries none.
+    pub(super) fn ecp_list(data: u64) -> Result<u64, Fault> {
+        let list = data + (PARTS.ecps - PARTS.data) as u64;
+        Ok(if guest::read::<u64>(list)? == Ecp::None as u64 { 0 } else { list })
     }
 
     fn fill_pipe(&self, options: &PipeOptions) -> Result<(), Fault> {
@@ -373,9 +464,14 @@ impl PreOperation {
 
     /// Runs the whole operation: filters, NPFS, filters.
     pub fn run(&self) -> Result<Outcome, Box<Bug>> {
+        self.run_meanwhile(&|| {})
+    }
+
+    /// The same, and something else happens between NPFS and the post-operation callbacks.
+    pub fn run_meanwhile(&self, meanwhile: &dyn Fn()) -> Result<Outcome, Box<Bug>> {
         self.kernel.finish_boot();
         self.kernel.attach_filters()?;
-        self.process.attached(|| super::dispatch::run(self))
+        self.process.attached(|| super::dispatch::run(self, meanwhile))
     }
 
     /// Runs only the pre-operation callback of the topmost filter, for benchmarks; not to be used
@@ -386,6 +482,12 @@ impl PreOperation {
 }
 
 impl Kernel {
+    /// True while a filter is being unregistered: no operation that begins now reaches it.
+    pub fn is_unregistering(&self) -> bool {
+        let state = self.filters().state();
+        state.filters.iter().any(|filter| filter.draining.load(Ordering::Acquire))
+    }
+
     /// A process creates an instance of a named pipe.
     pub fn create_named_pipe(
         &self,

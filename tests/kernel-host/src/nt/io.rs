@@ -1,6 +1,10 @@
 //! The I/O manager: stack limits, boot reinitialization.
 
-use crate::cpu::{ANY, DISPATCH, PASSIVE, apis};
+use std::mem::offset_of;
+
+use windows_sys::Wdk::Foundation::FILE_OBJECT;
+
+use crate::cpu::{ANY, APC, DISPATCH, PASSIVE, apis};
 use crate::guest;
 use crate::kernel::Reinitialization;
 
@@ -15,6 +19,14 @@ apis! {
         guest::write(low, cx.kpcr().stack_low)?;
         guest::write(high, cx.kpcr().stack_high)?;
         Ok(())
+    }
+
+    // [DDI: ntddk/nf-ntddk-ioisfileoriginremote]
+    ntoskrnl [APC, 50]
+    fn IoIsFileOriginRemote(_cx, file: u64) -> bool {
+        const FO_REMOTE_ORIGIN: u32 = 0x0100_0000;
+        let flags: u32 = guest::read(file + offset_of!(FILE_OBJECT, Flags) as u64)?;
+        Ok(flags & FO_REMOTE_ORIGIN != 0)
     }
 
     ntoskrnl [PASSIVE, 200]

@@ -10,6 +10,7 @@ mod io;
 mod io_device;
 mod ke;
 mod mm;
+mod notify;
 mod ob;
 mod pipe;
 mod ps;
@@ -33,6 +34,7 @@ pub(crate) use bugcheck::{CrashCallbacks, require_no_crash};
 pub use etw::Trace;
 pub(crate) use etw::Tracing;
 pub(crate) use io_device::Devices;
+pub(crate) use notify::ProcessNotify;
 pub(crate) use ob::{Object, Objects, OpenFile};
 pub(crate) use requests::Requests;
 pub use tracelogging::{TraceEvent, TraceValue};
@@ -41,7 +43,7 @@ use crate::cpu::Rec;
 
 /// Every modelled API, of all DLLs.
 pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
-    let families: [&[&'static Rec]; 20] = [
+    let families: [&[&'static Rec]; 21] = [
         bugcheck::APIS,
         dbg::APIS,
         etw::APIS,
@@ -50,6 +52,7 @@ pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
         io_device::APIS,
         ke::APIS,
         mm::APIS,
+        notify::APIS,
         ob::APIS,
         ps::APIS,
         rtl::APIS,

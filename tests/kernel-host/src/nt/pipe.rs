@@ -38,6 +38,7 @@ pub(super) fn open(
         share_access: request.share as u16,
         desired_access: request.access,
         kernel_mode: true,
+        ..ConnectOptions::default()
     };
     let outcome = kernel.connect_pipe(&process, name, options)?;
     if outcome.status.is_success() {

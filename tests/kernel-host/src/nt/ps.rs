@@ -2,7 +2,7 @@
 
 use super::Object;
 use crate::bug::BugKind;
-use crate::cpu::{ANY, Cx, DISPATCH, PASSIVE, Trap, apis};
+use crate::cpu::{ANY, APC, Cx, DISPATCH, PASSIVE, Trap, apis};
 use crate::guest;
 use crate::process::Process;
 use crate::sched::create_system_thread;
@@ -88,6 +88,14 @@ apis! {
     ntoskrnl [ANY, 20]
     fn PsGetProcessCreateTimeQuadPart(cx, object: u64) -> u64 {
         Ok(process(cx, object)?.start_key())
+    }
+
+    // STATUS_PENDING while the process runs, as PsGetThreadExitStatus says of a thread. [DDI:
+    // ntddk/nf-ntddk-psgetprocessexitstatus]
+    ntoskrnl [APC, 20]
+    fn PsGetProcessExitStatus(cx, object: u64) -> NtStatus {
+        let ended = process(cx, object)?.has_ended();
+        Ok(if ended { NtStatus::SUCCESS } else { NtStatus::PENDING })
     }
 
     ntoskrnl [ANY, 20]
