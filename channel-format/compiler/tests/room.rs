@@ -103,6 +103,23 @@ fn more_regular_expressions_than_there_is_room_for_are_all_told() {
     }
 }
 
+/// What has no room points to its rules each time that it is found, until that is too often.
+#[test]
+fn a_word_repeated_in_a_crowded_name_is_told_of_once() {
+    let rule = |word: &str| format!("    s: {{PipeName|contains: '{word}'}}\n    condition: s");
+    let mut texts: Vec<String> = (0..MAX_FOUND).map(|n| rule(&format!("d{n:03}"))).collect();
+    texts.extend((0..MAX_CANDIDATES - MAX_FOUND).map(|_| rule("zz")));
+    texts.push(rule("elsewhere"));
+    let rules = rules(&texts);
+    let set = ruleset(&rules);
+    let crowd = words('d', 0..MAX_FOUND);
+    for repeats in [1, 10, 400] {
+        let told = judge(&rules, &set, &format!("{crowd}{}", "zz".repeat(repeats)), r"C:\a.exe");
+        let matching = told.iter().filter(|truth| **truth == Truth::True).count();
+        assert_eq!(matching, MAX_CANDIDATES);
+    }
+}
+
 /// A long path leaves a rule alone that does not ask for it.
 #[test]
 fn an_image_path_does_not_change_a_rule_of_the_name() {

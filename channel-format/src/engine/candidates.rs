@@ -57,3 +57,56 @@ impl Candidates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn triggers(rules: impl Iterator<Item = u32>) -> Vec<[u8; 4]> {
+        rules.map(u32::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn keeps_each_rule_once_and_in_order() {
+        let mut candidates = Candidates::NONE;
+        candidates.follow(&triggers([3, 5].into_iter()));
+        candidates.follow(&triggers([5, 7].into_iter()));
+        let rules: Vec<u32> = (0..).map_while(|place| candidates.rule(place)).collect();
+        assert_eq!((rules.as_slice(), candidates.all), ([3, 5, 7].as_slice(), false));
+    }
+
+    #[test]
+    fn one_rule_too_many_means_all() {
+        let most = u32::try_from(MAX_CANDIDATES).unwrap();
+        for (count, all) in [(most, false), (most + 1, true)] {
+            let mut candidates = Candidates::NONE;
+            candidates.follow(&triggers(0..count));
+            assert_eq!(candidates.all, all, "{count} rules");
+        }
+    }
+
+    #[test]
+    fn being_pointed_to_few_rules_too_often_means_all() {
+        let mut candidates = Candidates::NONE;
+        let two = triggers(0..2);
+        for _ in 0..MAX_TRIGGERS / 2 {
+            candidates.follow(&two);
+        }
+        assert!(!candidates.all);
+        candidates.follow(&two);
+        assert!(candidates.all);
+    }
+
+    #[test]
+    fn where_one_rule_counts_no_other_does() {
+        let mut candidates = Candidates { only: Some(4), ..Candidates::NONE };
+        candidates.follow(&triggers(5..200));
+        assert!(!candidates.all);
+        candidates.follow(&triggers(0..5));
+        assert!(candidates.all);
+    }
+}

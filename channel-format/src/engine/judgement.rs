@@ -80,11 +80,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             }
         }
         for place in 0..self.found.runs().len() {
-            match self.outcome(place) {
-                Some((criterion, true)) => self.point(criterion),
-                Some((_, false)) => {}
-                None => self.candidates.all = true,
-            }
+            self.candidates.all |= self.outcome(place).is_none();
         }
     }
 
@@ -138,7 +134,8 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
             }
         }
         for place in 0..self.found.runs().len() {
-            if let (criterion, true) = self.outcome(place)? {
+            let criterion = self.found.runs().get(place)?.criterion();
+            if self.outcome(place)? {
                 self.found.add(criterion);
             }
         }
@@ -197,7 +194,7 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         }
         let regex = criterion.operator == Operator::Regex;
         if regex && let Some(place) = self.found.run_of(index) {
-            return self.outcome(place).map(|(_, accepts)| accepts);
+            return self.outcome(place);
         }
         // Where there was no room for all that was found, it may hold all the same.
         let full = if regex { self.found.runs_full } else { self.found.is_full };
@@ -290,23 +287,25 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         }
     }
 
-    /// The criterion of a run, and whether its automaton accepts; it runs the first time that this is
-    /// asked. `None` if its tables are not sound.
-    fn outcome(&mut self, place: usize) -> Option<(u32, bool)> {
+    /// Whether the automaton of a run accepts; it runs the first time that this is asked, and points
+    /// to its rules then. `None` if its tables are not sound.
+    fn outcome(&mut self, place: usize) -> Option<bool> {
         let run = *self.found.runs().get(place)?;
-        let index = run.criterion();
         if run.outcome != Outcome::NotRun {
-            return Some((index, run.outcome == Outcome::Accepts));
+            return Some(run.outcome == Outcome::Accepts);
         }
-        let criterion = criterion_at(&self.tables(), index)?;
+        let criterion = criterion_at(&self.tables(), run.criterion())?;
         let Value::Text(text) = self.event.value(criterion.field) else {
             return None;
         };
-        let automaton = regex::Automaton::read(self.tables().automata, criterion.automaton)?;
+        let tables = self.tables();
+        let automaton = regex::Automaton::read(tables.automata, criterion.automaton)?;
         let accepts = automaton.search_around(text, run.first, run.last, &mut self.steps)?;
-        let outcome = if accepts { Outcome::Accepts } else { Outcome::Rejects };
-        self.found.set_outcome(place, outcome);
-        Some((index, accepts))
+        if accepts {
+            self.candidates.follow(triggers(&tables, &criterion));
+        }
+        self.found.set_outcome(place, if accepts { Outcome::Accepts } else { Outcome::Rejects });
+        Some(accepts)
     }
 }
 
