@@ -4,7 +4,7 @@
 //! scan looks at a bounded number of entries and keeps a bounded number of candidates, so a folder
 //! of thousands of files costs no more than a folder of a few hundred.
 
-use channel_format::limits::{MAX_ACTIVE, MAX_FILE};
+use channel_format::limits::MAX_ACTIVE;
 use channel_format::name::ChannelName;
 use driver_abi::{Cause, RefusalNote};
 
@@ -20,7 +20,7 @@ pub const MAX_NAMES: usize = 256;
 /// Files one scan opens.
 pub const MAX_CANDIDATES: usize = 8;
 /// Bytes one scan reads. A file of any size has room; the rest waits for the next look.
-pub const MAX_SCAN_BYTES: u32 = MAX_FILE * 2;
+pub const MAX_SCAN_BYTES: u32 = MAX_ACTIVE * 2;
 
 /// What an open file says of itself.
 #[derive(Clone, Copy, Debug)]

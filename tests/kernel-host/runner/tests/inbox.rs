@@ -184,7 +184,7 @@ fn more_newer_names_than_a_look_considers_are_loud() {
     rig.unload().unwrap();
 }
 
-/// Signed headers before bodies of 15 MiB: two of them are all that a look reads.
+/// Signed headers before bodies of 7 MiB: two of them are all that a look reads.
 #[test]
 fn a_look_reads_so_many_bytes_and_the_next_one_goes_on() {
     let Some(bench) = Bench::new() else { return };
@@ -193,7 +193,7 @@ fn a_look_reads_so_many_bytes_and_the_next_one_goes_on() {
     let before = rig.status().unwrap().scans;
     for sequence in 2..=7 {
         let (name, mut file) = bench.file(sequence);
-        file.resize(15 << 20, 0);
+        file.resize(7 << 20, 0);
         machine.disk().write(&path(&name), file);
     }
     let (sound, file) = bench.file(1);
