@@ -37,6 +37,7 @@ pub struct Rig {
     kernel: Arc<Kernel>,
     driver: Driver,
     client: Option<PortClient>,
+    interest: Interest,
     events: u64,
 }
 
@@ -144,7 +145,8 @@ impl<'a> Boot<'a> {
     pub fn boot(&self) -> Result<Rig, Error> {
         let (kernel, driver) = self.start()?;
         let client = connect(&kernel, Interest::Status)?;
-        Ok(Rig { kernel, driver, client: Some(client), events: 0 })
+        let interest = Interest::Status;
+        Ok(Rig { kernel, driver, client: Some(client), interest, events: 0 })
     }
 }
 
@@ -180,6 +182,7 @@ impl Rig {
         // The old one goes first: it would have to be listened to, too.
         self.client = None;
         self.client = Some(connect(&self.kernel, interest)?);
+        self.interest = interest;
         Ok(())
     }
 
@@ -335,6 +338,10 @@ impl Rig {
             match self.receive()? {
                 Some(Message::Status(status)) if will_do(&status) => return Ok(status),
                 Some(_) => {}
+                // It took nothing while the clock went on, and was dropped for that.
+                None if self.client.as_ref().is_some_and(PortClient::is_closed) => {
+                    self.listen(self.interest)?;
+                }
                 None => {
                     // A driver that is at work is not slow because the clock jumps.
                     self.kernel.rest(PATIENCE);
