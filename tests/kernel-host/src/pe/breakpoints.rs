@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::coverage::Plan;
 use crate::guest;
@@ -17,6 +17,8 @@ pub(crate) struct Breakpoints {
     blocks: Vec<(u32, u8)>,
     /// One byte a block, shared with every process through the file.
     hits: u64,
+    /// Where a test has put a breakpoint that stays; 0 if nowhere.
+    kept: AtomicU64,
 }
 
 impl Breakpoints {
@@ -26,7 +28,8 @@ impl Breakpoints {
         let hits = share(&file, plan.blocks.len())?;
         let first = |rva: u32| guest::read::<u8>(base + u64::from(rva)).ok();
         let blocks = plan.blocks.iter().map(|block| Some((block.start, first(block.start)?)));
-        let breakpoints = Self { base, blocks: blocks.collect::<Option<_>>()?, hits };
+        let blocks = blocks.collect::<Option<_>>()?;
+        let breakpoints = Self { base, blocks, hits, kept: AtomicU64::new(0) };
         for (index, (rva, _)) in breakpoints.blocks.iter().enumerate() {
             if breakpoints.hit(index).load(Ordering::Relaxed) == 0 {
                 guest::write(base + u64::from(*rva), INT3).ok()?;
@@ -38,6 +41,9 @@ impl Breakpoints {
     /// A thread ran into the breakpoint at `address`: marks the block and puts the byte back. False
     /// if there is none. Async-signal-safe; the code is writable while breakpoints are in it.
     pub(crate) fn pass(&self, address: u64) -> bool {
+        if address == self.kept.load(Ordering::Acquire) {
+            return false;
+        }
         let Some(rva) = address.checked_sub(self.base).and_then(|rva| u32::try_from(rva).ok())
         else {
             return false;
@@ -51,6 +57,11 @@ impl Breakpoints {
         let code = unsafe { AtomicU8::from_ptr(address as *mut u8) };
         code.store(self.blocks[index].1, Ordering::SeqCst);
         true
+    }
+
+    /// A breakpoint of a test's own at `address` is no block that is reached.
+    pub(super) fn keep(&self, address: u64) {
+        self.kept.store(address, Ordering::Release);
     }
 
     fn hit(&self, index: usize) -> &AtomicU8 {

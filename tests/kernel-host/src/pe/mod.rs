@@ -42,7 +42,7 @@ pub(crate) struct Image {
     exports: BTreeMap<String, u64>,
     unwind: Box<UnwindImage>,
     slot: usize,
-    _breakpoints: Option<Box<Breakpoints>>,
+    breakpoints: Option<Box<Breakpoints>>,
     _stubs: Option<StubPage>,
 }
 
@@ -124,7 +124,7 @@ impl Image {
                 .collect(),
             unwind,
             slot,
-            _breakpoints: breakpoints,
+            breakpoints,
             _stubs: stubs,
         })
     }
@@ -175,8 +175,12 @@ impl Image {
         let section = self.sections.iter().find(within).ok_or_else(refused)?;
         let access = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
         protect_section(self.base, section, access);
-        let written = guest::write_bytes(self.base + u64::from(rva), code);
-        if self._breakpoints.is_none() {
+        let address = self.base + u64::from(rva);
+        if let Some(breakpoints) = &self.breakpoints {
+            breakpoints.keep(address);
+        }
+        let written = guest::write_bytes(address, code);
+        if self.breakpoints.is_none() {
             protect_section(self.base, section, protection(section));
         }
         written.map_err(|_| LoadError::Map("writing code"))
