@@ -67,6 +67,14 @@ same_layout!(nt::UNICODE_STRING, win::UNICODE_STRING, Length, MaximumLength, Buf
 same_layout!(nt::LIST_ENTRY, kernel::LIST_ENTRY, Flink, Blink);
 same_layout!(nt::IO_STATUS_BLOCK, io::IO_STATUS_BLOCK, Information);
 same_layout!(
+    nt::SECURITY_QUALITY_OF_SERVICE,
+    security::SECURITY_QUALITY_OF_SERVICE,
+    Length,
+    ImpersonationLevel,
+    ContextTrackingMode,
+    EffectiveOnly,
+);
+same_layout!(
     nt::OBJECT_ATTRIBUTES,
     wdk::OBJECT_ATTRIBUTES,
     Length,
