@@ -115,7 +115,14 @@ same_layout!(
 );
 same_layout!(nt::KEVENT, wdk::KEVENT, Header);
 same_layout!(nt::IRP, wdk::IRP, IoStatus, Tail);
-same_layout!(nt::DEVICE_OBJECT, wdk::DEVICE_OBJECT, DriverObject, Flags, Characteristics);
+same_layout!(
+    nt::DEVICE_OBJECT,
+    wdk::DEVICE_OBJECT,
+    DriverObject,
+    Flags,
+    Characteristics,
+    DeviceExtension,
+);
 same_layout!(nt::EX_RUNDOWN_REF, sys::EX_RUNDOWN_REF);
 same_layout!(nt::MM_COPY_ADDRESS, sys::MM_COPY_ADDRESS);
 same_layout!(
