@@ -98,25 +98,21 @@ impl ProcessTable {
     }
 
     /// What these rules found in the texts of the process behind a request: found with its first
-    /// event and kept for the others. `event` is one of them, with the texts of `process`: what is
-    /// known of the process by now may be spelled otherwise, and nothing found in one spelling is
-    /// used for the other.
+    /// event and kept for the others. `event` is one of them.
     ///
     /// Not inlined: what is looked at is copied, and the copies are not to lie below an evaluation.
     #[inline(never)]
     pub fn found<E: Event>(
         &self,
         requestor: Requestor<'_>,
-        process: &Shared<Process>,
         rules: &Ruleset<PoolSlice<u8>>,
         event: &E,
     ) -> Option<Kept> {
         let key = requestor.start_key();
-        let known = |entry: &mut Entry| entry.process.is(process).then_some(entry.found);
-        let found = self.entries.find(key, known).flatten()?;
+        let found = self.entries.find(key, |entry| entry.found)?;
         match found.filter(|found| found.ruleset == rules.mark()) {
             Some(found) => found.kept,
-            None => self.find_out(key, process, rules, event),
+            None => self.find_out(key, rules, event),
         }
     }
 
@@ -125,17 +121,12 @@ impl ProcessTable {
     fn find_out<E: Event>(
         &self,
         key: u64,
-        process: &Shared<Process>,
         rules: &Ruleset<PoolSlice<u8>>,
         event: &E,
     ) -> Option<Kept> {
         let kept = rules.keep(event);
         let found = Found { ruleset: rules.mark(), kept };
-        self.entries.find(key, |entry| {
-            if entry.process.is(process) {
-                entry.found = Some(found);
-            }
-        });
+        self.entries.find(key, |entry| entry.found = Some(found));
         kept
     }
 

@@ -29,11 +29,6 @@ impl<T> Shared<T> {
         Ok(Self { counted })
     }
 
-    /// True when both own the same value.
-    pub fn is(&self, other: &Self) -> bool {
-        self.counted == other.counted
-    }
-
     fn counted(&self) -> &Counted<T> {
         // SAFETY: the value is alive while it has an owner, and `self` is one.
         unsafe { self.counted.as_ref() }
