@@ -45,7 +45,8 @@ impl ObjectAttributes {
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
         let name: u64 = guest::read(at(offset_of!(OBJECT_ATTRIBUTES, ObjectName)))?;
-        let quality: u64 = guest::read(at(offset_of!(OBJECT_ATTRIBUTES, SecurityQualityOfService)))?;
+        let quality: u64 =
+            guest::read(at(offset_of!(OBJECT_ATTRIBUTES, SecurityQualityOfService)))?;
         let level = offset_of!(SECURITY_QUALITY_OF_SERVICE, ImpersonationLevel) as u64;
         let read = ObjectAttributes {
             root: guest::read(at(offset_of!(OBJECT_ATTRIBUTES, RootDirectory)))?,
