@@ -3,7 +3,7 @@
 //! One static of plain atomics: the layout is that of `driver_abi::crash`, and writing it costs a
 //! store. Nothing is ever read from it here.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use channel_format::frame::Header;
 use driver_abi::crash::{
@@ -131,8 +131,10 @@ pub fn verdict(event: u64, position: (u32, u32), rule: u32, verdict: Verdict) {
     let Some(slot) = NOTE.slots.get(slot_of(number)) else {
         return;
     };
-    // A slot without an event is one that is being written.
-    slot.event.store(0, Ordering::Release);
+    // A slot without an event is one that is being written. The fence keeps what follows from being
+    // seen before that is.
+    slot.event.store(0, Ordering::Relaxed);
+    fence(Ordering::Release);
     slot.time.store(now(), Ordering::Relaxed);
     slot.position.store(pair(position.0, position.1), Ordering::Relaxed);
     slot.outcome.store(NoteVerdict::outcome_word(verdict, rule), Ordering::Relaxed);

@@ -102,7 +102,9 @@ impl Teller {
             self.next_look = now().saturating_add(SECOND);
             self.tell_changes(sensor);
         }
-        loop {
+        // As many as the ring holds, twice: creates may come faster than they are told, and this
+        // thread has clients to serve and an unload to heed.
+        for _ in 0..RING_SLOTS.saturating_mul(2) {
             let buffer = &mut *self.buffer;
             // Laid out while the queue is held, which takes less time than another copy of the
             // record would, and written when it is not.
@@ -119,6 +121,9 @@ impl Teller {
                 Some(None) => {}
                 None => break,
             }
+        }
+        if !events.ring.lock().is_empty() {
+            sensor.outbox.wake.set();
         }
         let dropped = events.ring.lock().dropped();
         let new = dropped.saturating_sub(self.told_dropped);

@@ -262,7 +262,10 @@ impl Outbox {
         notes
     }
 
+    /// Sums up what clients want to hear. One at a time: a sum that was made before a client came
+    /// must not be written after that client's own, or nobody would be told anything.
     fn listen_anew(&self) {
+        let _one_at_a_time = self.places.lock();
         let all = self.clients.iter().map(|client| client.interest.load(Ordering::Acquire));
         self.loudest.store(all.max().unwrap_or(NOBODY), Ordering::Release);
     }

@@ -11,11 +11,13 @@ use core::sync::atomic::Ordering;
 use driver_abi::{ANSWER_LEN, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
 use driver_abi::{STATISTICS_LEN, STATUS_LEN};
 use driver_core::clients::{PLACES, Patience, Ticket};
+use driver_core::events::Event;
 
 use crate::events::Teller;
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::port::Sent;
 use crate::ffi::start::Service;
+use crate::ffi::status::Result;
 use crate::ffi::sync::{MILLISECOND, SECOND, ThreadMain, now};
 use crate::outbox::{Client, RING_SLOTS};
 use crate::sensor::Sensor;
@@ -33,20 +35,21 @@ impl ThreadMain for Sender {
         let Some(sensor) = Sensor::global().get() else {
             return;
         };
-        // Without its buffer the sensor still judges; it only cannot tell.
-        let Ok(buffer) = PoolSlice::zeroed(MESSAGE_MAX, Tag::Events) else {
-            return;
-        };
-        let mut desk = Desk { sensor, buffer, patience: [(None, Patience::default()); PLACES] };
-        // Without memory for it event tracing goes without, and clients are served all the same.
-        let mut teller = Teller::new(sensor).ok();
+        // Without its buffers the sensor still judges; it only cannot tell, until there is memory.
+        let (mut desk, mut teller) = (None, None);
         while !sensor.is_stopping() {
-            sensor.outbox.wake.wait(desk.rest().unwrap_or(SECOND));
+            if desk.is_none() {
+                desk = Desk::new(sensor).ok();
+            }
+            if teller.is_none() {
+                teller = Teller::new(sensor).ok();
+            }
+            sensor.outbox.wake.wait(desk.as_ref().and_then(Desk::rest).unwrap_or(SECOND));
             if let Some(teller) = &mut teller {
                 teller.round(sensor);
             }
-            for place in 0..PLACES {
-                desk.turn(place);
+            if let Some(desk) = &mut desk {
+                (0..PLACES).for_each(|place| desk.turn(place));
             }
         }
     }
@@ -80,7 +83,12 @@ enum Next {
     Event,
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn new(sensor: &'a Sensor) -> Result<Self> {
+        let buffer = PoolSlice::zeroed(MESSAGE_MAX, Tag::Events)?;
+        Ok(Self { sensor, buffer, patience: [(None, Patience::default()); PLACES] })
+    }
+
     /// How long until a client that is left alone has its turn; `None` when nobody is.
     fn rest(&self) -> Option<u64> {
         let now = now();
@@ -101,6 +109,7 @@ impl Desk<'_> {
             && outbox.disconnect(ticket)
         {
             outbox.counters.stuck.fetch_add(1, Ordering::Relaxed);
+            self.sensor.events.tell(&Event::ClientGone { stuck: true });
         }
         outbox.end_turn(place);
     }

@@ -67,6 +67,14 @@ same_layout!(nt::UNICODE_STRING, win::UNICODE_STRING, Length, MaximumLength, Buf
 same_layout!(nt::LIST_ENTRY, kernel::LIST_ENTRY, Flink, Blink);
 same_layout!(nt::IO_STATUS_BLOCK, io::IO_STATUS_BLOCK, Information);
 same_layout!(
+    nt::SECURITY_QUALITY_OF_SERVICE,
+    security::SECURITY_QUALITY_OF_SERVICE,
+    Length,
+    ImpersonationLevel,
+    ContextTrackingMode,
+    EffectiveOnly,
+);
+same_layout!(
     nt::OBJECT_ATTRIBUTES,
     wdk::OBJECT_ATTRIBUTES,
     Length,
@@ -107,7 +115,14 @@ same_layout!(
 );
 same_layout!(nt::KEVENT, wdk::KEVENT, Header);
 same_layout!(nt::IRP, wdk::IRP, IoStatus, Tail);
-same_layout!(nt::DEVICE_OBJECT, wdk::DEVICE_OBJECT, DriverObject, Flags, Characteristics);
+same_layout!(
+    nt::DEVICE_OBJECT,
+    wdk::DEVICE_OBJECT,
+    DriverObject,
+    Flags,
+    Characteristics,
+    DeviceExtension,
+);
 same_layout!(nt::EX_RUNDOWN_REF, sys::EX_RUNDOWN_REF);
 same_layout!(nt::MM_COPY_ADDRESS, sys::MM_COPY_ADDRESS);
 same_layout!(

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::bindings as nt;
 use super::create::PipeCreate;
 use super::status::{NtStatus, Result, check};
-use super::{Handle, UnicodeString, object_attributes};
+use super::{Handle, UnicodeString, object_attributes, u32_size_of};
 
 /// A thread, known by its object.
 pub struct ThreadMark(AtomicUsize);
@@ -46,6 +46,14 @@ impl ThreadMark {
 pub fn open(path: &[u16]) -> Result<()> {
     let mut name = UnicodeString::new(path).ok_or(NtStatus::INVALID_PARAMETER)?;
     let mut attributes = object_attributes(&mut name, ptr::null_mut(), ptr::null_mut());
+    // Should somebody have made that pipe, he is not to speak for the system.
+    let mut quality = nt::SECURITY_QUALITY_OF_SERVICE {
+        Length: u32_size_of::<nt::SECURITY_QUALITY_OF_SERVICE>(),
+        ImpersonationLevel: nt::_SECURITY_IMPERSONATION_LEVEL::SecurityAnonymous,
+        ContextTrackingMode: 0,
+        EffectiveOnly: 1,
+    };
+    attributes.SecurityQualityOfService = (&raw mut quality).cast();
     let mut outcome = nt::IO_STATUS_BLOCK::default();
     let mut handle: nt::HANDLE = ptr::null_mut();
     // SAFETY: all pointers are to locals that outlive the call; PASSIVE_LEVEL with APCs enabled, on

@@ -87,8 +87,8 @@ impl<S> Global<S> {
 
     /// The value, for callbacks of the kernel, threads of the driver and rungs of its ladder. Each
     /// of those has ended before the guard is dropped: the guard is the last rung of the ladder
-    /// down, below the threads (joined), the port and the filter (unregistered, which waits for
-    /// callbacks).
+    /// down, below the shutdown notice (run down), the threads (joined), the process watch, the port
+    /// and the filter (removed, which waits for callbacks).
     pub fn get(&self) -> Option<&S> {
         // SAFETY: not null means that the guard is alive, and by the order given above it outlives
         // the caller's use; the value is only ever shared.

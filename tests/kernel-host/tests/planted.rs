@@ -13,7 +13,7 @@ use kernel_host::{
 const PARAMETERS: &str = r"\Registry\Machine\System\CurrentControlSet\Services\planted\Parameters";
 
 /// The order of `bugs::RUN` in the planted driver.
-const NAMES: [&str; 39] = [
+const NAMES: [&str; 40] = [
     "control",
     "overrun",
     "overrun_slack",
@@ -53,6 +53,7 @@ const NAMES: [&str; 39] = [
     "crash_callback_leak",
     "crash_callback_calls",
     "swallows_opens",
+    "pipe_as_system",
 ];
 
 struct Run {
@@ -233,6 +234,7 @@ fn api_misuse_is_caught() {
         "user_handle",
         "uninitialised_event",
         "trace_malformed",
+        "pipe_as_system",
     ] {
         let Some(bug) = bug(name) else { return };
         assert!(matches!(bug.kind, BugKind::Misuse { .. }), "{name}: {bug}");

@@ -33,7 +33,7 @@ pub unsafe fn give_back(state: &mut State) {
 }
 
 /// By number.
-pub const RUN: [unsafe fn(&mut State); 39] = [
+pub const RUN: [unsafe fn(&mut State); 40] = [
     control,
     overrun,
     overrun_slack,
@@ -73,6 +73,7 @@ pub const RUN: [unsafe fn(&mut State); 39] = [
     crash_callback_leak,
     crash_callback_calls,
     swallows_opens,
+    pipe_as_system,
 ];
 
 /// Nothing is wrong here: legal but awkward things that the host must let pass.
@@ -491,4 +492,20 @@ unsafe extern "system" fn asks_for_the_time(_: u32, _: HANDLE, _: *mut core::ffi
 #[inline(never)]
 unsafe fn swallows_opens(_: &mut State) {
     black_box(());
+}
+
+/// Whoever has made that pipe may speak for the system.
+#[inline(never)]
+unsafe fn pipe_as_system(_: &mut State) {
+    let mut name = [0u16; 19];
+    for (unit, byte) in name.iter_mut().zip(*b"\\Device\\NamedPipe\\a") {
+        *unit = u16::from(byte);
+    }
+    let name = string(&name);
+    let attributes = attributes(&name, OBJ_KERNEL_HANDLE);
+    let (mut file, mut block) = (null_mut(), [0; 2]);
+    unsafe {
+        ZwCreateFile(&mut file, 0x80, &attributes, &mut block, null(), 0, 3, 1, 0, null(), 0);
+    }
+    black_box(file);
 }

@@ -139,6 +139,19 @@ unsafe extern "system" {
         access: u32,
         attributes: *const OBJECT_ATTRIBUTES,
     ) -> NTSTATUS;
+    pub fn ZwCreateFile(
+        file: *mut HANDLE,
+        access: u32,
+        attributes: *const OBJECT_ATTRIBUTES,
+        block: *mut [u64; 2],
+        allocation: *const i64,
+        file_attributes: u32,
+        share: u32,
+        disposition: u32,
+        options: u32,
+        ea: *const c_void,
+        ea_length: u32,
+    ) -> NTSTATUS;
     pub fn ZwQueryValueKey(
         key: HANDLE,
         name: *const UNICODE_STRING,

@@ -7,19 +7,6 @@ use crate::nt::*;
 
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
-    fn ZwCreateFile(
-        file: *mut HANDLE,
-        access: u32,
-        attributes: *const OBJECT_ATTRIBUTES,
-        block: *mut [u64; 2],
-        allocation: *const i64,
-        file_attributes: u32,
-        share: u32,
-        disposition: u32,
-        options: u32,
-        ea: *const c_void,
-        ea_length: u32,
-    ) -> NTSTATUS;
     fn ZwReadFile(
         file: HANDLE,
         event: HANDLE,

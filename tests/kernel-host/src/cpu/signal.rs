@@ -15,6 +15,7 @@ use crate::pe::{Breakpoints, UnwindImage};
 pub(super) const CALL_OUT: i32 = libc::SIGURG;
 const SIGNALS: [i32; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, CALL_OUT];
+const DIRECTION_FLAG: i64 = 0x400;
 /// `si_code` of a general protection fault.
 const SI_KERNEL: i32 = 0x80;
 
@@ -201,6 +202,8 @@ fn restore(machine: &mut [i64; 23], registers: &Registers) {
         machine[register as usize] = registers.general[index] as i64;
     }
     machine[libc::REG_RIP as usize] = registers.rip as i64;
+    // `memmove` may have been going backwards; code may rely on the direction being forwards.
+    machine[libc::REG_EFL as usize] &= !DIRECTION_FLAG;
 }
 
 /// A `__try` block round the access, if there is one: where its `__except` block continues.

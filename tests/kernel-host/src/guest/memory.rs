@@ -19,6 +19,11 @@ impl GuestBlock {
     pub fn address(&self) -> u64 {
         self.words.as_ptr() as u64
     }
+
+    /// All its bytes.
+    pub fn range(&self) -> std::ops::Range<u64> {
+        self.address()..self.address() + 8 * self.words.len() as u64
+    }
 }
 
 const PAGE: usize = 4096;

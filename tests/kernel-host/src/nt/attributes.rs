@@ -3,6 +3,7 @@
 use std::mem::offset_of;
 
 use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
+use windows_sys::Win32::Security::SECURITY_QUALITY_OF_SERVICE;
 
 use super::ob::Object;
 use crate::cpu::{Cx, Trap};
@@ -29,6 +30,8 @@ pub(crate) struct ObjectAttributes {
     pub root: u64,
     pub name: String,
     pub attributes: u32,
+    /// How far a server may speak for the opener, where that is said.
+    pub impersonation: Option<i32>,
 }
 
 impl ObjectAttributes {
@@ -42,10 +45,14 @@ impl ObjectAttributes {
             return Ok(Err(NtStatus::INVALID_PARAMETER));
         }
         let name: u64 = guest::read(at(offset_of!(OBJECT_ATTRIBUTES, ObjectName)))?;
+        let quality: u64 =
+            guest::read(at(offset_of!(OBJECT_ATTRIBUTES, SecurityQualityOfService)))?;
+        let level = offset_of!(SECURITY_QUALITY_OF_SERVICE, ImpersonationLevel) as u64;
         let read = ObjectAttributes {
             root: guest::read(at(offset_of!(OBJECT_ATTRIBUTES, RootDirectory)))?,
             name: if name == 0 { String::new() } else { text_of(cx, name)? },
             attributes: guest::read(at(offset_of!(OBJECT_ATTRIBUTES, Attributes)))?,
+            impersonation: (quality != 0).then(|| guest::read(quality + level)).transpose()?,
         };
         let in_system = cx.kpcr().process.get() == cx.kernel().system_process().address();
         if !in_system && !read.is_kernel_handle() {

@@ -94,14 +94,18 @@ apis! {
     ntoskrnl [PASSIVE, 2000, fails NtStatus::INSUFFICIENT_RESOURCES.0]
     fn IoCreateDevice(cx, driver: u64, extension: u32, name: u64, kind: u32, traits: u32,
         _exclusive: u8, out: u64) -> NtStatus {
-        if name != 0 || extension != 0 {
-            return Err(cx.misuse("a device with a name or an extension is not modelled"));
+        if name != 0 {
+            return Err(cx.misuse("a device with a name is not modelled"));
         }
-        let body = GuestBlock::new(size_of::<DEVICE_OBJECT>());
+        let body = GuestBlock::new(size_of::<DEVICE_OBJECT>() + extension as usize);
         let at = |offset: usize| body.address() + offset as u64;
         guest::write(body.address(), 3u16)?;
         guest::write(at(offset_of!(DEVICE_OBJECT, Size)), size_of::<DEVICE_OBJECT>() as u16)?;
         guest::write(at(offset_of!(DEVICE_OBJECT, DriverObject)), driver)?;
+        if extension != 0 {
+            let extension = at(size_of::<DEVICE_OBJECT>());
+            guest::write(at(offset_of!(DEVICE_OBJECT, DeviceExtension)), extension)?;
+        }
         guest::write(at(offset_of!(DEVICE_OBJECT, DeviceType)), kind)?;
         guest::write(at(offset_of!(DEVICE_OBJECT, Characteristics)), traits)?;
         guest::write(out, body.address())?;
@@ -114,11 +118,13 @@ apis! {
     ntoskrnl [PASSIVE, 1000]
     fn IoDeleteDevice(cx, device: u64) -> () {
         let kernel = cx.kernel();
-        let registered = kernel.devices().find(cx, device, |own| own.registered)?;
+        let state = |own: &mut Device| (own.registered, own.body.range());
+        let (registered, memory) = kernel.devices().find(cx, device, state)?;
         if registered {
             return Err(cx.misuse("the device is still registered for shutdown"));
         }
         kernel.ledger().settle(Debt::Device, device);
+        kernel.ledger().forget_rundowns(memory);
         kernel.devices().state().devices.retain(|own| own.body.address() != device);
         Ok(())
     }

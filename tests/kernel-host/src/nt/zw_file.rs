@@ -76,6 +76,11 @@ fn create(
     if attributes.root == 0
         && let Some(name) = super::pipe::name(cx, &attributes.name)
     {
+        // ntifs.h: without a quality of service a server may impersonate its client, and anybody may
+        // have made the pipe. 0 is anonymous, 1 identification.
+        if !matches!(attributes.impersonation, Some(0 | 1)) {
+            return Err(cx.misuse("the pipe's server may impersonate the kernel"));
+        }
         let kernel_handle = attributes.is_kernel_handle();
         return super::pipe::open(cx, out, block, name, request, kernel_handle);
     }
