@@ -416,9 +416,10 @@ impl Service for Sensor {
     }
 
     fn on_disconnect(&self, ticket: Ticket) {
-        // One that was dropped before is gone already.
-        let _ = self.outbox.disconnect(ticket);
-        self.events.tell(&Event::ClientGone { stuck: false });
+        // One that was dropped before is gone already, and was told.
+        if self.outbox.disconnect(ticket) {
+            self.events.tell(&Event::ClientGone { stuck: false });
+        }
     }
 
     fn on_message(&self, ticket: Ticket, message: &[u8]) -> Result<()> {

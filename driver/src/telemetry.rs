@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering;
 use driver_abi::{ANSWER_LEN, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
 use driver_abi::{STATISTICS_LEN, STATUS_LEN};
 use driver_core::clients::{PLACES, Patience, Ticket};
+use driver_core::events::Event;
 
 use crate::events::Teller;
 use crate::ffi::pool::{PoolSlice, Tag};
@@ -101,6 +102,7 @@ impl Desk<'_> {
             && outbox.disconnect(ticket)
         {
             outbox.counters.stuck.fetch_add(1, Ordering::Relaxed);
+            self.sensor.events.tell(&Event::ClientGone { stuck: true });
         }
         outbox.end_turn(place);
     }
@@ -197,7 +199,11 @@ impl Desk<'_> {
                     requests.end_first(Outcome::Done);
                     drop(requests);
                     self.sensor.set_mode(mode);
-                    self.sensor.outbox.tell_status();
+                }
+                Ask::ResetFuse => {
+                    requests.end_first(Outcome::Done);
+                    drop(requests);
+                    self.sensor.reset_fuse();
                 }
                 Ask::Reload | Ask::ClearQuarantine => {
                     requests.hand_over_first();

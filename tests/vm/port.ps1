@@ -422,6 +422,7 @@ function ConvertTo-SakerEvent {
         Time       = Read-SakerNumber $Message 'event.time'
         ProcessId  = Read-SakerNumber $Message 'event.process_id'
         Dropped    = Read-SakerNumber $Message 'event.dropped'
+        Untold     = Read-SakerNumber $Message 'event.untold'
         Operation  = Read-SakerWord $Message 'event.operation' 'operation'
         Verdict    = Read-SakerWord $Message 'event.verdict' 'verdict'
         ImageKnown = (Read-SakerNumber $Message 'event.image_known') -ne 0

@@ -95,7 +95,7 @@ impl Requests {
                 match pending.request.ask {
                     Ask::Reload => errands.reload = true,
                     Ask::ClearQuarantine => errands.clear_quarantine = true,
-                    Ask::Status | Ask::Statistics | Ask::SetMode(_) => {}
+                    Ask::Status | Ask::Statistics | Ask::SetMode(_) | Ask::ResetFuse => {}
                 }
             }
         }

@@ -1,6 +1,9 @@
 //! The values of an event, one after another, as TraceLogging lays them out.
 
-use driver_abi::Hit;
+use driver_abi::{Hit, Sid};
+
+/// The identifier of nobody, S-1-0-0: an event has no room for none.
+const NOBODY: [u8; 12] = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Writes values to the front of a slice, and remembers when one does not fit.
 pub(super) struct Payload<'a> {
@@ -37,6 +40,14 @@ impl<'a> Payload<'a> {
         self.length(units.len().saturating_mul(2));
         for unit in units {
             self.bytes(&unit.to_le_bytes());
+        }
+    }
+
+    /// A security identifier, which says itself how long it is.
+    pub(super) fn sid(&mut self, sid: &Sid) {
+        match sid.bytes() {
+            [] => self.bytes(&NOBODY),
+            known => self.bytes(known),
         }
     }
 
