@@ -458,8 +458,9 @@ function Get-SakerStatus {
     }
 }
 
-# Listens, runs Trigger (which sees this function's variables before its own script's), and returns the first event about a pipe of this name (with its leading
-# backslash, in any case) and operation, or nothing when none comes in time.
+# Listens, runs Trigger (which sees this function's variables before its own script's), and returns
+# the first event about a pipe of this name (with its leading backslash, in any case) and operation,
+# or nothing when none comes in time.
 function Wait-SakerEvent {
     param(
         [Parameter(Mandatory = $true)] [string] $PipeName,
