@@ -10,7 +10,7 @@
 pub mod metadata;
 mod payload;
 
-use driver_abi::{EventRecord, Hit, Instance, Operation, SID_MAX, Sid, Verdict};
+use driver_abi::{EventRecord, Hit, Operation, SID_MAX, Sid, Verdict};
 
 pub use self::metadata::{Definition, Document, Field, Kind, Level};
 use self::payload::Payload;

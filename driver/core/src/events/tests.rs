@@ -5,6 +5,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use driver_abi::Instance;
 use sha1::{Digest, Sha1};
 
 use super::*;
