@@ -10,9 +10,11 @@ pub const SIGNED_LEN: usize = 512;
 /// Length of the `.anchor` section: room for twelve keys.
 pub const ANCHOR_LEN: usize = 1024;
 
-/// Largest channel file. Eight times the nonpaged budget of the active tables would be 64 MiB;
-/// 16 MiB leaves room for metadata and examples, which are not kept in nonpaged memory.
+/// Largest channel file.
 pub const MAX_FILE: u32 = 16 * 1024 * 1024;
+/// Largest file that a sensor takes: one in force lies in nonpaged memory as a whole, and for the
+/// time of a swap there are two of them. 10,000 rules of the published kinds take 7 MB.
+pub const MAX_ACTIVE: u32 = 8 * 1024 * 1024;
 /// Channel, epoch and sequence are written with eight decimal digits in the file name.
 pub const MAX_NAME_NUMBER: u32 = 99_999_999;
 

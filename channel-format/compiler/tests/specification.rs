@@ -61,6 +61,7 @@ fn the_limits_are_those_of_the_code() {
         ("SIGNED_LEN", limits::SIGNED_LEN as u64),
         ("ANCHOR_LEN", limits::ANCHOR_LEN as u64),
         ("MAX_FILE", limits::MAX_FILE.into()),
+        ("MAX_ACTIVE", limits::MAX_ACTIVE.into()),
         ("MAX_NAME_NUMBER", limits::MAX_NAME_NUMBER.into()),
         ("MAX_SIGNATURES", limits::MAX_SIGNATURES as u64),
         ("MAX_ANCHOR_KEYS", limits::MAX_ANCHOR_KEYS as u64),

@@ -109,6 +109,13 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
         self.file.as_ref()
     }
 
+    /// The same ruleset over another owner of the same bytes. `None` when they are others.
+    pub fn over<C: AsRef<[u8]>>(self, file: C) -> Option<Ruleset<C>> {
+        let Self { header, layout, scans, has_always, may_block, signer, file: old } = self;
+        let same = old.as_ref() == file.as_ref();
+        same.then_some(Ruleset { header, layout, scans, has_always, may_block, signer, file })
+    }
+
     /// The file's owner, back.
     pub fn into_inner(self) -> B {
         self.file

@@ -4,7 +4,7 @@
 //! scan looks at a bounded number of entries and keeps a bounded number of candidates, so a folder
 //! of thousands of files costs no more than a folder of a few hundred.
 
-use channel_format::limits::MAX_FILE;
+use channel_format::limits::MAX_ACTIVE;
 use channel_format::name::ChannelName;
 use driver_abi::{Cause, RefusalNote};
 
@@ -20,7 +20,7 @@ pub const MAX_NAMES: usize = 256;
 /// Files one scan opens.
 pub const MAX_CANDIDATES: usize = 8;
 /// Bytes one scan reads. A file of any size has room; the rest waits for the next look.
-pub const MAX_SCAN_BYTES: u32 = MAX_FILE * 2;
+pub const MAX_SCAN_BYTES: u32 = MAX_ACTIVE * 2;
 
 /// What an open file says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub fn plain_size(facts: &FileFacts) -> Result<u32, Cause> {
     if facts.links != 1 {
         return Err(Cause::HardLink);
     }
-    u32::try_from(facts.size).ok().filter(|size| *size <= MAX_FILE).ok_or(Cause::NoFile)
+    u32::try_from(facts.size).ok().filter(|size| *size <= MAX_ACTIVE).ok_or(Cause::NoFile)
 }
 
 /// What keeps an entry with these `FILE_ATTRIBUTE_*` from being opened, if anything does. A file
@@ -448,8 +448,8 @@ mod tests {
         ] {
             assert_eq!(obstacle(attributes), expected, "{attributes:#x}");
         }
-        let plain = FileFacts { attributes: 0x20, links: 1, size: u64::from(MAX_FILE) };
-        assert_eq!(plain_size(&plain), Ok(MAX_FILE));
+        let plain = FileFacts { attributes: 0x20, links: 1, size: u64::from(MAX_ACTIVE) };
+        assert_eq!(plain_size(&plain), Ok(MAX_ACTIVE));
         for (facts, cause) in [
             (FileFacts { links: 2, ..plain }, Cause::HardLink),
             (FileFacts { links: 0, ..plain }, Cause::HardLink),

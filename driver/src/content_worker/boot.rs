@@ -4,7 +4,7 @@ use driver_abi::crash::Phase;
 use driver_core::slots::{BOOT_ORDER, Slot};
 
 use super::desk::Desk;
-use super::load::SignedFile;
+use super::load::{SignedFile, resident};
 use super::{CHANNEL, Failure, Outcome};
 use crate::crash_note;
 use crate::ffi::status::NtStatus;
@@ -52,7 +52,7 @@ fn load_slot(sensor: &Sensor, state: &StateFolder<'_>, slot: Slot) -> Outcome<()
     if file.signed.header.channel != CHANNEL {
         return Err(Failure::NotNewer);
     }
-    let rules = file.rules()?;
+    let rules = resident(file.rules()?)?;
     crash_note::content(rules.header());
     sensor.active.publish(Active::new(rules, true)?)?;
     Ok(())

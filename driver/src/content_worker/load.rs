@@ -31,7 +31,7 @@ impl<'l> SignedFile<'l> {
         let mut head = PoolSlice::zeroed(size.min(HEADER_LEN), Tag::Content)?;
         file.read(0, &mut head)?;
         let signed = frame::verify(&head, anchor)?;
-        let mut bytes = PoolSlice::zeroed(size, Tag::Content)?;
+        let mut bytes = PoolSlice::paged(size, Tag::Content)?;
         for (to, from) in bytes.iter_mut().zip(head.iter()) {
             *to = *from;
         }
@@ -43,10 +43,20 @@ impl<'l> SignedFile<'l> {
         self.bytes.len()
     }
 
-    /// Reads the rest of the file and makes rules of it.
+    /// Reads the rest of the file and makes rules of it. They still lie in paged memory.
     pub(super) fn rules(mut self) -> Outcome<Ruleset<PoolSlice<u8>>> {
         let offset = u64::try_from(HEADER_LEN).map_err(|_| NtStatus::WRONG_TYPE)?;
         self.file.read(offset, self.bytes.get_mut(HEADER_LEN..).unwrap_or(&mut []))?;
         Ok(Ruleset::parse(self.signed.body(self.bytes)?, &SensorProfile::CURRENT)?)
     }
+}
+
+/// The same rules in memory that callbacks may read at any time. Not before they have passed
+/// everything: what is refused has taken none of it.
+pub(super) fn resident(rules: Ruleset<PoolSlice<u8>>) -> Outcome<Ruleset<PoolSlice<u8>>> {
+    let mut bytes = PoolSlice::zeroed(rules.bytes().len(), Tag::Content)?;
+    for (to, from) in bytes.iter_mut().zip(rules.bytes()) {
+        *to = *from;
+    }
+    Ok(rules.over(bytes).ok_or(NtStatus::NO_RESOURCES)?)
 }

@@ -14,7 +14,7 @@ use driver_core::merit::Trial;
 use driver_core::slots::Slot;
 
 use super::desk::Desk;
-use super::load::SignedFile;
+use super::load::{SignedFile, resident};
 use super::trial::OnTrial;
 use super::{CHANNEL, Failure, Outcome, must_end};
 use crate::crash_note;
@@ -164,6 +164,7 @@ impl Desk {
         crash_note::phase(Phase::Save);
         state.save(Slot::Trial, rules.bytes())?;
         crash_note::phase(Phase::Publish);
+        let rules = resident(rules)?;
         crash_note::content(rules.header());
         sensor.active.publish(Active::new(rules, false)?)?;
         // The mark stays: the try ends when the content is good.

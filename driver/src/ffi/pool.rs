@@ -1,7 +1,7 @@
-//! Fallible, tagged memory from the kernel's nonpaged pool.
+//! Fallible, tagged memory from the kernel's pool.
 //!
-//! Every allocation may fail and says so; nothing here can panic. The memory is nonpaged, because
-//! all of it is either read inside callbacks or shared with the kernel.
+//! Every allocation may fail and says so; nothing here can panic. The memory is nonpaged where it is
+//! read inside callbacks or shared with the kernel; only files on their way lie in paged pool.
 
 use core::ffi::c_void;
 use core::ops::{Deref, DerefMut};
@@ -39,16 +39,20 @@ impl Tag {
 const POOL_ALIGN: usize = 16;
 
 fn allocate(bytes: usize, tag: Tag) -> Result<NonNull<c_void>> {
+    allocate_from(nt::POOL_FLAG_NON_PAGED, bytes, tag)
+}
+
+fn allocate_from(pool: nt::POOL_FLAGS, bytes: usize, tag: Tag) -> Result<NonNull<c_void>> {
     let bytes = u64::try_from(bytes).map_err(|_| NtStatus::NO_RESOURCES)?;
-    // SAFETY: the size is not zero (both callers see to it) and the tag is not; nonpaged pool may
-    // be allocated up to DISPATCH_LEVEL, we are at PASSIVE_LEVEL.
-    let memory = unsafe { nt::ExAllocatePool2(nt::POOL_FLAG_NON_PAGED, bytes, tag.raw()) };
+    // SAFETY: the size is not zero (all callers see to it) and the tag is not; nonpaged pool may be
+    // allocated up to DISPATCH_LEVEL and paged pool up to APC_LEVEL, we are at PASSIVE_LEVEL.
+    let memory = unsafe { nt::ExAllocatePool2(pool, bytes, tag.raw()) };
     NonNull::new(memory).ok_or(NtStatus::NO_RESOURCES)
 }
 
 fn free(memory: NonNull<c_void>, tag: Tag) {
-    // SAFETY: both callers own `memory`, got it from `allocate` with this tag, and never use it
-    // again; nonpaged pool may be freed up to DISPATCH_LEVEL, we are at PASSIVE_LEVEL.
+    // SAFETY: both callers own `memory`, got it from `allocate_from` with this tag, and never use it
+    // again; pool of either kind may be freed up to APC_LEVEL, we are at PASSIVE_LEVEL.
     unsafe { nt::ExFreePoolWithTag(memory.as_ptr(), tag.raw()) };
 }
 
@@ -170,6 +174,18 @@ impl PoolSlice<u8> {
     /// [`NtStatus::NO_RESOURCES`].
     pub fn zeroed(len: usize, tag: Tag) -> Result<Self> {
         let first = if len == 0 { NonNull::dangling() } else { allocate(len, tag)?.cast() };
+        Ok(Self { first, len, tag })
+    }
+}
+
+impl PoolSlice<u8> {
+    /// `len` zero bytes that may be paged out: for what no callback reads.
+    ///
+    /// # Errors
+    /// [`NtStatus::NO_RESOURCES`].
+    pub fn paged(len: usize, tag: Tag) -> Result<Self> {
+        let memory = || allocate_from(nt::POOL_FLAG_PAGED, len, tag);
+        let first = if len == 0 { NonNull::dangling() } else { memory()?.cast() };
         Ok(Self { first, len, tag })
     }
 }

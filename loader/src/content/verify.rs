@@ -7,6 +7,7 @@ use channel_compiler::key_text;
 use channel_format::anchor::Anchor;
 use channel_format::control::{Control, Trust};
 use channel_format::frame::{Header, verify};
+use channel_format::limits::MAX_ACTIVE;
 use channel_format::name::ChannelName;
 use channel_format::refusal::{Code, Refusal};
 use channel_format::ruleset::Ruleset;
@@ -107,6 +108,12 @@ fn remark(path: &Path, header: &Header) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if ChannelName::parse(name).is_some_and(|name| name != header.name()) {
         cli::note(format_args!("the header says that the file is {}", header.name()));
+    }
+    if header.file_length > MAX_ACTIVE {
+        cli::note(format_args!(
+            "{} bytes: a sensor takes no file of more than {MAX_ACTIVE}",
+            header.file_length
+        ));
     }
     if header.expires != 0 && header.expires <= time::now() {
         cli::note(format_args!(

@@ -17,7 +17,7 @@ use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
 use crate::nt::{CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Tracing};
 use crate::pe::{Image, LoadError, walk};
-use crate::pool::{Heap, Pool};
+use crate::pool::{Heap, Pool, PoolMarks};
 use crate::process::{Process, ProcessSpec, Processes};
 use crate::sched::{Clock, Sched, Threads, ticks};
 use crate::symbols::Frame;
@@ -283,6 +283,11 @@ impl Kernel {
     /// Bytes and blocks of pool in use.
     pub fn pool_in_use(&self) -> (usize, usize) {
         self.heap.in_use()
+    }
+
+    /// Bytes of each kind of pool, now and at most; zero with [`Pool::Fast`].
+    pub fn pool_marks(&self) -> PoolMarks {
+        self.heap.marks()
     }
 
     /// The debug messages so far.

@@ -63,7 +63,7 @@ pub use machine::Machine;
 pub use npfs::PipeEnd;
 pub use nt::{DumpBlock, Trace, TraceEvent, TraceValue};
 pub use pe::{LoadError, Section};
-pub use pool::Pool;
+pub use pool::{Pool, PoolMarks};
 pub use process::{Process, ProcessSpec};
 pub use status::NtStatus;
 pub use symbols::{Frame, Function};

@@ -49,3 +49,12 @@ fn content_that_crashes_the_evaluation() {
     assert!(ours.is_well() && ours.lost == 2, "{ours:?}");
     assert_eq!(ours.after, "blocks; sequence 1, good; DEGRADED (refused)");
 }
+
+/// Signed content that would stop every program stops none: not on trial, and it does not get further.
+#[test]
+fn content_that_blocks_every_pipe() {
+    let Some(Played { ours, theirs, .. }) = played("blocks every pipe") else { return };
+    assert!(theirs.failed > 100, "{theirs:?}");
+    assert_eq!((ours.lost, ours.hands, ours.failed), (0, false, 0));
+    assert!(ours.after.contains("DEGRADED (fuse_tripped)"), "{ours:?}");
+}

@@ -179,15 +179,28 @@ fn content_is_told_from_its_acceptance_to_its_refusal() {
     rig.unload().unwrap();
 }
 
+fn odd_rule(number: u32) -> String {
+    format!(
+        "title: a pipe to report\nid: 00000000-0000-4000-8000-0000000000{number}\n\
+         logsource: {{product: windows, category: pipe_created}}\n\
+         detection: {{selection: {{PipeName: '\\odd{number}'}}, condition: selection}}\nlevel: low\n"
+    )
+}
+
 #[test]
 fn what_finds_no_room_is_told_as_lost() {
     let Some(bench) = Bench::new() else { return };
-    let mut rig = bench.ready();
+    let mut rig = bench.boot().boot().unwrap();
+    // Of many rules, so that none is told too often.
+    let rules: Vec<String> = (10..20).map(odd_rule).collect();
+    let (name, file) = bench.file_of(&rules.join("---\n"), 0, 1);
+    rig.drop_files(std::iter::once((name.as_str(), &file))).unwrap();
+    rig.listen(Interest::Everything).unwrap();
     let kernel = rig.kernel().clone();
     let trace = kernel.start_trace(guid(), WARNING, events::VERDICT.bit);
     // The client takes nothing, so the sender is held up and the ring fills.
-    for _ in 0..400 {
-        rig.create_pipe_unheard(r"\odd").unwrap();
+    for number in 0..400 {
+        rig.create_pipe_unheard(&format!(r"\odd{}", 10 + number % 10)).unwrap();
     }
     rig.listen(Interest::Status).unwrap();
     let (lost, before) = until(&kernel, &trace, "RecordsDropped");

@@ -21,6 +21,34 @@ pub enum Pool {
     Fast,
 }
 
+/// Bytes of each kind of pool: now, and the most there ever were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolMarks {
+    /// Nonpaged pool in use.
+    pub nonpaged: usize,
+    /// Paged pool in use.
+    pub paged: usize,
+    /// The most nonpaged pool that was in use.
+    pub most_nonpaged: usize,
+    /// The most paged pool that was in use.
+    pub most_paged: usize,
+}
+
+impl PoolMarks {
+    fn add(&mut self, size: usize, paged: bool) {
+        let (now, most) = match paged {
+            true => (&mut self.paged, &mut self.most_paged),
+            false => (&mut self.nonpaged, &mut self.most_nonpaged),
+        };
+        *now += size;
+        *most = (*most).max(*now);
+    }
+
+    fn take(&mut self, size: usize, paged: bool) {
+        *(if paged { &mut self.paged } else { &mut self.nonpaged }) -= size;
+    }
+}
+
 /// What the pool knows about an address.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -99,6 +127,14 @@ impl Heap {
         match self {
             Heap::Special(pool) => pool.live(),
             Heap::Fast(pool) => pool.live(),
+        }
+    }
+
+    /// Bytes of each kind; nothing with the fast pool.
+    pub(crate) fn marks(&self) -> PoolMarks {
+        match self {
+            Heap::Special(pool) => pool.marks(),
+            Heap::Fast(_) => PoolMarks::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{History, Live, Request, tag_text};
+use super::{History, Live, PoolMarks, Request, tag_text};
 use crate::cpu::Site;
 use crate::guest;
 
@@ -48,6 +48,7 @@ struct State {
     sequence: u64,
     live: usize,
     live_bytes: usize,
+    marks: PoolMarks,
 }
 
 #[derive(Debug)]
@@ -91,6 +92,7 @@ impl Special {
         fill(address, request.size as u64, if request.zeroed { 0 } else { FILL });
         state.live += 1;
         state.live_bytes += request.size;
+        state.marks.add(request.size, request.paged);
         state.blocks.insert(address, block);
         address
     }
@@ -120,9 +122,10 @@ impl Special {
             }
         }
         block.freed = Some(site);
-        let (pages, room) = (block.pages, block.room);
+        let (pages, room, paged) = (block.pages, block.room, block.paged);
         state.live -= 1;
         state.live_bytes -= size;
+        state.marks.take(size, paged);
         forget(pages, room);
         if room == PAGE {
             state.quarantine.push_back(address);
@@ -167,6 +170,10 @@ impl Special {
     pub(super) fn in_use(&self) -> (usize, usize) {
         let state = self.state();
         (state.live_bytes, state.live)
+    }
+
+    pub(super) fn marks(&self) -> PoolMarks {
+        self.state().marks
     }
 }
 
@@ -290,6 +297,7 @@ mod tests {
         assert_eq!(block % 4096, 0);
         assert!(pool.free(block, Some(7), Site::from([])).unwrap_err().contains("TST1"));
         assert_eq!(pool.in_use(), (5000, 1));
+        assert!(pool.marks().most_nonpaged + pool.marks().most_paged >= 5000);
         assert_eq!(pool.live()[0].size, 5000);
         for _ in 0..2 * QUARANTINE {
             let one = pool.allocate(request(8));

@@ -47,6 +47,7 @@ pub fn all() -> Vec<Scenario> {
             Ok(vec![(name, file)])
         }),
         quiet("no file at all, but its name", |_| Ok(vec![(name(2), Vec::new())])),
+        quiet("content that blocks every pipe", |content| Ok(vec![content.file(EVERYTHING, 2)])),
         Scenario {
             name: "content that crashes the evaluation at once",
             arrives: |content| Ok(vec![content.file(GOOD, 2)]),
@@ -61,6 +62,16 @@ title: a pipe of a tool
 id: 00000000-0000-4000-8000-000000000001
 logsource: {product: windows, category: pipe_created}
 detection: {selection: {PipeName|startswith: '\evil'}, condition: selection}
+level: high
+saker: {action: block}
+";
+
+/// Rules that would stop every program.
+const EVERYTHING: &str = r"
+title: every pipe
+id: 00000000-0000-4000-8000-000000000002
+logsource: {product: windows, category: pipe_created}
+detection: {selection: {PipeName|startswith: '\'}, condition: selection}
 level: high
 saker: {action: block}
 ";
