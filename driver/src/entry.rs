@@ -73,19 +73,20 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     let sender = Task::spawn::<Sender>()?;
     let worker = Task::spawn::<Worker>()?;
     let shutdown = ShutdownNotice::register::<Sensor>(driver)?;
-    let watch = ProcessWatch::begin().ok();
+    let watch = ProcessWatch::begin();
     filter.start()?;
+    let unwatched = watch.as_ref().err().copied();
     RUNNING.put(Running {
         _shutdown: shutdown,
         _worker: worker,
         _sender: sender,
-        _watch: watch,
+        _watch: watch.ok(),
         _port: port,
         _filter: filter,
         _sensor: sensor,
         _crash_note: crash_note,
     })?;
-    tell_started(mode);
+    tell_started(mode, unwatched);
     driver.call_when_boot_devices_are_ready::<Sensor>();
     Ok(())
 }
@@ -96,10 +97,13 @@ fn install(mode: Mode, settings: Settings) -> Result<Installed<Sensor>> {
     Sensor::global().install(Sensor::new(mode, settings)?)
 }
 
-fn tell_started(mode: Mode) {
+fn tell_started(mode: Mode, unwatched: Option<NtStatus>) {
     if let Some(sensor) = Sensor::global().get() {
         let (version, mode) = (env!("CARGO_PKG_VERSION"), changes::mode(mode));
         sensor.events.tell(&Event::Started { version, mode });
+        if let Some(status) = unwatched {
+            sensor.events.tell(&Event::ProcessesUnwatched { status: status.number() });
+        }
     }
 }
 

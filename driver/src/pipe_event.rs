@@ -60,10 +60,10 @@ impl<'a> PipeEvent<'a> {
 
     /// What these rules found in the texts of the process before, once [`Self::find`] has found it.
     pub fn found(&self, sensor: &Sensor, rules: &Ruleset<PoolSlice<u8>>) -> Option<Kept> {
-        let (Some(requestor), Some(_)) = (self.requestor, &self.process) else {
+        let (Some(requestor), Some(process)) = (self.requestor, &self.process) else {
             return None;
         };
-        sensor.processes.found(requestor, rules, &self.inputs())
+        sensor.processes.found(requestor, process, rules, &self.inputs())
     }
 
     /// What was asked.

@@ -108,9 +108,9 @@ fn not_ready(sensor: &Sensor, number: u64, event: &mut PipeEvent<'_>) -> Judged 
     Judged(verdict, tell(sensor, event, &told, &[], None))
 }
 
-/// The rules that did not come out false, those that match first. They are not kept while judging, which would
-/// need room on the stack for every rule; few events have any, and those are judged once more.
-/// Without memory none are named; the records still count them.
+/// The rules that did not come out false, those that match first. They are not kept while judging,
+/// which would need room on the stack for every rule; few events have any, and those are judged
+/// once more. Without memory none are named; the records still count them.
 fn hits(
     active: &Active,
     inputs: &Supplied<'_>,

@@ -62,6 +62,13 @@ struct Entry {
     found: Option<Found>,
 }
 
+impl Entry {
+    /// What was found in the texts of this very process: it may have been spelled anew meanwhile.
+    fn found_of(&mut self, process: &Process) -> Option<&mut Option<Found>> {
+        core::ptr::eq(&raw const *self.process, process).then_some(&mut self.found)
+    }
+}
+
 /// The processes.
 pub struct ProcessTable {
     entries: Shards<Entry>,
@@ -98,21 +105,22 @@ impl ProcessTable {
     }
 
     /// What these rules found in the texts of the process behind a request: found with its first
-    /// event and kept for the others. `event` is one of them.
+    /// event and kept for the others. `event` is one of them, and `process` what it knows.
     ///
     /// Not inlined: what is looked at is copied, and the copies are not to lie below an evaluation.
     #[inline(never)]
     pub fn found<E: Event>(
         &self,
         requestor: Requestor<'_>,
+        process: &Process,
         rules: &Ruleset<PoolSlice<u8>>,
         event: &E,
     ) -> Option<Kept> {
         let key = requestor.start_key();
-        let found = self.entries.find(key, |entry| entry.found)?;
-        match found.filter(|found| found.ruleset == rules.mark()) {
+        let found = self.entries.find(key, |entry| entry.found_of(process).map(|found| *found))?;
+        match found?.filter(|found| found.ruleset == rules.mark()) {
             Some(found) => found.kept,
-            None => self.find_out(key, rules, event),
+            None => self.find_out(key, process, rules, event),
         }
     }
 
@@ -121,12 +129,17 @@ impl ProcessTable {
     fn find_out<E: Event>(
         &self,
         key: u64,
+        process: &Process,
         rules: &Ruleset<PoolSlice<u8>>,
         event: &E,
     ) -> Option<Kept> {
         let kept = rules.keep(event);
         let found = Found { ruleset: rules.mark(), kept };
-        self.entries.find(key, |entry| entry.found = Some(found));
+        self.entries.find(key, |entry| {
+            if let Some(place) = entry.found_of(process) {
+                *place = Some(found);
+            }
+        });
         kept
     }
 

@@ -8,7 +8,7 @@
 
 use core::sync::atomic::Ordering;
 
-use driver_abi::{ANSWER_LEN, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
+use driver_abi::{ANSWER_LEN, Answer, Ask, EVENT_LEN, EventRecord, MESSAGE_MAX, Outcome};
 use driver_abi::{STATISTICS_LEN, STATUS_LEN};
 use driver_core::clients::{PLACES, Patience, Ticket};
 use driver_core::events::Event;
@@ -79,7 +79,7 @@ enum Next {
     Status,
     /// What a request asked to hear.
     Heard,
-    Answer,
+    Answer(Answer),
     Event,
 }
 
@@ -184,7 +184,7 @@ impl<'a> Desk<'a> {
         let answer = client.requests.lock().answer();
         if let Some(answer) = answer {
             let out = buffer.get_mut(..ANSWER_LEN)?;
-            return answer.encode(out).then_some((Next::Answer, ANSWER_LEN));
+            return answer.encode(out).then_some((Next::Answer(answer), ANSWER_LEN));
         }
         let out = buffer.get_mut(..EVENT_LEN)?;
         let ring = client.ring.lock();
@@ -206,7 +206,11 @@ impl<'a> Desk<'a> {
                     requests.end_first(Outcome::Done);
                     drop(requests);
                     self.sensor.set_mode(mode);
-                    self.sensor.outbox.tell_status();
+                }
+                Ask::ResetFuse => {
+                    requests.end_first(Outcome::Done);
+                    drop(requests);
+                    self.sensor.reset_fuse();
                 }
                 Ask::Reload | Ask::ClearQuarantine => {
                     requests.hand_over_first();
@@ -229,7 +233,7 @@ fn taken(client: &Client, next: Next) {
     match next {
         Next::Status => {}
         Next::Heard => client.requests.lock().end_first(Outcome::Done),
-        Next::Answer => client.requests.lock().answered(),
+        Next::Answer(answer) => client.requests.lock().answered(answer),
         Next::Event => {
             if let Some(ring) = client.ring.lock().as_mut() {
                 ring.pop(|_: &mut EventRecord| ());

@@ -422,6 +422,7 @@ function ConvertTo-SakerEvent {
         Time       = Read-SakerNumber $Message 'event.time'
         ProcessId  = Read-SakerNumber $Message 'event.process_id'
         Dropped    = Read-SakerNumber $Message 'event.dropped'
+        Untold     = Read-SakerNumber $Message 'event.untold'
         Operation  = Read-SakerWord $Message 'event.operation' 'operation'
         Verdict    = Read-SakerWord $Message 'event.verdict' 'verdict'
         ImageKnown = (Read-SakerNumber $Message 'event.image_known') -ne 0
@@ -457,8 +458,9 @@ function Get-SakerStatus {
     }
 }
 
-# Listens, runs Trigger (which sees this function's variables before its own script's), and returns the first event about a pipe of this name (with its leading
-# backslash, in any case) and operation, or nothing when none comes in time.
+# Listens, runs Trigger (which sees this function's variables before its own script's), and returns
+# the first event about a pipe of this name (with its leading backslash, in any case) and operation,
+# or nothing when none comes in time.
 function Wait-SakerEvent {
     param(
         [Parameter(Mandatory = $true)] [string] $PipeName,

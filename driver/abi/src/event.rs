@@ -104,6 +104,17 @@ pub enum Instance {
     Further,
 }
 
+impl Instance {
+    /// The word used in logs and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::First => "first",
+            Self::Further => "further",
+        }
+    }
+}
+
 /// One rule that did not come out false.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hit {

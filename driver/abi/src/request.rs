@@ -25,6 +25,8 @@ pub enum Ask {
     SetMode(Mode),
     /// Forget which bodies are not tried any more, and look into the inbox.
     ClearQuarantine,
+    /// Let the content in force block again, after its fuse has tripped.
+    ResetFuse,
 }
 
 impl Ask {
@@ -36,6 +38,7 @@ impl Ask {
             Self::SetMode(Mode::Observe) => (4, 1),
             Self::SetMode(Mode::Enforce) => (4, 2),
             Self::ClearQuarantine => (5, 0),
+            Self::ResetFuse => (6, 0),
         }
     }
 
@@ -47,6 +50,7 @@ impl Ask {
             (4, 1) => Self::SetMode(Mode::Observe),
             (4, 2) => Self::SetMode(Mode::Enforce),
             (5, 0) => Self::ClearQuarantine,
+            (6, 0) => Self::ResetFuse,
             _ => return Err(Malformed::Value),
         })
     }

@@ -8,7 +8,7 @@ use crate::{HEAD_LEN, Interest, Kind, write_head};
 pub const MAX_CLIENTS: usize = 4;
 
 /// Buckets of the latency histogram: bucket `n` counts events that took from `2^n` nanoseconds on,
-/// up to twice that; the first also those of no time at all, the last all above four seconds.
+/// up to twice that; the first also those of no time at all, the last all above two seconds.
 pub const LATENCY_BUCKETS: usize = 32;
 
 /// Rules told at most of those that are held back for being noisy.

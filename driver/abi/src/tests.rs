@@ -254,13 +254,14 @@ fn a_record_used_again_keeps_nothing_of_its_last_event() {
     assert_eq!(used, fresh);
 }
 
-const ASKS: [Ask; 6] = [
+const ASKS: [Ask; 7] = [
     Ask::Status,
     Ask::Statistics,
     Ask::Reload,
     Ask::SetMode(Mode::Observe),
     Ask::SetMode(Mode::Enforce),
     Ask::ClearQuarantine,
+    Ask::ResetFuse,
 ];
 
 #[test]

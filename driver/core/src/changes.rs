@@ -16,6 +16,11 @@ pub fn between(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)
     if after.refusal != before.refusal {
         refusal(&after.refusal, tell);
     }
+    fuse(before, after, tell);
+    let refused_before = before.settings_refused;
+    for setting in after.settings_refused.iter().filter(|new| !refused_before.contains(*new)) {
+        tell(&Event::SettingRefused { name: setting.name() });
+    }
     let unseen = |status: &Status| status.probe.outcome == ProbeOutcome::NotSeen;
     if unseen(after) && !unseen(before) {
         tell(&Event::ProbeFailed { time: after.probe.at });
@@ -73,6 +78,18 @@ fn content(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
     }
 }
 
+/// Each content has a fuse of its own, so one that is the same as before may be another's.
+fn fuse(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
+    let (epoch, sequence) = (after.epoch, after.sequence);
+    let same = (before.epoch, before.sequence) == (epoch, sequence);
+    match after.trip {
+        Some(trip) if !same || before.trip.is_none() => {
+            tell(&Event::FuseTripped { epoch, sequence, reason: trip.name() });
+        }
+        _ => {}
+    }
+}
+
 fn refusal(refusal: &RefusalNote, tell: &mut dyn FnMut(&Event<'_>)) {
     let (epoch, sequence) = (refusal.epoch, refusal.sequence);
     if refusal.host_status == RefusalNote::STRUCK {
@@ -93,6 +110,7 @@ fn refusal(refusal: &RefusalNote, tell: &mut dyn FnMut(&Event<'_>)) {
         expected: refusal.expected,
         found: refusal.found,
         status: refusal.host_status,
+        cause: refusal.cause.name(),
     });
 }
 
@@ -103,7 +121,7 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    use driver_abi::{Loss, Probe};
+    use driver_abi::{Cause, Loss, Probe, Setting, Settings, Trip};
 
     use super::*;
 
@@ -159,6 +177,51 @@ mod tests {
         let struck = RefusalNote { host_status: RefusalNote::STRUCK, ..RefusalNote::default() };
         assert_eq!(told(&trial(), &refused(struck)), ["ContentStruck"]);
         assert_eq!(told(&refused(file), &trial()), [""; 0], "a refusal that is over");
+    }
+
+    #[test]
+    fn the_host_s_refusals_say_what_is_in_the_way() {
+        let note = RefusalNote { host_status: 1, cause: Cause::HardLink, ..RefusalNote::default() };
+        let mut seen = None;
+        between(&trial(), &Status { refusal: note, ..trial() }, &mut |event| {
+            if let Event::ContentRefused { cause, fault, .. } = event {
+                seen = Some((String::from(*cause), String::from(*fault)));
+            }
+        });
+        assert_eq!(seen, Some(("hard_link".into(), "host".into())));
+    }
+
+    #[test]
+    fn a_fuse_is_told_once_for_each_content_it_trips_for() {
+        let tripped = |sequence, trip| Status { sequence, trip, ..trial() };
+        let (whole, blocks) = (tripped(3, None), tripped(3, Some(Trip::Blocks)));
+        let mut reason = String::new();
+        between(&whole, &blocks, &mut |event| {
+            if let Event::FuseTripped { reason: why, sequence: 3, .. } = event {
+                reason.push_str(why);
+            }
+        });
+        assert_eq!(reason, "blocks");
+        assert_eq!(told(&blocks, &blocks), [""; 0]);
+        assert_eq!(told(&blocks, &whole), [""; 0], "it was reset");
+        let next = tripped(4, Some(Trip::Blocks));
+        assert_eq!(told(&blocks, &next), ["ContentAccepted", "FuseTripped"]);
+    }
+
+    #[test]
+    fn each_setting_that_is_refused_is_told_by_its_name() {
+        let mut settings_refused = Settings::NONE;
+        settings_refused.insert(Setting::PollSeconds);
+        settings_refused.insert(Setting::ExemptProtected);
+        let refused = Status { settings_refused, ..trial() };
+        let mut names = Vec::new();
+        between(&trial(), &refused, &mut |event| {
+            if let Event::SettingRefused { name } = event {
+                names.push(String::from(*name));
+            }
+        });
+        assert_eq!(names, ["PollSeconds", "ExemptProtected"]);
+        assert_eq!(told(&refused, &refused), [""; 0]);
     }
 
     #[test]

@@ -22,6 +22,9 @@
 //! | [`changes`] | what of a status is worth telling |
 //! | [`probe`] | whether the filter sees what it should |
 //! | [`ring`] | what is kept when nobody listens |
+//! | [`clients`] | who is connected at the port, and who has stopped listening |
+//! | [`requests`] | what a client has asked and has no answer to yet |
+//! | [`processes`] | what is kept of processes and tokens between their events |
 //! | [`latency`] | how callbacks' times are counted |
 //! | [`protection`] | what the status says |
 

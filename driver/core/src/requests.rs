@@ -28,6 +28,16 @@ struct Pending {
     number: u32,
 }
 
+impl Pending {
+    const fn answer(&self) -> Option<Answer> {
+        let Request { id, ask } = self.request;
+        match self.stage {
+            Stage::Ended(outcome) => Some(Answer { id, ask, outcome }),
+            Stage::Asked | Stage::Waits | Stage::InWork => None,
+        }
+    }
+}
+
 /// What the worker is asked to do, by one or several clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Errands {
@@ -95,7 +105,7 @@ impl Requests {
                 match pending.request.ask {
                     Ask::Reload => errands.reload = true,
                     Ask::ClearQuarantine => errands.clear_quarantine = true,
-                    Ask::Status | Ask::Statistics | Ask::SetMode(_) => {}
+                    Ask::Status | Ask::Statistics | Ask::SetMode(_) | Ask::ResetFuse => {}
                 }
             }
         }
@@ -116,20 +126,17 @@ impl Requests {
 
     /// The answer to send next.
     pub fn answer(&self) -> Option<Answer> {
-        let ended = self.first(|stage| matches!(stage, Stage::Ended(_)))?;
-        let Stage::Ended(outcome) = ended.stage else {
-            return None;
-        };
-        Some(Answer { id: ended.request.id, ask: ended.request.ask, outcome })
+        self.first(|stage| matches!(stage, Stage::Ended(_))).and_then(Pending::answer)
     }
 
-    /// That answer was sent.
-    pub fn answered(&mut self) {
-        let number = self.first(|stage| matches!(stage, Stage::Ended(_))).map(|p| p.number);
-        for place in &mut self.pending {
-            if place.map(|pending| pending.number) == number {
-                *place = None;
-            }
+    /// That answer was sent. Meanwhile the worker may have ended a request that was asked earlier,
+    /// which has not been answered by that.
+    pub fn answered(&mut self, sent: Answer) {
+        let all = self.pending.iter_mut();
+        let is_sent = |pending: &Pending| pending.answer() == Some(sent);
+        // Where two are alike, it does not matter which it was.
+        if let Some(place) = all.into_iter().find(|place| place.as_ref().is_some_and(is_sent)) {
+            *place = None;
         }
     }
 
@@ -164,6 +171,39 @@ mod tests {
         Request { id, ask }
     }
 
+    /// Takes the next answer out.
+    fn answer(requests: &mut Requests) -> Answer {
+        let answer = requests.answer().expect("something has ended");
+        requests.answered(answer);
+        answer
+    }
+
+    #[test]
+    fn what_the_worker_ends_while_an_answer_is_sent_is_answered_too() {
+        let mut requests = Requests::default();
+        assert!(requests.add(request(1, Ask::Reload)));
+        requests.hand_over_first();
+        assert!(requests.take_errands().reload);
+        assert!(requests.add(request(2, Ask::SetMode(Mode::Observe))));
+        requests.end_first(Outcome::Done);
+        let second = requests.answer().unwrap();
+        assert!(requests.end_errands(Outcome::Done));
+        requests.answered(second);
+        assert_eq!([second.id, answer(&mut requests).id], [2, 1]);
+        assert_eq!(requests.answer(), None);
+    }
+
+    #[test]
+    fn requests_of_one_number_are_each_answered() {
+        let mut requests = Requests::default();
+        for _ in 0..2 {
+            assert!(requests.add(request(5, Ask::ResetFuse)));
+            requests.end_first(Outcome::Done);
+        }
+        assert_eq!(answer(&mut requests), answer(&mut requests));
+        assert_eq!(requests.answer(), None);
+    }
+
     #[test]
     fn so_many_are_taken_and_no_more_until_one_is_answered() {
         let mut requests = Requests::default();
@@ -173,7 +213,7 @@ mod tests {
         assert!(!requests.add(request(8, Ask::Status)));
         requests.end_first(Outcome::Done);
         assert!(!requests.add(request(8, Ask::Status)));
-        requests.answered();
+        answer(&mut requests);
         assert!(requests.add(request(8, Ask::Status)));
     }
 
@@ -188,8 +228,7 @@ mod tests {
         }
         assert_eq!(requests.first_asked(), None);
         for id in [1, 2] {
-            assert_eq!(requests.answer().map(|answer| answer.id), Some(id));
-            requests.answered();
+            assert_eq!(answer(&mut requests).id, id);
         }
         assert_eq!(requests.answer(), None);
     }
@@ -205,9 +244,8 @@ mod tests {
         assert!(requests.add(request(2, Ask::ClearQuarantine)));
         requests.hand_over_first();
         assert!(requests.end_errands(Outcome::NoInbox));
-        let answer = Answer { id: 1, ask: Ask::Reload, outcome: Outcome::NoInbox };
-        assert_eq!(requests.answer(), Some(answer));
-        requests.answered();
+        let expected = Answer { id: 1, ask: Ask::Reload, outcome: Outcome::NoInbox };
+        assert_eq!(answer(&mut requests), expected);
         assert_eq!(requests.answer(), None);
         assert!(!requests.end_errands(Outcome::Done));
         assert!(requests.take_errands().clear_quarantine);

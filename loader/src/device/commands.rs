@@ -1,4 +1,4 @@
-//! `sakerctl --sim SOCKET status|watch|reload|mode|statistics|quarantine`: the running driver.
+//! `sakerctl --sim SOCKET status|watch|reload|mode|statistics|quarantine|fuse`: the running driver.
 
 use std::io::Write;
 use std::thread;
@@ -34,6 +34,9 @@ pub enum DeviceCommand {
     /// What the driver does not try any more
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// What keeps content from blocking too much
+    #[command(subcommand)]
+    Fuse(Fuse),
 }
 
 /// How results are printed.
@@ -71,6 +74,13 @@ pub struct Reload {
 pub enum Quarantine {
     /// Forget which files took the machine down, and try them again
     Clear,
+}
+
+/// The fuse.
+#[derive(Debug, Subcommand)]
+pub enum Fuse {
+    /// Let the content in force block again; the fuse counts anew
+    Reset,
 }
 
 /// A mode by name.
@@ -115,6 +125,10 @@ impl DeviceCommand {
             }
             Self::Quarantine(Quarantine::Clear) => {
                 connect(device)?.done(Ask::ClearQuarantine)?;
+                Ok(())
+            }
+            Self::Fuse(Fuse::Reset) => {
+                connect(device)?.done(Ask::ResetFuse)?;
                 Ok(())
             }
         }

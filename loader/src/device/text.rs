@@ -4,12 +4,18 @@ use std::fmt::Write as _;
 
 use channel_format::refusal::{Code, Refusal};
 use driver_abi::{
-    EventRecord, LATENCY_BUCKETS, Operation, Protection, RefusalNote, Stage, Statistics, Status,
-    Verdict,
+    Cause, LATENCY_BUCKETS, Loss, Mode, Probe, Protection, RefusalNote, Setting, Stage, Statistics,
+    Status, Trip,
 };
 use serde_json::{Value, json};
 
-use crate::report::{count, printable};
+pub use self::event::{event, event_json};
+use crate::report::count;
+
+mod event;
+
+/// Units of the driver's clock in a second.
+const TICKS: u64 = 10_000_000;
 
 /// The status in some lines.
 pub fn status(status: &Status) -> String {
@@ -19,8 +25,17 @@ pub fn status(status: &Status) -> String {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("protection", &protection(status));
-    line("mode", mode(status));
+    let others = status.losses.iter().filter(|loss| Some(*loss) != told_loss(status));
+    let others: Vec<_> = others.map(Loss::name).collect();
+    if !others.is_empty() {
+        line("and", &others.join(", "));
+    }
+    line("state", status.state.name());
+    line("mode", &modes(status));
     line("content", &content(status));
+    if let Some(trip) = status.trip {
+        line("fuse", &format!("tripped ({}); {} not blocked since", trip.name(), status.fused));
+    }
     let events = format!(
         "{} judged: {} detected, {} blocked, {} exempt, {} unknown, {} without content",
         status.events,
@@ -31,7 +46,11 @@ pub fn status(status: &Status) -> String {
         status.not_ready
     );
     line("events", &events);
-    line("records", &format!("{} lost", status.dropped));
+    let failed_open = failed_open(status);
+    if !failed_open.is_empty() {
+        line("failed open", &failed_open);
+    }
+    line("records", &format!("{} lost, {} held back", status.dropped, status.untold));
     let files = format!(
         "{} accepted, {} refused, {} into the inbox",
         status.accepted,
@@ -42,6 +61,11 @@ pub fn status(status: &Status) -> String {
     if let Some(refusal) = refusal(&status.refusal) {
         line("refused", &refusal);
     }
+    let settings: Vec<_> = status.settings_refused.iter().map(Setting::name).collect();
+    if !settings.is_empty() {
+        line("settings", &format!("{} not understood: the default holds", settings.join(", ")));
+    }
+    line("probe", &probe(&status.probe));
     if status.test_keys {
         line("keys", "content keys stand in the driver itself: a test package");
     }
@@ -50,10 +74,10 @@ pub fn status(status: &Status) -> String {
 
 /// The status as JSON.
 pub fn status_json(status: &Status) -> Value {
-    let (level, loss) = match status.protection {
-        Protection::Full => ("full", None),
-        Protection::Degraded(loss) => ("degraded", Some(loss.name())),
-        Protection::None(loss) => ("none", Some(loss.name())),
+    let level = match status.protection {
+        Protection::Full => "full",
+        Protection::Degraded(_) => "degraded",
+        Protection::None(_) => "none",
     };
     let refusal = &status.refusal;
     let refused = (refusal.code != 0 || refusal.host_status != 0).then(|| {
@@ -65,13 +89,19 @@ pub fn status_json(status: &Status) -> Value {
             "expected": refusal.expected,
             "found": refusal.found,
             "host_status": refusal.host_status,
+            "cause": refusal.cause.name(),
         })
     });
     json!({
         "kind": "status",
         "protection": level,
-        "loss": loss,
-        "mode": mode(status),
+        "loss": told_loss(status).map(Loss::name),
+        "losses": status.losses.iter().map(Loss::name).collect::<Vec<_>>(),
+        "state": status.state.name(),
+        "attached": status.attached,
+        "mode": mode(status.mode),
+        "start_mode": mode(status.start_mode),
+        "settings_refused": status.settings_refused.iter().map(Setting::name).collect::<Vec<_>>(),
         "stage": stage(status.stage),
         "test_keys": status.test_keys,
         "may_block": status.may_block,
@@ -79,17 +109,25 @@ pub fn status_json(status: &Status) -> Value {
         "epoch": status.epoch,
         "sequence": status.sequence,
         "rules": status.rules,
+        "trip": status.trip.map(Trip::name),
         "events": status.events,
         "detected": status.detected,
         "blocked": status.blocked,
         "exempt": status.exempt,
         "unknown": status.unknown,
         "not_ready": status.not_ready,
+        "fused": status.fused,
+        "untold": status.untold,
+        "stack_low": status.stack_low,
+        "wrong_irql": status.wrong_irql,
+        "no_memory": status.no_memory,
+        "nameless": status.nameless,
         "dropped": status.dropped,
         "accepted": status.accepted,
         "refused": status.refused,
         "scans": status.scans,
         "refusal": refused,
+        "probe": { "outcome": status.probe.outcome.name(), "time": status.probe.at },
     })
 }
 
@@ -99,6 +137,14 @@ pub fn protection(status: &Status) -> String {
         Protection::Full => "FULL".into(),
         Protection::Degraded(loss) => format!("DEGRADED: {}", loss.name()),
         Protection::None(loss) => format!("NONE: {}", loss.name()),
+    }
+}
+
+/// The loss that the level of protection is told with.
+const fn told_loss(status: &Status) -> Option<Loss> {
+    match status.protection {
+        Protection::Full => None,
+        Protection::Degraded(loss) | Protection::None(loss) => Some(loss),
     }
 }
 
@@ -118,10 +164,38 @@ pub fn content(status: &Status) -> String {
     }
 }
 
-const fn mode(status: &Status) -> &'static str {
-    match status.mode {
-        driver_abi::Mode::Observe => "observe",
-        driver_abi::Mode::Enforce => "enforce",
+const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Enforce => "enforce",
+    }
+}
+
+fn modes(status: &Status) -> String {
+    let now = mode(status.mode);
+    match mode(status.start_mode) {
+        start if start == now => now.into(),
+        start => format!("{now} until the next start, then {start}"),
+    }
+}
+
+/// What was let through unjudged, or judged with less than there should be.
+fn failed_open(status: &Status) -> String {
+    let counted = [
+        (status.stack_low, "for want of stack"),
+        (status.wrong_irql, "at a wrong IRQL"),
+        (status.no_memory, "for want of memory"),
+        (status.nameless, "without a name"),
+    ];
+    let told = counted.iter().filter(|(times, _)| *times > 0);
+    told.map(|(times, why)| format!("{times} {why}")).collect::<Vec<_>>().join(", ")
+}
+
+fn probe(probe: &Probe) -> String {
+    let outcome = probe.outcome.name();
+    match probe.at {
+        0 => outcome.into(),
+        at => format!("{outcome}, {} s after the boot", at / TICKS),
     }
 }
 
@@ -147,7 +221,11 @@ fn refusal(note: &RefusalNote) -> Option<String> {
         return Some(format!("{file}: the machine went down twice while it was tried"));
     }
     if note.host_status != 0 {
-        return Some(format!("{file}: the host said {:#010x}", note.host_status));
+        let cause = match note.cause {
+            Cause::None => String::new(),
+            cause => format!("{}; {}; ", cause.name(), cause.remedy()),
+        };
+        return Some(format!("{file}: {cause}the host said {:#010x}", note.host_status));
     }
     if note.code == 0 {
         return None;
@@ -162,62 +240,10 @@ fn refusal(note: &RefusalNote) -> Option<String> {
     })
 }
 
-/// One event in a line.
-pub fn event(event: &EventRecord) -> String {
-    let operation = match event.operation {
-        Operation::Created => "create",
-        Operation::Connected => "connect",
-    };
-    let mut text = format!(
-        "{:<9} {operation:<7} {}  process {}  {}",
-        event.verdict.name(),
-        units(event.name.units()),
-        event.process_id,
-        if event.image_known { units(event.image.units()) } else { "image not known".into() },
-    );
-    if event.verdict != Verdict::NotReady {
-        let _ = write!(text, "  content {}-{}", event.epoch, event.sequence);
-    }
-    for hit in event.hits() {
-        let unknown = if hit.unknown { "?" } else { "" };
-        let _ = write!(text, "  rule {}{unknown}", hit.rule);
-    }
-    text
-}
-
-/// One event as JSON.
-pub fn event_json(event: &EventRecord) -> Value {
-    let rules = |unknown| {
-        let hits = event.hits().iter().filter(move |hit| hit.unknown == unknown);
-        hits.map(|hit| hit.rule).collect::<Vec<_>>()
-    };
-    json!({
-        "kind": "event",
-        "event": event.event,
-        "time": event.time,
-        "process_id": event.process_id,
-        "operation": match event.operation {
-            Operation::Created => "created",
-            Operation::Connected => "connected",
-        },
-        "verdict": event.verdict.name(),
-        "pipe": String::from_utf16_lossy(event.name.units()),
-        "image": event.image_known.then(|| String::from_utf16_lossy(event.image.units())),
-        "epoch": event.epoch,
-        "sequence": event.sequence,
-        "matched": event.matched,
-        "unknown": event.unknown,
-        "rules": rules(false),
-        "unknown_rules": rules(true),
-        "more": event.more,
-        "dropped": event.dropped,
-    })
-}
-
 /// The statistics in some lines.
 pub fn statistics(statistics: &Statistics) -> String {
     let mut text = String::new();
-    let seconds = statistics.time / 10_000_000;
+    let seconds = statistics.time / TICKS;
     let _ = writeln!(text, "{:<12} {seconds} s", "up");
     let _ = writeln!(text, "{:<12} {}", "events", statistics.events);
     let _ =
@@ -302,6 +328,68 @@ const fn from(bucket: usize) -> u64 {
     if bucket == 0 { 0 } else { 1 << bucket }
 }
 
-fn units(units: &[u16]) -> String {
-    printable(&String::from_utf16_lossy(units))
+#[cfg(test)]
+mod tests {
+    use driver_abi::{Losses, ProbeOutcome, Settings, State};
+
+    use super::*;
+
+    #[test]
+    fn a_good_day_is_told_without_what_did_not_happen() {
+        let status = Status { protection: Protection::Full, ..Status::default() };
+        let text = super::status(&status);
+        for absent in ["\nand ", "\nfuse", "failed open", "settings", "refused ", "keys"] {
+            assert!(!text.contains(absent), "{absent:?} in:\n{text}");
+        }
+        assert!(text.contains("mode         observe\n") && text.contains("probe        not_yet\n"));
+        let json = status_json(&status);
+        assert_eq!((&json["loss"], &json["trip"]), (&Value::Null, &Value::Null));
+        assert_eq!(json["losses"], json!([]));
+    }
+
+    #[test]
+    fn all_that_is_amiss_is_told() {
+        let mut settings_refused = Settings::NONE;
+        settings_refused.insert(Setting::PollSeconds);
+        let losses = Losses::NONE.with(Loss::FuseTripped, true).with(Loss::Slow, true);
+        let refusal =
+            RefusalNote { host_status: 0xC000_0043, cause: Cause::Held, ..RefusalNote::default() };
+        let status = Status {
+            protection: Protection::Degraded(Loss::FuseTripped),
+            losses,
+            state: State::Running,
+            trip: Some(Trip::Share),
+            fused: 5,
+            untold: 6,
+            nameless: 7,
+            wrong_irql: 8,
+            mode: Mode::Enforce,
+            settings_refused,
+            refusal,
+            probe: Probe { outcome: ProbeOutcome::Seen, at: 900_000_000 },
+            ..Status::default()
+        };
+        let text = super::status(&status);
+        for line in [
+            "protection   DEGRADED: fuse_tripped",
+            "and          slow",
+            "state        running",
+            "mode         enforce until the next start, then observe",
+            "fuse         tripped (share); 5 not blocked since",
+            "failed open  8 at a wrong IRQL, 7 without a name",
+            "records      0 lost, 6 held back",
+            "settings     PollSeconds not understood: the default holds",
+            "probe        seen, 90 s after the boot",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in:\n{text}");
+        }
+        assert!(text.contains("held; close the program that has it open"), "{text}");
+        let json = status_json(&status);
+        assert_eq!(json["losses"], json!(["fuse_tripped", "slow"]));
+        assert_eq!((&json["trip"], &json["fused"]), (&"share".into(), &5.into()));
+        assert_eq!((&json["untold"], &json["nameless"]), (&6.into(), &7.into()));
+        assert_eq!(json["refusal"]["cause"], "held");
+        assert_eq!(json["settings_refused"], json!(["PollSeconds"]));
+        assert_eq!(json["probe"]["outcome"], "seen");
+    }
 }

@@ -56,6 +56,8 @@ pub enum Kind {
     Word,
     /// A counted UTF-16 string, which may hold any unit.
     Text,
+    /// A security identifier.
+    User,
     /// A counted array of 32-bit numbers.
     Rules,
 }
@@ -75,6 +77,7 @@ impl Kind {
             Self::Status => 7,
             Self::Word => 23,
             Self::Text => 22,
+            Self::User => 19,
             Self::Rules => 8 | ARRAY,
         }
     }
@@ -99,6 +102,7 @@ impl Kind {
             Self::Status => "NTSTATUS",
             Self::Word => "string",
             Self::Text => "UTF-16 string",
+            Self::User => "SID",
             Self::Rules => "u32 array",
         }
     }

@@ -10,7 +10,7 @@
 pub mod metadata;
 mod payload;
 
-use driver_abi::{EventRecord, Hit, Operation, Verdict};
+use driver_abi::{EventRecord, Hit, Operation, SID_MAX, Sid, Verdict};
 
 pub use self::metadata::{Definition, Document, Field, Kind, Level};
 use self::payload::Payload;
@@ -73,8 +73,12 @@ pub const KEYWORDS: [Keyword; 4] = [VERDICT, CONTENT, PROTECTION, LIFE];
 
 /// Bytes that hold the values of any event that has neither a pipe's name nor rules.
 pub const SMALL_PAYLOAD: usize = 160;
+/// What stands for a number that is not known, since a field cannot be left out.
+const NOT_KNOWN: u32 = u32::MAX;
+
 /// Bytes that hold the values of any event.
 pub const MAX_PAYLOAD: usize = SMALL_PAYLOAD
+    + SID_MAX
     + driver_abi::MAX_HITS * 4
     + (driver_abi::NAME_UNITS + driver_abi::IMAGE_UNITS) * 2;
 
@@ -87,6 +91,7 @@ macro_rules! value {
     ($life:lifetime Status) => { u32 };
     ($life:lifetime Word) => { &$life str };
     ($life:lifetime Text) => { &$life [u16] };
+    ($life:lifetime User) => { &$life Sid };
     ($life:lifetime Rules) => { &$life [Hit] };
 }
 
@@ -184,6 +189,9 @@ macro_rules! put {
     ($payload:ident, Text, $value:ident) => {
         $payload.text($value)
     };
+    ($payload:ident, User, $value:ident) => {
+        $payload.sid($value)
+    };
     ($payload:ident, Rules, $value:ident) => {
         $payload.rules($value)
     };
@@ -223,6 +231,24 @@ events! {
         rules "Rules": Rules,
         /// more rules of the same operation follow in another event
         more "More": Flag,
+        /// events of these rules that were not told before this one, because they were too many
+        untold "Untold": Number,
+        /// what the requestor got; 0xFFFFFFFF when it is not known
+        result "Result": Status,
+        /// which instance of its pipe was created: `first`, `further` or `unknown`
+        instance "Instance": Word,
+        /// in whose name the request was made; S-1-0-0 when it is not known
+        user "User": User,
+        /// the session of that user's token; 0xFFFFFFFF when it is not known
+        session "Session": Number,
+        /// its integrity level, such as 8192 medium and 12288 high; 0xFFFFFFFF when it is not known
+        integrity "Integrity": Number,
+        /// it is elevated: `yes`, `no` or `unknown`
+        elevated "Elevated": Word,
+        /// it is another one's than the process's own: `yes`, `no` or `unknown`
+        impersonating "Impersonating": Word,
+        /// the request came through the file server: `yes`, `no` or `unknown`
+        remote "Remote": Word,
     }
     /// Events for which this trace had no room since the last of these.
     RecordsDropped: Warning, VERDICT; with {
@@ -285,6 +311,8 @@ events! {
         found "Found": Count,
         /// what the host said when it is at fault, else 0
         status "Status": Status,
+        /// what that status means here, such as `held` or `hard_link`; else `none`
+        cause "Cause": Word,
     }
     /// A file is not tried any more: the machine went down twice while it was.
     ContentStruck: Error, CONTENT; with {
@@ -342,6 +370,11 @@ events! {
         /// pipe events judged since it started
         events "Events": Count,
     }
+    /// The driver is not told when processes end: what it keeps of them stays until others need room.
+    ProcessesUnwatched: Warning, LIFE; with {
+        /// what the kernel said
+        status "Status": Status,
+    }
     /// The filter is attached to the named-pipe file system.
     Attached: Info, LIFE; with {}
     /// The filter is no longer attached to it.
@@ -388,6 +421,15 @@ impl<'a> Event<'a> {
                     undecided: record.unknown,
                     rules: record.hits(),
                     more: record.more,
+                    untold: record.untold,
+                    result: record.result.unwrap_or(NOT_KNOWN),
+                    instance: record.instance.name(),
+                    user: &record.user,
+                    session: record.session.unwrap_or(NOT_KNOWN),
+                    integrity: record.integrity.unwrap_or(NOT_KNOWN),
+                    elevated: answer(record.elevated),
+                    impersonating: answer(record.impersonating),
+                    remote: answer(record.remote),
                 }
             };
         }
@@ -398,6 +440,15 @@ impl<'a> Event<'a> {
             Verdict::Unknown => about_a_pipe!(Unknown),
             Verdict::Allow | Verdict::NotReady => return None,
         })
+    }
+}
+
+/// The word for what may not be known.
+const fn answer(answer: Option<bool>) -> &'static str {
+    match answer {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
     }
 }
 

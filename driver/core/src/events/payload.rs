@@ -1,8 +1,12 @@
 //! The values of an event, one after another, as TraceLogging lays them out.
 
-use driver_abi::Hit;
+use driver_abi::{Hit, Sid};
 
-/// Writes values to the front of a slice, and remembers when one does not fit.
+/// The identifier of nobody, S-1-0-0: an event has no room for none.
+const NOBODY: [u8; 12] = [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Writes values to the front of a slice, and remembers when one does not fit. Nothing of it is
+/// inlined: it is called for every field of every event.
 pub(super) struct Payload<'a> {
     rest: &'a mut [u8],
     written: usize,
@@ -18,21 +22,25 @@ impl<'a> Payload<'a> {
         self.bytes(&[value]);
     }
 
+    #[inline(never)]
     pub(super) fn u32(&mut self, value: u32) {
         self.bytes(&value.to_le_bytes());
     }
 
+    #[inline(never)]
     pub(super) fn u64(&mut self, value: u64) {
         self.bytes(&value.to_le_bytes());
     }
 
     /// A counted string of bytes: its length in bytes, then the bytes.
+    #[inline(never)]
     pub(super) fn word(&mut self, word: &str) {
         self.length(word.len());
         self.bytes(word.as_bytes());
     }
 
     /// A counted UTF-16 string: its length in bytes, then the units.
+    #[inline(never)]
     pub(super) fn text(&mut self, units: &[u16]) {
         self.length(units.len().saturating_mul(2));
         for unit in units {
@@ -40,7 +48,17 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// A security identifier, which says itself how long it is.
+    #[inline(never)]
+    pub(super) fn sid(&mut self, sid: &Sid) {
+        match sid.bytes() {
+            [] => self.bytes(&NOBODY),
+            known => self.bytes(known),
+        }
+    }
+
     /// An array of numbers: how many, then the numbers.
+    #[inline(never)]
     pub(super) fn rules(&mut self, hits: &[Hit]) {
         self.length(hits.len());
         for hit in hits {
@@ -60,7 +78,6 @@ impl<'a> Payload<'a> {
         }
     }
 
-    // Not inlined: it is called for every field of every event.
     #[inline(never)]
     fn bytes(&mut self, bytes: &[u8]) {
         match core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len()) {

@@ -5,6 +5,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
+use driver_abi::Instance;
 use sha1::{Digest, Sha1};
 
 use super::*;
@@ -61,6 +62,7 @@ fn an_event_describes_itself() {
         b"\x7C\0\0ContentRefused\0",
         b"Epoch\0\x08Sequence\0\x08Code\0\x08Name\0\x17Fault\0\x17Offset\0\x08",
         b"Expected\0\x0AFound\0\x0AStatus\0\x87\x0E",
+        b"Cause\0\x17",
     ];
     let mut expected = expected.concat();
     expected[0] = u8::try_from(expected.len()).unwrap();
@@ -68,7 +70,7 @@ fn an_event_describes_itself() {
     let detection = definition("Detection").metadata;
     let has = |part: &[u8]| detection.windows(part.len()).any(|window| window == part);
     assert!(has(b"ProcessId\0\x88\x05") && has(b"PipeName\0\x16") && has(b"Rules\0\x48"));
-    assert!(has(b"More\0\x84\x03"));
+    assert!(has(b"More\0\x84\x03") && has(b"User\0\x13") && has(b"Result\0\x87\x0E"));
 }
 
 fn definition(name: &str) -> &'static Definition {
@@ -88,12 +90,14 @@ fn values_are_laid_out_as_described() {
         expected: 4,
         found: 5,
         status: 0xC000_0034,
+        cause: "held",
     };
     let mut out = [0xEE; SMALL_PAYLOAD];
     let len = event.encode(&mut out).unwrap();
     let mut expected = vec![1, 0, 0, 0, 2, 0, 0, 0, 80, 0, 0, 0, 6, 0];
     expected.extend(b"Absent\x04\0file\x03\0\0\0");
     expected.extend([4, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0x34, 0, 0, 0xC0]);
+    expected.extend(b"\x04\0held");
     assert_eq!(out[..len], expected);
     assert!(out[len..].iter().all(|byte| *byte == 0xEE));
     // With any byte less there is no event rather than half of one.
@@ -124,10 +128,38 @@ fn a_record_becomes_the_event_of_its_verdict() {
         assert_eq!(definition_of(verdict).map(|definition| definition.name()), name);
     }
     record.verdict = Verdict::Block;
+    record.user = Sid::new(&[[1, 15].as_slice(), &[7; 66]].concat()).unwrap();
     let mut out = [0; MAX_PAYLOAD];
     // The longest there is fits.
     record.name.set(&[0x42; 400]);
     assert!(Event::of_record(&record).unwrap().encode(&mut out).is_some());
+}
+
+#[test]
+fn what_a_record_does_not_know_is_told_as_not_known() {
+    let mut record = EventRecord::EMPTY;
+    record.verdict = Verdict::Detect;
+    let mut out = [0; MAX_PAYLOAD];
+    let mut tail = |record: &EventRecord| {
+        let len = Event::of_record(record).unwrap().encode(&mut out).unwrap();
+        // Behind the empty texts and rules and the fixed numbers: what follows `More`.
+        out[52..len].to_vec()
+    };
+    let not_known = b"\0\0\0\0\xFF\xFF\xFF\xFF\x07\0unknown\
+        \x01\x01\0\0\0\0\0\0\0\0\0\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\
+        \x07\0unknown\x07\0unknown\x07\0unknown";
+    assert_eq!(tail(&record), not_known);
+    record.untold = 9;
+    record.result = Some(0xC000_0022);
+    record.instance = Instance::Further;
+    record.user = Sid::new(&[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]).unwrap();
+    (record.session, record.integrity) = (Some(1), Some(0x4000));
+    (record.elevated, record.impersonating) = (Some(true), Some(false));
+    record.remote = Some(true);
+    let known = b"\x09\0\0\0\x22\0\0\xC0\x07\0further\
+        \x01\x01\0\0\0\0\0\x05\x12\0\0\0\x01\0\0\0\0\x40\0\0\
+        \x03\0yes\x02\0no\x03\0yes";
+    assert_eq!(tail(&record), known);
 }
 
 #[test]

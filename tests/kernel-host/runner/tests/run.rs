@@ -245,6 +245,7 @@ fn good_content_blocks_once_that_is_asked_and_is_kept() {
     let status = machine.status();
     assert_eq!((&status["blocked"], &status["mode"]), (&1.into(), &"observe".into()));
     machine.sakerctl("quarantine clear");
+    machine.sakerctl("fuse reset");
 
     machine.ok("power cycle");
     machine.sakerctl("reload --wait");

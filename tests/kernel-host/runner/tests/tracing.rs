@@ -79,6 +79,11 @@ fn verdicts_are_told_to_a_trace_alone() {
     assert_eq!((detection.number("Epoch"), detection.number("Sequence")), (Some(0), Some(1)));
     assert_eq!((detection.number("Matched"), detection.number("Undecided")), (Some(1), Some(0)));
     assert_eq!(detection.field("Rules"), Some(&TraceValue::Array(vec![TraceValue::Number(1)])));
+    assert_eq!(detection.number("Result"), Some(0));
+    assert_eq!(detection.text("Instance").as_deref(), Some("first"));
+    assert!(matches!(detection.field("User"), Some(TraceValue::Sid(sid)) if sid.len() > 8));
+    assert_eq!(detection.text("Remote").as_deref(), Some("no"));
+    assert_eq!(block.number("Result"), Some(0xFFFF_FFFF_C000_0022));
     assert_eq!(block.text("PipeName").as_deref(), Some(r"\evil.7"));
     assert!(block.number("Event") > detection.number("Event"));
     drop(trace);
@@ -281,4 +286,51 @@ fn level_and_keyword_choose() {
     assert_eq!(names(&errors.take()), [""; 0]);
     rig.unload().unwrap();
     assert!(!names(&life.take()).contains(&"Detection"));
+}
+
+#[test]
+fn what_the_start_could_not_do_is_told() {
+    let Some(bench) = Bench::new() else { return };
+    let (kernel, driver) = bench.boot().parameter("PollSeconds", 0).load().unwrap();
+    let trace = listen(&kernel);
+    kernel.injector().fail_api("PsSetCreateProcessNotifyRoutineEx", 1);
+    assert!(driver.start().unwrap().is_success());
+    let (unwatched, before) = until(&kernel, &trace, "ProcessesUnwatched");
+    assert!(unwatched.number("Status").is_some_and(|status| status != 0));
+    let before = if names(&before).contains(&"SettingRefused") {
+        before
+    } else {
+        vec![until(&kernel, &trace, "SettingRefused").0]
+    };
+    let refused = before.iter().find(|event| event.name == "SettingRefused").unwrap();
+    assert_eq!(refused.text("Name").as_deref(), Some("PollSeconds"));
+    driver.unload().unwrap().assert_clean();
+}
+
+/// The one that is given up closes its handle later; its end is told once.
+#[test]
+fn a_stuck_client_is_told_as_such_and_once() {
+    let Some(bench) = Bench::new() else { return };
+    let (kernel, driver) = bench.boot().load().unwrap();
+    assert!(driver.start().unwrap().is_success());
+    kernel.run_boot_reinitialization().unwrap();
+    let trace = kernel.start_trace(guid(), INFORMATION, events::LIFE.bit);
+    let process = kernel.create_process(kernel_host::ProcessSpec::default());
+    let stuck = Client::connect(&kernel, &process, Interest::Everything).unwrap().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !stuck.port().is_closed() {
+        assert!(Instant::now() < deadline, "it is never given up");
+        let options = kernel_host::PipeOptions::default();
+        kernel.create_named_pipe(&process, r"\fine", options).unwrap();
+        sleep(Duration::from_millis(5));
+    }
+    let (gone, _) = until(&kernel, &trace, "ClientGone");
+    assert_eq!(gone.number("Stuck"), Some(1));
+    drop(stuck);
+    let patient = Client::connect(&kernel, &process, Interest::Status).unwrap().unwrap();
+    drop(patient);
+    let (gone, _) = until(&kernel, &trace, "ClientGone");
+    assert_eq!(gone.number("Stuck"), Some(0));
+    driver.unload().unwrap().assert_clean();
+    assert!(!names(&trace.take()).contains(&"ClientGone"));
 }

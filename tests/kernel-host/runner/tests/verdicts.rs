@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use common::{Bench, EXPLORER, connected, created, wide};
 use driver_abi::{
-    Hello, Interest, Loss, Message, Mode, PORT_NAME, Protection, Setting, Stage, State,
+    Ask, Hello, Interest, Loss, Message, Mode, Outcome, PORT_NAME, Protection, Setting, Stage,
+    State,
 };
 use driver_abi::{Trip, Verdict};
 use driver_core::fuse::{MAX_BLOCKS_A_MINUTE, MAX_IMAGES, SHARE_BLOCKS};
 use driver_core::rate::TOLD_A_MINUTE;
 use kernel_host::{NtStatus, PipeOptions, ProcessSpec, Surroundings};
+use kernel_host_runner::client::Client;
 use kernel_host_runner::rig::{Boot, Rig};
 
 const MINUTES: u64 = 60;
@@ -118,6 +120,28 @@ fn good_content_that_blocks_everything_is_dropped_to_observe_within_the_bound() 
     assert_eq!((status.blocked, status.fused), (15, 85));
     // Exempt processes stay exempt in words too: nothing blocks them, fuse or not.
     assert_eq!(status.exempt, 2 * u64::from(SHARE_BLOCKS));
+    rig.unload().unwrap();
+}
+
+#[test]
+fn a_fuse_that_is_reset_counts_anew_and_content_blocks_again() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = with_good(&bench, &bench.boot(), &blocking(r"\app"));
+    for round in 0..2 {
+        let blocked = (0..100)
+            .take_while(|_| created(&mut rig, r"\app.1", Some(&image(1))) == Verdict::Block)
+            .count();
+        assert_eq!(blocked, usize::try_from(SHARE_BLOCKS - 1).unwrap(), "round {round}");
+        assert_eq!(rig.status().unwrap().trip, Some(Trip::Share));
+        let process = rig.kernel().create_process(ProcessSpec::default());
+        let client = Client::connect(rig.kernel(), &process, Interest::Status);
+        let mut client = client.unwrap().unwrap();
+        let asked = client.ask(Ask::ResetFuse).unwrap().unwrap();
+        assert_eq!(client.answer(asked).unwrap().outcome, Outcome::Done);
+        let status = rig.status().unwrap();
+        assert_eq!((status.trip, status.protection), (None, Protection::Full));
+    }
+    assert_eq!(created(&mut rig, r"\app.1", Some(&image(1))), Verdict::Block);
     rig.unload().unwrap();
 }
 

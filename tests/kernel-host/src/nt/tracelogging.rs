@@ -51,6 +51,8 @@ pub enum TraceValue {
     Bytes(Vec<u8>),
     /// A string of UTF-16 units.
     Units(Vec<u16>),
+    /// A security identifier.
+    Sid(Vec<u8>),
     /// An array.
     Array(Vec<TraceValue>),
 }
@@ -189,6 +191,14 @@ impl<'a> Reader<'a> {
                 let units = units.map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
                 return Ok(TraceValue::Units(units.collect()));
             }
+            // Revision, number of parts, six bytes of authority, four a part.
+            19 => {
+                let parts = usize::from(*self.rest.get(1).ok_or("it ends too early")?);
+                if self.rest[0] != 1 || parts > 15 {
+                    return Err("it is no security identifier".into());
+                }
+                return Ok(TraceValue::Sid(self.take(8 + 4 * parts)?.to_vec()));
+            }
             23 | 25 => {
                 let length = usize::from(self.u16()?);
                 return Ok(TraceValue::Bytes(self.take(length)?.to_vec()));
@@ -220,6 +230,20 @@ mod tests {
         assert_eq!(event.field("A"), Some(&array));
         assert_eq!(event.number("B"), Some(1));
         assert_eq!(event.field("C"), None);
+    }
+
+    #[test]
+    fn an_identifier_says_how_long_it_is() {
+        const USER: &[u8] = b"\x0C\0\0Ev\0U\0\x13";
+        let system = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
+        let read = |values: &[u8]| decode(PROVIDER, USER, values, 3, 9);
+        let sid = TraceValue::Sid(system.to_vec());
+        assert_eq!(read(&system).unwrap().field("U"), Some(&sid));
+        for cut in 0..system.len() {
+            assert!(read(&system[..cut]).is_err(), "{cut}");
+        }
+        assert!(read(&[[1, 16].as_slice(), &[0; 80]].concat()).is_err(), "sixteen parts");
+        assert!(read(&[&[2], &system[1..]].concat()).is_err(), "another revision");
     }
 
     #[test]
