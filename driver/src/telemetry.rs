@@ -97,6 +97,8 @@ impl<'a> Desk<'a> {
     }
 
     /// Sends one client what waits for it, as long as it takes it.
+    // Not inlined: it would be there once for each place.
+    #[inline(never)]
     fn turn(&mut self, place: usize) {
         let outbox = &self.sensor.outbox;
         let begun = outbox.places.lock().begin_turn(place);

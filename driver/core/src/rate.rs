@@ -112,6 +112,13 @@ impl<S: AsRef<[Allowance]>> RateLimit<S> {
     /// first. And of how many rules anything was not told.
     pub fn noisiest<const N: usize>(&self) -> ([Option<Untold>; N], u32) {
         let mut noisiest = [None; N];
+        let rules = self.rank(&mut noisiest);
+        (noisiest, rules)
+    }
+
+    // Not inlined, nor for each length: unrolled it would be kilobytes of code.
+    #[inline(never)]
+    fn rank(&self, noisiest: &mut [Option<Untold>]) -> u32 {
         let mut rules: u32 = 0;
         for (rule, slot) in (0..).zip(self.slots.as_ref()) {
             let events = slot.untold.load(Ordering::Relaxed);
@@ -120,14 +127,14 @@ impl<S: AsRef<[Allowance]>> RateLimit<S> {
             }
             rules = rules.saturating_add(1);
             let mut next = Some(Untold { rule, events });
-            for place in &mut noisiest {
+            for place in &mut *noisiest {
                 let least = place.map_or(0, |untold: Untold| untold.events);
                 if next.is_some_and(|next| next.events > least) {
                     core::mem::swap(place, &mut next);
                 }
             }
         }
-        (noisiest, rules)
+        rules
     }
 
     fn slot(&self, rule: u32) -> Option<&Allowance> {
