@@ -142,10 +142,7 @@ impl ThreadMain for Worker {
             }
             let booted = tools.as_mut().is_some_and(|tools| tools.use_for(sensor));
             crash_note::phase(Phase::Probe);
-            // Filters of others are called within, and may keep the thread as a file system may.
-            sensor.orders.set_busy(now());
             sensor.probe.tick(look::position_in_force(sensor), || sensor.is_attached());
-            sensor.orders.set_busy(0);
             crash_note::phase(Phase::Idle);
             if errands.any() {
                 sensor.outbox.end_errands(outcome(sensor, booted));

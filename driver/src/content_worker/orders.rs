@@ -9,7 +9,7 @@ use crate::ffi::status::Result;
 use crate::ffi::sync::{Event, PushLock, SECOND, now};
 use crate::sensor::Sensor;
 
-/// A turn of the worker, or a probe, that takes longer waits for what the driver cannot cancel.
+/// A turn of the worker that takes longer waits for the file system.
 const BUSY_PATIENCE: u64 = LOOK_PATIENCE.saturating_add(5 * SECOND);
 /// How long a shutdown waits for the worker's last word, which may follow a turn.
 const SHUTDOWN_PATIENCE: u64 = CLOSE_PATIENCE.saturating_add(SECOND);
@@ -49,8 +49,8 @@ impl Orders {
         })
     }
 
-    /// True when the worker has been at one turn for so long that it must be waiting for a file
-    /// system or a filter, which it cannot tell itself.
+    /// True when the worker has been at one turn for so long that it must be waiting for the file
+    /// system, which it cannot tell itself.
     pub fn is_held_up(&self) -> bool {
         let since = self.busy_since.load(Ordering::Relaxed);
         since != 0 && now().saturating_sub(since) > BUSY_PATIENCE
