@@ -1,6 +1,6 @@
 //! What a status says about the sensor's condition, as small sets and words.
 
-use crate::status::Loss;
+use crate::loss::Loss;
 use crate::wire::Malformed;
 
 /// Everything that keeps protection from being full.

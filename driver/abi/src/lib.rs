@@ -25,6 +25,7 @@ mod condition;
 pub mod crash;
 mod event;
 mod hello;
+mod loss;
 mod probe;
 mod request;
 mod sid;
@@ -39,6 +40,7 @@ pub use event::{
     EVENT_LEN, EventRecord, Hit, IMAGE_UNITS, Instance, MAX_HITS, NAME_UNITS, Operation, Text,
 };
 pub use hello::{HELLO_LEN, Hello, Interest};
+pub use loss::Loss;
 pub use probe::{Probe, ProbeOutcome};
 pub use request::{ANSWER_LEN, Answer, Ask, Outcome, REQUEST_LEN, Request};
 pub use sid::{SID_MAX, Sid};
@@ -46,7 +48,7 @@ pub use statistics::{
     ClientNote, LATENCY_BUCKETS, MAX_CLIENTS, MAX_SUPPRESSED, STATISTICS_LEN, Statistics,
     Suppressed,
 };
-pub use status::{Loss, Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
+pub use status::{Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
 pub use wire::{Malformed, Reader, Writer};
 
 /// Object-manager name of the driver's port; only SYSTEM and administrators may open it.
