@@ -137,6 +137,7 @@ impl<'a> Boot<'a> {
         }
         kernel.run_boot_reinitialization()?;
         // New content is not touched in a boot's first minute.
+        kernel.rest(PATIENCE);
         kernel.advance(self.uptime);
         Ok((kernel, driver))
     }

@@ -158,8 +158,9 @@ impl Running {
         Ok(())
     }
 
-    /// Time passes.
+    /// Time passes. A driver that is at work is not slow because the clock jumps.
     pub fn advance(&self, time: Duration) {
+        self.kernel().rest(NOTICE);
         self.kernel().advance(time);
     }
 
