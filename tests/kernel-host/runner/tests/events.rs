@@ -5,7 +5,7 @@ mod common;
 
 use common::{Bench, EXPLORER, RULES, connected, created, wide};
 use driver_abi::{Interest, Mode, Verdict};
-use kernel_host::ProcessSpec;
+use kernel_host::{PipeOptions, ProcessSpec};
 use kernel_host_runner::volumes::Volumes;
 
 #[test]
@@ -246,5 +246,30 @@ fn a_client_that_takes_nothing_stops_nobody() {
     let status = rig.status().unwrap();
     assert!(status.dropped > 0, "{status:?}");
     assert_eq!(status.detected, 500);
+    rig.unload().unwrap();
+}
+
+/// What a process's first event found is kept; its later ones, judged and told to nobody, take no
+/// memory.
+#[test]
+fn an_event_that_nobody_is_told_of_allocates_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    rig.listen(Interest::Status).unwrap();
+    let kernel = rig.kernel().clone();
+    let image = EXPLORER.map(str::to_owned);
+    let spec = ProcessSpec { pid: 4242, image, ..ProcessSpec::default() };
+    let process = kernel.create_process(spec);
+    let create = |name: &str| {
+        kernel.create_named_pipe(&process, name, PipeOptions::default()).unwrap();
+    };
+    create(r"\good");
+    kernel.rest(std::time::Duration::from_secs(20));
+    kernel.injector().fail_api("ExAllocatePool2", 1);
+    for name in [r"\good", r"\fine", r"\mojo.1.2.3", r"\evil"] {
+        create(name);
+    }
+    assert_eq!(kernel.injector().hits().len(), 0, "nothing was asked of the pool");
+    kernel.injector().clear();
     rig.unload().unwrap();
 }

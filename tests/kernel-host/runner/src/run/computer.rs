@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use driver_abi::{Ask, Interest, Message, Mode, Status};
 use kernel_host::{
-    ConnectOptions, Driver, Kernel, Machine, NtStatus, PipeEnd, PipeOptions, Pool, Process,
+    Bug, ConnectOptions, Driver, Kernel, Machine, NtStatus, PipeEnd, PipeOptions, Pool, Process,
     ProcessSpec,
 };
 
@@ -84,18 +84,21 @@ impl Computer {
 
     /// The power goes: what was not flushed is lost.
     pub fn pull_the_plug(&mut self) -> Result<(), Error> {
-        self.off(Kernel::power_off)
+        self.off(|kernel| {
+            kernel.power_off();
+            Ok(())
+        })
     }
 
     /// The machine goes down in order; the driver is not unloaded, as Windows does not.
     pub fn shut_down(&mut self) -> Result<(), Error> {
-        self.off(Kernel::halt)
+        self.off(Kernel::shut_down)
     }
 
-    fn off(&mut self, how: impl FnOnce(&Kernel)) -> Result<(), Error> {
+    fn off(&mut self, how: impl FnOnce(&Kernel) -> Result<(), Box<Bug>>) -> Result<(), Error> {
         let on = self.on.take().ok_or_else(is_off)?;
         self.disconnect_all();
-        how(&on.kernel);
+        how(&on.kernel)?;
         on.kernel.check()?;
         self.save()
     }
