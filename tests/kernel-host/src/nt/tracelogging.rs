@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn an_identifier_says_how_long_it_is() {
-        const USER: &[u8] = b"\x0C\0\0Ev\0U\0\x13";
+        const USER: &[u8] = b"\x09\0\0Ev\0U\0\x13";
         let system = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
         let read = |values: &[u8]| decode(PROVIDER, USER, values, 3, 9);
         let sid = TraceValue::Sid(system.to_vec());
