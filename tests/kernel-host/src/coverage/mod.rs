@@ -12,10 +12,12 @@
 mod blocks;
 mod report;
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blocks::Block;
 pub use report::{FileLines, Report};
@@ -40,16 +42,22 @@ impl Plan {
         let layout = Layout::of(file)?;
         let mut functions = layout.functions();
         functions.extend(pdb.into_iter().flat_map(symbols::functions));
-        let mut hasher = DefaultHasher::new();
-        hasher.write(file);
-        let hits = folder.join(format!("{name}-{:016x}.hits", hasher.finish()));
+        let hits = Self::hits_of(folder, name, file);
         Ok(Self { blocks: blocks::find(&layout.image, &functions), hits })
     }
 
     /// The plan of a driver that is about to be mapped; `None` when coverage is off.
-    pub(crate) fn wanted(name: &str, file: &[u8], pdb: Option<&Path>) -> Option<Self> {
+    pub(crate) fn wanted(name: &str, file: &[u8], pdb: Option<&Path>) -> Option<Arc<Self>> {
+        /// What was found for the images of this process: some are mapped a thousand times.
+        static KNOWN: Mutex<BTreeMap<PathBuf, Arc<Plan>>> = Mutex::new(BTreeMap::new());
+
         let folder = PathBuf::from(std::env::var_os(VARIABLE)?);
-        let plan = Self::of(&folder, name, file, pdb).ok()?;
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let hits = Self::hits_of(&folder, name, file);
+        if let Some(plan) = known.get(&hits) {
+            return Some(Arc::clone(plan));
+        }
+        let plan = Arc::new(Self::of(&folder, name, file, pdb).ok()?);
         let open = |path: &Path| -> io::Result<()> {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
             file.set_len(plan.blocks.len() as u64)
@@ -57,6 +65,14 @@ impl Plan {
         if let Err(error) = open(&plan.hits) {
             panic!("{VARIABLE}: {}: {error}", plan.hits.display());
         }
+        known.insert(hits, Arc::clone(&plan));
         Some(plan)
+    }
+
+    /// The file in which hits of that image are marked.
+    fn hits_of(folder: &Path, name: &str, file: &[u8]) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(file);
+        folder.join(format!("{name}-{:016x}.hits", hasher.finish()))
     }
 }
