@@ -122,16 +122,7 @@ impl Message {
     /// # Errors
     /// [`Malformed`] for a short, long, unknown or differently versioned message.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        let kind = reader.u16()?;
-        let version = reader.u16()?;
-        let length = reader.u32()?;
-        if version != VERSION {
-            return Err(Malformed::Version { found: version });
-        }
-        if u32::try_from(bytes.len()) != Ok(length) {
-            return Err(Malformed::Length);
-        }
+        let (kind, mut reader) = read_head(bytes)?;
         let message = match kind {
             k if k == Kind::Status.number() => Self::Status(Status::read(&mut reader)?),
             k if k == Kind::Event.number() => Self::Event(EventRecord::read(&mut reader)?),
@@ -142,6 +133,21 @@ impl Message {
         reader.finish()?;
         Ok(message)
     }
+}
+
+/// Reads the head of a message: its kind, and what follows.
+fn read_head(bytes: &[u8]) -> Result<(u16, Reader<'_>), Malformed> {
+    let mut reader = Reader::new(bytes);
+    let kind = reader.u16()?;
+    let version = reader.u16()?;
+    let length = reader.u32()?;
+    if version != VERSION {
+        return Err(Malformed::Version { found: version });
+    }
+    if u32::try_from(bytes.len()) != Ok(length) {
+        return Err(Malformed::Length);
+    }
+    Ok((kind, reader))
 }
 
 /// Writes the head of a message of `length` bytes in all.

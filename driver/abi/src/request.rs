@@ -4,7 +4,7 @@
 //! it did comes as an [`Answer`] with the same number, behind whatever the request asked to hear.
 
 use crate::wire::{Malformed, Reader, Writer};
-use crate::{HEAD_LEN, Kind, Mode, VERSION, write_head};
+use crate::{HEAD_LEN, Kind, Mode, read_head, write_head};
 
 /// Length of a [`Request`] in bytes.
 pub const REQUEST_LEN: usize = HEAD_LEN + 8 + 8;
@@ -97,16 +97,7 @@ impl Request {
     /// # Errors
     /// [`Malformed`] for anything but a request of this version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        let kind = reader.u16()?;
-        let version = reader.u16()?;
-        let length = reader.u32()?;
-        if version != VERSION {
-            return Err(Malformed::Version { found: version });
-        }
-        if u32::try_from(bytes.len()) != Ok(length) {
-            return Err(Malformed::Length);
-        }
+        let (kind, mut reader) = read_head(bytes)?;
         if kind != Kind::Request.number() {
             return Err(Malformed::Kind { found: kind });
         }
