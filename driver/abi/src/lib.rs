@@ -31,6 +31,7 @@ mod request;
 mod sid;
 mod statistics;
 mod status;
+mod trust;
 mod wire;
 
 pub use cause::Cause;
@@ -49,6 +50,7 @@ pub use statistics::{
     Suppressed,
 };
 pub use status::{Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
+pub use trust::{SLOTS, SlotNote, SlotState, TrustNote};
 pub use wire::{Malformed, Reader, Writer};
 
 /// Object-manager name of the driver's port; only SYSTEM and administrators may open it.

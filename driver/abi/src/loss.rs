@@ -33,11 +33,20 @@ pub enum Loss {
     Slow,
     /// The filter is attached, but did not see a pipe that the driver opened itself.
     NotSeen,
+    /// The anchor has root keys, and what they said last, channel 0, is missing, damaged or older than
+    /// it was: nothing says which keys and files are over.
+    NoControl,
+    /// Channel 0 has expired: newer words of the root keys may be kept from this machine.
+    ControlStale,
+    /// The content in force has no rules.
+    NoRules,
+    /// The content in force is far ahead of what was good before it: nothing in between can follow.
+    SequenceJump,
 }
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::NoAnchor,
         Self::NoContent,
         Self::OnTrial,
@@ -52,6 +61,10 @@ impl Loss {
         Self::InboxUnsafe,
         Self::Slow,
         Self::NotSeen,
+        Self::NoControl,
+        Self::ControlStale,
+        Self::NoRules,
+        Self::SequenceJump,
     ];
 
     /// The word used in logs and JSON.
@@ -71,6 +84,10 @@ impl Loss {
             Self::InboxUnsafe => "inbox_unsafe",
             Self::Slow => "slow",
             Self::NotSeen => "not_seen",
+            Self::NoControl => "no_control",
+            Self::ControlStale => "control_stale",
+            Self::NoRules => "no_rules",
+            Self::SequenceJump => "sequence_jump",
         }
     }
 
@@ -90,6 +107,10 @@ impl Loss {
             Self::InboxUnsafe => 12,
             Self::Slow => 13,
             Self::NotSeen => 14,
+            Self::NoControl => 15,
+            Self::ControlStale => 16,
+            Self::NoRules => 17,
+            Self::SequenceJump => 18,
         }
     }
 
@@ -109,6 +130,10 @@ impl Loss {
             12 => Self::InboxUnsafe,
             13 => Self::Slow,
             14 => Self::NotSeen,
+            15 => Self::NoControl,
+            16 => Self::ControlStale,
+            17 => Self::NoRules,
+            18 => Self::SequenceJump,
             _ => return Err(Malformed::Value),
         })
     }
