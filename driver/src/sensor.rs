@@ -315,6 +315,7 @@ impl Sensor {
             wrong_irql: count(&self.counters.wrong_irql),
             no_memory: count(&self.counters.no_memory),
             nameless: count(&self.counters.nameless),
+            trust: content.trust,
             ..status
         }
     }
@@ -334,6 +335,10 @@ impl Sensor {
             stale: content.stale,
             fell_back: content.fell_back,
             settings_refused: !self.settings.refused.is_empty(),
+            control_lost: content.control_lost,
+            control_stale: content.control_stale,
+            no_rules: in_force.stage != Stage::None && in_force.rules == 0,
+            jumped: content.jumped && in_force.stage != Stage::None,
         };
         facts.losses()
     }

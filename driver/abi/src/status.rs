@@ -92,6 +92,9 @@ impl RefusalNote {
     /// while it was tried: `STATUS_DRIVER_BLOCKED_CRITICAL`, which says the same of a driver.
     pub const STRUCK: u32 = 0xC000_036B;
 
+    /// The host status of a file whose body waits for a healthy hour: `STATUS_RETRY`.
+    pub const WAITS: u32 = 0xC000_022D;
+
     /// True when a file stands refused.
     pub const fn stands(&self) -> bool {
         self.code != 0 || self.host_status != 0

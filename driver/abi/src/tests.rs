@@ -96,15 +96,15 @@ fn status() -> Status {
             floor_epoch: 31,
             floor_sequence: 32,
             floor_rules: 33,
-            slots: [SlotState::Ready, SlotState::Struck, SlotState::Refused].map(|state| SlotNote {
-                state,
-                code: 34,
-                epoch: 35,
-                sequence: 36,
-                file: [37; 16],
-                key: [38; 16],
+            slots: [SlotState::Ready, SlotState::Struck, SlotState::Refused].map(|state| {
+                SlotNote { state, code: 34, epoch: 35, sequence: 36, file: [37; 16], key: [38; 16] }
             }),
-            refusal: RefusalNote { code: 39, file: [40; 16], key: [41; 16], ..RefusalNote::default() },
+            refusal: RefusalNote {
+                code: 39,
+                file: [40; 16],
+                key: [41; 16],
+                ..RefusalNote::default()
+            },
         },
     }
 }

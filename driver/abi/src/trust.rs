@@ -27,8 +27,7 @@ pub enum SlotState {
 
 impl SlotState {
     /// Every state.
-    pub const ALL: [Self; 5] =
-        [Self::Empty, Self::Ready, Self::Waits, Self::Struck, Self::Refused];
+    pub const ALL: [Self; 5] = [Self::Empty, Self::Ready, Self::Waits, Self::Struck, Self::Refused];
 
     /// The word used in logs and JSON.
     pub const fn name(self) -> &'static str {

@@ -210,7 +210,10 @@ impl Journal {
     /// What is counted against a body.
     pub(crate) fn suspect(&self, body: BodyId) -> Suspect {
         let found = self.suspects.iter().find(|suspect| suspect.body == body);
-        found.filter(|_| body != BodyId::FREE).copied().unwrap_or(Suspect { body, ..Suspect::default() })
+        found
+            .filter(|_| body != BodyId::FREE)
+            .copied()
+            .unwrap_or(Suspect { body, ..Suspect::default() })
     }
 
     /// Remembers what is counted against a body, as the newest; nothing frees its place.
@@ -276,14 +279,13 @@ impl Journal {
         if flags & !(OPEN | HEALTHY | AT_BOOT | CONTROL) != 0 {
             return None;
         }
-        let mark = Mark {
-            body: BodyId(*summed.get(24..)?.first_chunk()?),
-            healthy: flags & HEALTHY != 0,
-        };
+        let mark =
+            Mark { body: BodyId(*summed.get(24..)?.first_chunk()?), healthy: flags & HEALTHY != 0 };
         let mut suspects = [Suspect::default(); MAX_BODIES];
         let (bodies, _) = summed.get(40..)?.as_chunks::<16>();
         let counted = summed.get(168..)?.iter().zip(summed.get(176..)?);
-        for (suspect, (body, (losses, flags))) in suspects.iter_mut().zip(bodies.iter().zip(counted))
+        for (suspect, (body, (losses, flags))) in
+            suspects.iter_mut().zip(bodies.iter().zip(counted))
         {
             *suspect = Suspect {
                 body: BodyId(*body),
@@ -350,7 +352,8 @@ mod tests {
             waits: number & 2 != 0,
             retried: number & 4 != 0,
         };
-        let journal = (1..=8).fold(Journal::default(), |all, number| all.with_suspect(suspect(number)));
+        let journal =
+            (1..=8).fold(Journal::default(), |all, number| all.with_suspect(suspect(number)));
         let position = Position { epoch: 3, sequence: 44 };
         let journal = journal.raised(Floor { position, rules: 5 }).with_control(position);
         let mark = Mark { body: body(9), healthy: true };

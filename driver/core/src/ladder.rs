@@ -21,7 +21,7 @@
 //! loader gave it. The numbers between the last session that wrote and this one are such boots, as
 //! long as the driver was started at boot both times: then it was there in between, too.
 
-use driver_abi::Cause;
+use driver_abi::{Cause, SlotState};
 
 use crate::Position;
 use crate::journal::{BodyId, Floor, Journal, MAX_LOSSES, Mark, Start, Suspect};
@@ -51,7 +51,9 @@ impl Journal {
             let between = start.boot.saturating_sub(self.start.boot).saturating_sub(1);
             // More can lose no more: by then nothing is served.
             for _ in 0..between.min(8) {
-                if let Some(body) = self.serves(rungs).and_then(|at| rungs.get(at).copied().flatten()) {
+                if let Some(body) =
+                    self.serves(rungs).and_then(|at| rungs.get(at).copied().flatten())
+                {
                     self = self.blame(Mark::new(body), rungs);
                 }
             }
@@ -62,7 +64,8 @@ impl Journal {
 
     /// Which of the rungs a boot serves; `None` when there is none left.
     pub fn serves(&self, rungs: Rungs) -> Option<usize> {
-        let left = |rung: &Option<BodyId>| rung.map(|body| self.suspect(body)).filter(Suspect::may_serve);
+        let left =
+            |rung: &Option<BodyId>| rung.map(|body| self.suspect(body)).filter(Suspect::may_serve);
         let [good, previous] = [rungs.first().and_then(left), rungs.last().and_then(left)];
         let alone = good.is_none() || previous.is_none() || good == previous;
         rungs.iter().position(|rung| left(rung).is_some_and(|suspect| alone || !suspect.waits))
@@ -80,6 +83,16 @@ impl Journal {
             return if again { Ok(()) } else { Err(Cause::Struck) };
         }
         if suspect.waits && up < HEALTHY_HOUR { Err(Cause::Waits) } else { Ok(()) }
+    }
+
+    /// What a body in a slot is worth.
+    pub fn worth(&self, body: BodyId) -> SlotState {
+        let suspect = self.suspect(body);
+        match (suspect.may_serve(), suspect.waits) {
+            (false, _) => SlotState::Struck,
+            (true, true) => SlotState::Waits,
+            (true, false) => SlotState::Ready,
+        }
     }
 
     /// The record to write before a body is tried that [`Self::may_try`] let through.

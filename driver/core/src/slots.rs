@@ -33,6 +33,9 @@ pub const BOOT_ORDER: [Slot; 2] = [Slot::Good, Slot::Previous];
 /// `good` or `previous` whole, so a boot never finds nothing where there was something.
 pub const PROMOTION: [(Slot, Slot); 2] = [(Slot::Good, Slot::Previous), (Slot::Trial, Slot::Good)];
 
+/// The same when what is in `good` is not to be kept: what is in `previous` stays.
+pub const REPLACEMENT: [(Slot, Slot); 1] = [(Slot::Trial, Slot::Good)];
+
 /// The renames that put good content aside which serves no boot any more: it is on trial again, and
 /// what was good before it is good. A power cut after the first leaves `previous` to serve.
 pub const DEMOTION: [(Slot, Slot); 2] = [(Slot::Good, Slot::Trial), (Slot::Previous, Slot::Good)];

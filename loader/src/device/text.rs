@@ -13,6 +13,7 @@ pub use self::event::{event, event_json};
 use crate::report::count;
 
 mod event;
+mod trust;
 
 /// Units of the driver's clock in a second.
 const TICKS: u64 = 10_000_000;
@@ -61,6 +62,7 @@ pub fn status(status: &Status) -> String {
     if let Some(refusal) = refusal(&status.refusal) {
         line("refused", &refusal);
     }
+    trust::lines(&status.trust, &mut line);
     let settings: Vec<_> = status.settings_refused.iter().map(Setting::name).collect();
     if !settings.is_empty() {
         line("settings", &format!("{} not understood: the default holds", settings.join(", ")));
@@ -80,18 +82,7 @@ pub fn status_json(status: &Status) -> Value {
         Protection::None(_) => "none",
     };
     let refusal = &status.refusal;
-    let refused = (refusal.code != 0 || refusal.host_status != 0).then(|| {
-        json!({
-            "epoch": refusal.epoch,
-            "sequence": refusal.sequence,
-            "code": refusal.code,
-            "offset": refusal.offset,
-            "expected": refusal.expected,
-            "found": refusal.found,
-            "host_status": refusal.host_status,
-            "cause": refusal.cause.name(),
-        })
-    });
+    let refused = refusal.stands().then(|| refusal_json(refusal));
     json!({
         "kind": "status",
         "protection": level,
@@ -127,6 +118,7 @@ pub fn status_json(status: &Status) -> Value {
         "refused": status.refused,
         "scans": status.scans,
         "refusal": refused,
+        "trust": trust::json(&status.trust),
         "probe": { "outcome": status.probe.outcome.name(), "time": status.probe.at },
     })
 }
@@ -215,10 +207,31 @@ const fn stage_text(stage: Stage) -> &'static str {
     }
 }
 
+fn refusal_json(refusal: &RefusalNote) -> Value {
+    json!({
+        "epoch": refusal.epoch,
+        "sequence": refusal.sequence,
+        "code": refusal.code,
+        "offset": refusal.offset,
+        "expected": refusal.expected,
+        "found": refusal.found,
+        "host_status": refusal.host_status,
+        "cause": refusal.cause.name(),
+        "file": trust::hex(&refusal.file),
+        "key": trust::hex(&refusal.key),
+    })
+}
+
 fn refusal(note: &RefusalNote) -> Option<String> {
-    let file = format!("{}-{}", note.epoch, note.sequence);
+    let file = format!("{}-{}{}", note.epoch, note.sequence, trust::names(&note.file, &note.key));
     if note.host_status == RefusalNote::STRUCK {
         return Some(format!("{file}: the machine went down twice while it was tried"));
+    }
+    if note.host_status == RefusalNote::WAITS {
+        return Some(format!(
+            "{file}: a session ended while it was in force; {}",
+            note.cause.remedy()
+        ));
     }
     if note.host_status != 0 {
         let cause = match note.cause {

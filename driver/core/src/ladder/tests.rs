@@ -277,7 +277,10 @@ impl Session<'_> {
 
     fn retry(&mut self, up: u64) -> Result<(), End> {
         let rungs = self.rungs();
-        if rungs[0].is_some() && self.journal.serves(rungs) != Some(0) && self.in_force != self.world.good {
+        if rungs[0].is_some()
+            && self.journal.serves(rungs) != Some(0)
+            && self.in_force != self.world.good
+        {
             for (from, to) in crate::slots::DEMOTION {
                 self.rename(from, to)?;
             }
@@ -309,8 +312,12 @@ impl Session<'_> {
         }
         (self.in_force, self.served_boot) = (new, false);
         self.lives(YOUNG)?;
-        for (from, to) in crate::slots::PROMOTION {
-            self.rename(from, to)?;
+        let renames = match self.journal.serves(self.rungs()) {
+            Some(1) => &crate::slots::REPLACEMENT[..],
+            _ => &crate::slots::PROMOTION[..],
+        };
+        for (from, to) in renames {
+            self.rename(*from, *to)?;
         }
         let floor = Floor { position: Position { epoch: 0, sequence: new.into() }, rules: 1 };
         self.write(self.journal.promoted(body(new), floor))
@@ -318,15 +325,29 @@ impl Session<'_> {
 }
 
 /// One boot; how it ended, and how many writes it made.
-fn boot(world: &mut World, bad: [u8; 4], reach: Reach, clean: bool, cut: usize) -> (End, usize, u8) {
+fn boot(
+    world: &mut World,
+    bad: [u8; 4],
+    reach: Reach,
+    clean: bool,
+    cut: usize,
+) -> (End, usize, u8) {
     world.boot += 1;
     let found = Journal::newest(world.copies);
     let slots = [world.good, world.previous];
     let rungs = slots.map(|it| (it != 0).then_some(body(it)));
     let journal = found.settle(at_boot(world.boot), rungs);
     let in_force = journal.serves(rungs).map_or(0, |at| slots[at]);
-    let mut session =
-        Session { world, bad, journal, in_force, served_boot: true, left: cut, writes: 0, old: false };
+    let mut session = Session {
+        world,
+        bad,
+        journal,
+        in_force,
+        served_boot: true,
+        left: cut,
+        writes: 0,
+        old: false,
+    };
     let mut end = session.run(reach).err().unwrap_or(End::Dirty);
     if end == End::Dirty && clean {
         end = session.write(session.journal.closed()).err().unwrap_or(End::Clean);
@@ -372,7 +393,9 @@ fn whatever_ends_sessions_no_content_takes_down_more_than_two_in_a_row() {
             for _ in 0..4 {
                 let mut next = HashSet::new();
                 for world in &worlds {
-                    for (reach, clean) in REACHES.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+                    for (reach, clean) in
+                        REACHES.into_iter().flat_map(|it| [(it, false), (it, true)])
+                    {
                         let mut after = *world;
                         let (_, writes, served) = boot(&mut after, bad, reach, clean, usize::MAX);
                         check(world, &after, served, bad);
