@@ -43,8 +43,7 @@ impl Desk {
                 return;
             }
         }
-        self.serve(sensor, state);
-        self.booted = true;
+        self.booted = self.serve(sensor, state, patient);
     }
 
     /// Reads all that a start needs to know before it serves anything: channel 0, what is in the
@@ -84,9 +83,15 @@ impl Desk {
         unread
     }
 
-    /// Puts the first of the slots into force that may serve. What was in force has been withdrawn.
+    /// Puts the first of the slots into force that may serve; nothing is in force. False when one
+    /// that may could not be read, and there is patience for another look.
     #[inline(never)]
-    pub(super) fn serve(&mut self, sensor: &Sensor, state: &StateFolder<'_>) {
+    pub(super) fn serve(
+        &mut self,
+        sensor: &Sensor,
+        state: &StateFolder<'_>,
+        patient: bool,
+    ) -> bool {
         // Without a journal nothing is known against anybody.
         let journal = self.journal.unwrap_or_default();
         let passed_over = self.slots.good.body().is_some();
@@ -97,11 +102,15 @@ impl Desk {
                 Ok(()) => {
                     self.in_force_since(0, true);
                     self.note_fallback(sensor, slot);
-                    return;
+                    return true;
                 }
                 Err(failure) => {
-                    self.unread |=
-                        matches!(failure, Failure::Host(status) if status != NtStatus::NOT_FOUND);
+                    if matches!(failure, Failure::Host(status) if status != NtStatus::NOT_FOUND) {
+                        self.unread = true;
+                        if patient {
+                            return false;
+                        }
+                    }
                     *self.slots.place(slot) = match failure {
                         Failure::Refused(refusal) => Content::Refused(refusal),
                         _ => Content::Nothing,
@@ -110,6 +119,7 @@ impl Desk {
             }
         }
         sensor.content.lock().fell_back = passed_over;
+        true
     }
 
     /// What serves is not the newest that was good, or far ahead of what was good before it.

@@ -212,7 +212,7 @@ impl Desk {
             None => {}
         }
         (self.trial, self.trial_saved) = (None, false);
-        self.serve(sensor, state);
+        self.serve(sensor, state, false);
     }
 }
 
