@@ -362,7 +362,7 @@ fn sign_names_the_example_that_fails() {
         sandbox.write("bad", file);
         let output = sandbox.run(&["sign", "bad", "--key", "content.key"]);
         output.refused(&[
-            "bad: not signed",
+            "bad: refused",
             reason,
             "ExampleFailed (98)",
             "help:",
