@@ -424,4 +424,7 @@ fn the_index_and_the_files_agree_and_each_refusal_is_shown() {
     let not_shown: Vec<_> = Code::ALL.iter().filter(|code| !shown.contains(code)).collect();
     let excused: Vec<_> = NOT_BY_A_FILE.iter().map(|(code, _)| code).collect();
     assert_eq!(not_shown, excused);
+    let shown = format!("{} of {}", Code::ALL.len() - excused.len(), Code::ALL.len());
+    let page = fs::read_to_string(root().join("docs/safety.md")).unwrap();
+    assert!(page.contains(&shown), "docs/safety.md does not say {shown}");
 }
