@@ -24,10 +24,10 @@ fn vectors() -> PathBuf {
 }
 
 /// What the driver with that anchor makes of a file, all by itself in the inbox.
-fn driver(bench: &Bench, anchor: &[u8], file: &[u8]) -> Status {
+fn driver(bench: &Bench, anchor: &[u8], file: &Vec<u8>) -> Status {
     let mut rig = Boot::new(&bench.driver, anchor).boot().unwrap();
     let name = common::name(1, 7);
-    let status = rig.drop_files(std::iter::once((name.as_str(), &file))).unwrap();
+    let status = rig.drop_files(std::iter::once((name.as_str(), file))).unwrap();
     rig.unload().unwrap();
     status
 }
@@ -105,7 +105,7 @@ fn what_is_not_even_read_is_said_alike() {
 #[test]
 fn the_status_holds_the_profile_of_the_image() {
     let Some(bench) = Bench::new() else { return };
-    let rig = bench.boot().boot().unwrap();
+    let mut rig = bench.boot().boot().unwrap();
     let status = rig.status().unwrap();
     rig.unload().unwrap();
     assert_eq!(SensorProfile::parse(&status.profile.0), Ok(SensorProfile::CURRENT));
