@@ -34,7 +34,7 @@ const REASONS: [(&str, &str); 14] = [
     ("sha2", "SHA-512: of a body, and within a signature's check"),
     ("subtle", "comparisons and choices without branches, for `curve25519-dalek`"),
     ("typenum", "the lengths of `generic-array`"),
-    ("wdk", "asserts at build time which kind of driver this is"),
+    ("wdk", "what `wdk-panic` is built on; nothing of it is called"),
     (
         "wdk-alloc",
         "the global allocator that the libraries' types ask for; no callback allocates by it",
