@@ -184,7 +184,8 @@ pub struct Sensor {
 static SENSOR: Global<Sensor> = Global::new();
 
 impl Sensor {
-    /// A sensor with nothing in force.
+    /// A sensor with nothing in force. Its larger parts are made out of line: inlined, each would be
+    /// followed by a copy of what undoes all before it.
     ///
     /// # Errors
     /// `NO_RESOURCES`.
@@ -192,7 +193,7 @@ impl Sensor {
         Ok(Self {
             settings,
             latency: Histogram::new(cpu::ticks_per_second()),
-            anchor: Anchor::parse(&anchor::bytes()),
+            anchor: parse_anchor(),
             active: Published::new(Tag::Content)?,
             drives: Published::new(Tag::Sensor)?,
             processes: ProcessTable::new()?,
@@ -363,6 +364,12 @@ impl Sensor {
             suppressed_rules,
         }
     }
+}
+
+/// Not inlined: the section's copy is a kilobyte of stack.
+#[inline(never)]
+fn parse_anchor() -> core::result::Result<Anchor, Refusal> {
+    Anchor::parse(&anchor::bytes())
 }
 
 impl Service for Sensor {
