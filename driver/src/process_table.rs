@@ -1,10 +1,13 @@
 //! What is known of the processes that ask for pipes. It is found out at a process's first event
 //! and kept until the process ends, or others need the room.
 
+use core::mem::offset_of;
+
 use channel_format::engine::Event;
 use channel_format::engine::kept::Kept;
 use channel_format::ruleset::Ruleset;
 use driver_core::drives::DriveTable;
+use driver_core::processes::Slot;
 
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::ps::{ImagePath, Requestor};
@@ -19,6 +22,7 @@ use crate::shards::Shards;
 const SLOTS: usize = 128;
 
 /// What does not change while a process lives.
+#[repr(u8)]
 pub enum Process {
     /// Its image's path, spelled from this unit on.
     Path(ImagePath, usize),
@@ -27,6 +31,14 @@ pub enum Process {
 }
 
 impl Process {
+    /// Where a debugger finds the path's address and where in it its spelling begins, in bytes. The
+    /// first byte is 0 where there is a path: with `repr(u8)` a variant is laid out as in C.
+    pub const AT: [usize; 2] = {
+        let path = align_of::<ImagePath>();
+        assert!(path == size_of::<ImagePath>() && path == align_of::<usize>());
+        [path, path.saturating_add(path)]
+    };
+
     /// The image's path, spelled with a drive letter where its volume has one.
     pub fn image(&self) -> &[u16] {
         const SYSTEM: &[u16] = &utf16::<6>("System");
@@ -75,6 +87,19 @@ pub struct ProcessTable {
 }
 
 impl ProcessTable {
+    /// As [`PoolSlice::AT`], for the slots.
+    pub const SLICE_AT: [usize; 2] = PoolSlice::<Slot<Entry>>::AT;
+
+    /// Where a debugger finds the slots: as [`Shards::AT`], then how long a slot is, where its number
+    /// is, and where the owner of its process is, in bytes.
+    pub const AT: [usize; 6] = {
+        let [first, stride, parts] = Shards::<Entry>::AT;
+        let [key, value] = Slot::<Entry>::AT;
+        let process = value.saturating_add(offset_of!(Entry, process));
+        let first = first.saturating_add(offset_of!(Self, entries));
+        [first, stride, parts, size_of::<Slot<Entry>>(), key, process]
+    };
+
     /// An empty table.
     ///
     /// # Errors
