@@ -11,6 +11,7 @@
 //! | `coverage` | says which lines of the driver its tests reach |
 //! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
+//! | `vm` | installs Windows in QEMU and plays the scenarios there |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -37,6 +38,8 @@ mod process;
 mod progress;
 mod reproduce;
 mod tools;
+#[cfg(unix)]
+mod vm;
 
 use failure::Failure;
 
@@ -79,6 +82,9 @@ enum Task {
     Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
     Fuzz(fuzz::Fuzz),
+    /// Installs Windows in QEMU without hands, plays the scenarios there, and reports as JUnit
+    #[cfg(unix)]
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -108,6 +114,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Incident { only } => incident::run(&workspace, only),
         Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
+        #[cfg(unix)]
+        Task::Vm(options) => vm::run(&workspace, options),
     }
 }
 
