@@ -60,7 +60,7 @@ macro_rules! fields {
     ($($name:literal: $value:expr,)*) => { [$(narrow($value)),*] };
 }
 
-const FIELDS: [u16; 75] = fields! {
+const FIELDS: [u16; 76] = fields! {
     "slice.first": PoolSlice::<u8>::AT[0],
     "slice.len": PoolSlice::<u8>::AT[1],
     "mode": Sensor::AT[0],
@@ -122,6 +122,7 @@ const FIELDS: [u16; 75] = fields! {
     "client.interest": Client::AT[1],
     "client.process_id": Client::AT[2],
     "client.sent": offset_of!(Client, sent),
+    "ring.slots": Records::AT[0],
     "ring.head": Records::AT[1],
     "ring.len": Records::AT[2],
     "ring.dropped": Records::AT[3],
@@ -147,8 +148,8 @@ type Rules = Ruleset<PoolSlice<u8>>;
 type Rate = RateLimit<PoolSlice<Allowance>>;
 type Records = Ring<PoolSlice<EventRecord>>;
 
-// The script takes for granted that all slices are laid out alike, that the slots lead a ring, and
-// that a hit begins with its rule.
+// The script takes for granted that all slices are laid out alike, and that a hit begins with its
+// rule.
 const _: () = {
     let [first, len] = PoolSlice::<u8>::AT;
     let others = [
