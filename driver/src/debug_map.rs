@@ -60,7 +60,7 @@ macro_rules! fields {
     ($($name:literal: $value:expr,)*) => { [$(narrow($value)),*] };
 }
 
-const FIELDS: [u16; 76] = fields! {
+const FIELDS: [u16; 75] = fields! {
     "slice.first": PoolSlice::<u8>::AT[0],
     "slice.len": PoolSlice::<u8>::AT[1],
     "mode": Sensor::AT[0],
@@ -112,7 +112,6 @@ const FIELDS: [u16; 76] = fields! {
     "slot.length": ProcessTable::AT[3],
     "slot.key": ProcessTable::AT[4],
     "slot.process": ProcessTable::AT[5],
-    "process": Shared::<Process>::AT,
     "process.path": within(Shared::<Process>::AT, Process::AT[0]),
     "process.start": within(Shared::<Process>::AT, Process::AT[1]),
 

@@ -114,6 +114,7 @@ impl Outbox {
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         Ok(Self {
             lines: Lines::new(),

@@ -22,29 +22,25 @@ use crate::shards::Shards;
 const SLOTS: usize = 128;
 
 /// What does not change while a process lives.
-#[repr(u8)]
-pub enum Process {
-    /// Its image's path, spelled from this unit on.
-    Path(ImagePath, usize),
-    /// The system process has no image; logs call it `System`.
-    System,
+pub struct Process {
+    /// Its image's path. The system process has no image.
+    path: Option<ImagePath>,
+    /// The unit that the path's spelling begins at.
+    start: usize,
 }
 
 impl Process {
-    /// Where a debugger finds the path's address and where in it its spelling begins, in bytes. The
-    /// first byte is 0 where there is a path: with `repr(u8)` a variant is laid out as in C.
-    pub const AT: [usize; 2] = {
-        let path = align_of::<ImagePath>();
-        assert!(path == size_of::<ImagePath>() && path == align_of::<usize>());
-        [path, path.saturating_add(path)]
-    };
+    /// Where a debugger finds the path's address, which is null where there is no path, and where its
+    /// spelling begins, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, path), offset_of!(Self, start)];
 
-    /// The image's path, spelled with a drive letter where its volume has one.
+    /// The image's path, spelled with a drive letter where its volume has one; logs call the system
+    /// process `System`.
     pub fn image(&self) -> &[u16] {
         const SYSTEM: &[u16] = &utf16::<6>("System");
-        match self {
-            Self::Path(path, start) => path.units().get(*start..).unwrap_or(&[]),
-            Self::System => SYSTEM,
+        match &self.path {
+            Some(path) => path.units().get(self.start..).unwrap_or(&[]),
+            None => SYSTEM,
         }
     }
 
@@ -52,11 +48,11 @@ impl Process {
     /// in a boot, before the letters are known.
     fn of(requestor: Requestor<'_>, drives: &Published<DriveTable>) -> Option<Self> {
         if requestor.is_system() {
-            return Some(Self::System);
+            return Some(Self { path: None, start: 0 });
         }
         let mut path = requestor.image()?;
         let start = drives.read(|drives| spell(drives, path.units_mut()))?;
-        Some(Self::Path(path, start))
+        Some(Self { path: Some(path), start })
     }
 }
 

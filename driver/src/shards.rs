@@ -54,6 +54,7 @@ impl<V: Send> Shards<V> {
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new(slots: usize) -> Result<Self> {
         let shards = [
             Shard::new(slots)?,

@@ -32,7 +32,7 @@ const FIELDS = [
     'content.accepted', 'content.refused', 'content.scans', 'refusal.code', 'refusal.offset',
     'refusal.expected', 'refusal.found', 'refusal.epoch', 'refusal.sequence', 'refusal.status',
     'processes', 'processes.stride', 'processes.parts', 'slot.length', 'slot.key', 'slot.process',
-    'process', 'process.path', 'process.start', 'clients', 'client.length', 'client.ring',
+    'process.path', 'process.start', 'clients', 'client.length', 'client.ring',
     'client.interest', 'client.process_id', 'client.sent', 'ring.slots', 'ring.head', 'ring.len',
     'ring.dropped', 'record.length', 'record.event', 'record.time', 'record.process_id',
     'record.operation', 'record.verdict', 'record.epoch', 'record.sequence', 'record.hits',
@@ -517,7 +517,7 @@ function processOf(map, key, slot) {
     // The path lies in paged pool: it may be on the disk, and then it is in no dump.
     try {
         const owned = new Block(map, slot.wide('slot.process'));
-        found.image = owned.u8('process') !== 0 ? 'System' : pathOf(map, owned);
+        found.image = isNull(owned.wide('process.path')) ? 'System' : pathOf(map, owned);
     } catch (error) {
         found.image = '(' + error.message + ')';
     }

@@ -135,6 +135,7 @@ impl<T: Send + Sync> Published<T> {
     ///
     /// # Errors
     /// [`NtStatus::NO_RESOURCES`].
+    #[inline(never)]
     pub fn new(tag: Tag) -> Result<Self> {
         let slots = [Slot::new(tag)?, Slot::new(tag)?];
         Ok(Self { swap: Swap::new(slots, AtomicUsize::new(0), AtomicUsize::new(0)), tag })
