@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::bug::{Bug, BugKind};
+use crate::bug::{Bug, BugKind, Note};
 use crate::cpu::watchdog::{self, Watched};
 use crate::cpu::{Registers, Returned, Site, enter, install_handlers};
 use crate::driver::Driver;
@@ -19,7 +19,7 @@ use crate::nt::{CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Traci
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool, PoolMarks};
 use crate::process::{Process, ProcessSpec, Processes};
-use crate::sched::{Clock, Sched, Threads, ticks};
+use crate::sched::{Clock, MachineClock, Sched, Threads, ticks};
 use crate::symbols::Frame;
 use crate::token::{Token, TokenSpec};
 
@@ -32,6 +32,7 @@ pub struct Builder {
     echo: bool,
     demand_start: bool,
     safe_mode: u32,
+    seed: Option<u64>,
 }
 
 impl Builder {
@@ -73,12 +74,21 @@ impl Builder {
         self
     }
 
+    /// Runs one thread at a time, in an order that the seed picks, on a clock that is no real time:
+    /// what happens comes again with the same seed. The thread that builds the kernel takes part;
+    /// others that call drivers are made by [`Kernel::race`].
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Boots. A machine shall run one kernel at a time.
     pub fn build(self) -> Arc<Kernel> {
         install_handlers();
         let machine = self.machine.unwrap_or_default();
         let phase = if self.demand_start { Phase::Running } else { Phase::DriverEntry };
         machine.boot(phase);
+        machine.clock().stand(self.seed.is_some());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let processes = Processes::new();
         let exports = DataExports::new(processes.system().address(), self.safe_mode);
@@ -94,7 +104,7 @@ impl Builder {
             heap: Heap::new(self.pool),
             ledger: Ledger::default(),
             injector: Injector::default(),
-            sched: Sched::default(),
+            sched: Sched::new(self.seed),
             threads: Threads::default(),
             objects: Objects::default(),
             requests: Requests::default(),
@@ -176,6 +186,7 @@ impl Kernel {
             echo: false,
             demand_start: false,
             safe_mode: 0,
+            seed: None,
         }
     }
 
@@ -244,6 +255,9 @@ impl Kernel {
     /// Waits, in real time, until all driver code waits or has returned, or `patience` is over. Who
     /// moves the clock while it runs makes a driver look slower than it is.
     pub fn rest(&self, patience: Duration) {
+        if let Some(schedule) = self.sched.schedule() {
+            return schedule.rest(self);
+        }
         let end = Instant::now() + patience;
         while !self.watched.is_idle() && Instant::now() < end && !self.is_stopping() {
             std::thread::sleep(Duration::from_micros(200));
@@ -365,6 +379,10 @@ impl Kernel {
         self.hang_limit
     }
 
+    pub(crate) fn machine_clock(&self) -> &MachineClock {
+        self.machine.clock()
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -458,6 +476,9 @@ impl Kernel {
     fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.sched.wake();
+        if let Some(schedule) = self.sched.schedule() {
+            schedule.end();
+        }
         self.watched.call_out_all();
     }
 
@@ -472,6 +493,17 @@ impl Kernel {
         }
         drop(crash);
         self.stop();
+    }
+
+    /// A report with what the seed led to, for a kernel that has one.
+    pub(crate) fn with_schedule(&self, mut bug: Box<Bug>) -> Box<Bug> {
+        if let Some(played) = self.played()
+            && !bug.kind.is_orderly()
+            && !bug.notes.iter().any(|note| note.what.starts_with("seed "))
+        {
+            bug.notes.push(Note { what: played.to_string(), frames: Vec::new() });
+        }
+        bug
     }
 
     /// What a call into a stopped kernel answers.

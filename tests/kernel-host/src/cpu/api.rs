@@ -9,6 +9,7 @@ use super::{Registers, Site};
 use crate::bug::{Bug, BugKind};
 use crate::guest::{self, Fault};
 use crate::kernel::Kernel;
+use crate::sched::Schedule;
 use crate::status::NtStatus;
 
 /// `PASSIVE_LEVEL`.
@@ -223,6 +224,19 @@ impl<'a> Cx<'a> {
         registers
     }
 
+    /// Lets others come first, if the schedule says so. Above DISPATCH_LEVEL nobody comes between.
+    #[cold]
+    fn take_turns(&self, schedule: &Schedule) -> Result<(), Trap> {
+        let kernel = self.kernel();
+        if self.irql() <= DISPATCH && !schedule.step(kernel, self.record.name) {
+            return Err(BugKind::Hang.into());
+        }
+        if kernel.is_stopping() {
+            return Err(BugKind::Stopped.into());
+        }
+        Ok(())
+    }
+
     /// The checks before every API. `Ok(Some(value))` is an injected failure.
     fn admit(&self) -> Result<Option<u64>, Trap> {
         let low = self.frame.saturating_sub(u64::from(self.record.cost));
@@ -239,6 +253,9 @@ impl<'a> Cx<'a> {
         }
         if self.kpcr.shared.hung.load(Ordering::Relaxed) {
             return Err(BugKind::Hang.into());
+        }
+        if let Some(schedule) = kernel.sched().schedule() {
+            self.take_turns(schedule)?;
         }
         match self.record.failure {
             Some(failure) if kernel.injector().should_fail(self.record.name, || self.site()) => {

@@ -31,6 +31,9 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     }
     let depth = kpcr.depth.get();
     if depth == 0 {
+        if let Some(schedule) = kernel.sched().schedule() {
+            schedule.enter(kernel, kpcr.shared.tid);
+        }
         if kpcr.watched_by.replace(kernel.id()) != kernel.id() {
             kernel.watched().add(&kpcr.shared);
         }
@@ -65,9 +68,11 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
         1 => Err(recovered(kernel, kpcr)),
         _ => Err(Box::new(Bug::at(kernel, BugKind::Registers, target))),
     };
-    result.inspect_err(|bug| {
+    result.map_err(|bug| {
         before.put_back(kpcr);
-        kernel.crash(bug);
+        let bug = kernel.with_schedule(bug);
+        kernel.crash(&bug);
+        bug
     })
 }
 

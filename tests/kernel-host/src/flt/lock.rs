@@ -1,8 +1,5 @@
 //! Push locks of the filter manager. Bit 0 of the lock means exclusive, the rest counts readers.
 
-use std::time::Instant;
-
-use crate::bug::BugKind;
 use crate::cpu::{APC, Cx, Held, Trap, apis};
 use crate::guest::{self, compare_exchange, fetch_add};
 use crate::ledger::Debt;
@@ -20,47 +17,17 @@ fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
         return Err(cx.misuse("the push lock is not initialised"));
     }
     kpcr.apc_disabled.set(kpcr.apc_disabled.get() - 1);
-    let start = Instant::now();
-    let mut turns = 0u32;
-    let mut value: u64 = guest::read(lock)?;
-    loop {
+    kernel.sched().spin(kernel, || {
+        let value: u64 = guest::read(lock)?;
         let wanted = match (exclusive, value) {
-            (true, 0) => Some(EXCLUSIVE),
-            (false, value) if value & EXCLUSIVE == 0 => Some(value + READER),
-            _ => None,
+            (true, 0) => EXCLUSIVE,
+            (false, value) if value & EXCLUSIVE == 0 => value + READER,
+            _ => return Ok(false),
         };
-        value = match wanted {
-            Some(wanted) => {
-                let found = compare_exchange(lock, value, wanted)?;
-                if found == value {
-                    break;
-                }
-                found
-            }
-            None => guest::read(lock)?,
-        };
-        turns += 1;
-        if turns.is_multiple_of(32) {
-            pause(cx, start, turns)?;
-        }
-    }
+        Ok(compare_exchange(lock, value, wanted)? == value)
+    })?;
     let site = cx.cheap_site();
     kpcr.held.borrow_mut().push(Held { address: lock, what: "push lock", exclusive, site });
-    Ok(())
-}
-
-fn pause(cx: &Cx<'_>, start: Instant, turns: u32) -> Result<(), Trap> {
-    if cx.kernel().is_stopping() {
-        return Err(BugKind::Stopped.into());
-    }
-    if start.elapsed() > cx.kernel().hang_limit() {
-        return Err(BugKind::Hang.into());
-    }
-    if turns < 1024 {
-        std::thread::yield_now();
-    } else {
-        std::thread::sleep(std::time::Duration::from_micros(50));
-    }
     Ok(())
 }
 
@@ -107,6 +74,7 @@ apis! {
             back = EXCLUSIVE.wrapping_neg();
         }
         fetch_add(lock, back)?;
+        cx.kernel().sched().released();
         kpcr.apc_disabled.set(kpcr.apc_disabled.get() + 1);
         Ok(())
     }

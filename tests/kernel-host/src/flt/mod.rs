@@ -83,6 +83,8 @@ struct State {
     filters: Vec<Arc<Filter>>,
     server_ports: HashMap<u64, Arc<port::ServerPort>>,
     client_ports: HashMap<u64, Arc<port::ClientPort>>,
+    /// How many there ever were.
+    connections: u64,
     descriptors: HashMap<u64, GuestBlock>,
     names: HashMap<u64, name::NameInformation>,
 }

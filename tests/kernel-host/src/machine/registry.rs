@@ -22,6 +22,11 @@ type Values = BTreeMap<String, Value>;
 pub struct Registry(Mutex<BTreeMap<String, Values>>);
 
 impl Registry {
+    /// An equal registry.
+    pub(super) fn copy(&self) -> Registry {
+        Registry(Mutex::new(self.keys().clone()))
+    }
+
     fn keys(&self) -> MutexGuard<'_, BTreeMap<String, Values>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

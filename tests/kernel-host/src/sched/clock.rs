@@ -1,10 +1,12 @@
-//! A machine's clock: real time that a test can move forward.
+//! A machine's clock: real time that a test can move forward, or time that only a test moves.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
 /// 2026-01-01 00:00:00 UTC in 100-nanosecond units since 1601.
 const FIRST_BOOT: i64 = 134_116_992_000_000_000;
+/// Units in a minute.
+const MINUTE: i64 = 600_000_000;
 /// Units from 1601 to 1970.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 
@@ -12,6 +14,8 @@ const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 #[derive(Debug)]
 pub(crate) struct MachineClock {
     start: Instant,
+    /// Real time does not count.
+    stands: AtomicBool,
     /// What `advance` added.
     skipped: AtomicI64,
     /// What system time is ahead of the machine's own time.
@@ -22,6 +26,7 @@ impl Default for MachineClock {
     fn default() -> MachineClock {
         MachineClock {
             start: Instant::now(),
+            stands: AtomicBool::new(false),
             skipped: AtomicI64::new(0),
             system: AtomicI64::new(FIRST_BOOT),
         }
@@ -30,7 +35,36 @@ impl Default for MachineClock {
 
 impl MachineClock {
     pub(crate) fn now(&self) -> i64 {
-        super::ticks(self.start.elapsed()) + self.skipped.load(Ordering::Relaxed)
+        let real = if self.stands.load(Ordering::Relaxed) { 0 } else { self.real() };
+        real + self.skipped.load(Ordering::Relaxed)
+    }
+
+    fn real(&self) -> i64 {
+        super::ticks(self.start.elapsed())
+    }
+
+    /// From now on only `advance` moves it, or real time too. What has passed is rounded up to a
+    /// minute first, so that a new machine's clock stands where it stood the time before.
+    pub(crate) fn stand(&self, stands: bool) {
+        if self.stands.swap(stands, Ordering::Relaxed) == stands {
+            return;
+        }
+        if stands {
+            let now = self.real() + self.skipped.load(Ordering::Relaxed);
+            self.skipped.store((now / MINUTE + 1) * MINUTE, Ordering::Relaxed);
+        } else {
+            self.skipped.fetch_sub(self.real(), Ordering::Relaxed);
+        }
+    }
+
+    /// A clock that says the same, and stands if this one does.
+    pub(crate) fn copy(&self) -> MachineClock {
+        MachineClock {
+            start: Instant::now(),
+            stands: AtomicBool::new(self.stands.load(Ordering::Relaxed)),
+            skipped: AtomicI64::new(self.now()),
+            system: AtomicI64::new(self.system.load(Ordering::Relaxed)),
+        }
     }
 
     pub(crate) fn advance(&self, ticks: i64) {

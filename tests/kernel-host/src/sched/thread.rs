@@ -111,20 +111,29 @@ pub(crate) fn create_system_thread(
     let owner = kernel.shared()?;
     let own = thread.clone();
     let name = kernel.thread_name(start);
-    let body = move || run(&owner, &own, context);
+    let place = kernel.sched().schedule().map(|schedule| schedule.enroll(&name));
+    let body = move || run(&owner, &own, context, place);
     let mut slot = thread.join.lock().unwrap_or_else(PoisonError::into_inner);
-    *slot = Some(std::thread::Builder::new().name(name).spawn(body).ok()?);
+    let spawned = std::thread::Builder::new().name(name).spawn(body).ok();
+    if let (None, Some(schedule), Some(place)) = (&spawned, kernel.sched().schedule(), place) {
+        schedule.leave(kernel, place);
+    }
+    *slot = Some(spawned?);
     drop(slot);
     kernel.threads().list().push(thread.clone());
     Some(thread)
 }
 
-fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64) {
+fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64, place: Option<usize>) {
     let kpcr = Kpcr::current();
     thread.tid.store(kpcr.shared.tid as u32, Ordering::Release);
     kpcr.set_thread_object(thread.address());
     kpcr.process.set(kernel.system_process().address());
     kpcr.system_thread.set(true);
+    let schedule = kernel.sched().schedule();
+    if let (Some(schedule), Some(place)) = (schedule, place) {
+        schedule.come(place);
+    }
     let ended = enter(kernel, thread.start, &[context]);
     if let Err(bug) = ended
         && !matches!(bug.kind, BugKind::ThreadExit(_) | BugKind::Stopped)
@@ -137,4 +146,7 @@ fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64) {
         thread.exited.store(true, Ordering::Release);
     });
     thread.tid.store(0, Ordering::Release);
+    if let (Some(schedule), Some(place)) = (schedule, place) {
+        schedule.leave(kernel, place);
+    }
 }
