@@ -6,6 +6,7 @@ use core::hint::black_box;
 use core::ptr::{null, null_mut, read_volatile, write_volatile};
 
 use crate::nt::*;
+use crate::races;
 
 /// What the bugs work on; made at load, given back at unload.
 pub struct State {
@@ -33,7 +34,7 @@ pub unsafe fn give_back(state: &mut State) {
 }
 
 /// By number.
-pub const RUN: [unsafe fn(&mut State); 40] = [
+pub const RUN: [unsafe fn(&mut State); 48] = [
     control,
     overrun,
     overrun_slack,
@@ -74,6 +75,14 @@ pub const RUN: [unsafe fn(&mut State); 40] = [
     crash_callback_calls,
     swallows_opens,
     pipe_as_system,
+    races::race_control,
+    races::check_then_act,
+    races::freed_meanwhile,
+    races::freed_by_both,
+    races::locks_crossed,
+    races::wake_up_lost,
+    races::counted_without_lock,
+    races::ended_too_early,
 ];
 
 /// Nothing is wrong here: legal but awkward things that the host must let pass.

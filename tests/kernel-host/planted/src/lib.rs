@@ -20,6 +20,7 @@
 mod bugs;
 mod messages;
 mod nt;
+mod races;
 mod services;
 mod transfers;
 
@@ -80,15 +81,16 @@ pub unsafe extern "system" fn DriverEntry(
         DbgPrint(c"planted: %wZ\n".as_ptr(), registry_path);
         BUG = read_bug_number(registry_path);
         bugs::prepare(&mut *addr_of_mut!(STATE));
+        races::prepare();
         let status = FltRegisterFilter(driver, &raw const REGISTRATION.0, &raw mut FILTER);
         if status < 0 {
-            bugs::give_back(&mut *addr_of_mut!(STATE));
+            give_back();
             return status;
         }
         let status = FltStartFiltering(FILTER);
         if status < 0 {
             FltUnregisterFilter(FILTER);
-            bugs::give_back(&mut *addr_of_mut!(STATE));
+            give_back();
         }
         status
     }
@@ -133,9 +135,17 @@ unsafe extern "system" fn pre_create(
 unsafe extern "system" fn unload(_flags: u32) -> NTSTATUS {
     unsafe {
         FltUnregisterFilter(FILTER);
-        bugs::give_back(&mut *addr_of_mut!(STATE));
+        races::unload();
+        give_back();
     }
     0
+}
+
+unsafe fn give_back() {
+    unsafe {
+        races::give_back();
+        bugs::give_back(&mut *addr_of_mut!(STATE));
+    }
 }
 
 /// `Bug` below the service's `Parameters`; 0 when it is not there.

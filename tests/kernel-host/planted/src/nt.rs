@@ -107,6 +107,9 @@ unsafe extern "system" {
     pub fn KeGetCurrentIrql() -> u8;
     pub fn KeInitializeEvent(event: *mut KEVENT, kind: u32, state: u8);
     pub fn KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
+    pub fn KeClearEvent(event: *mut KEVENT);
+    pub fn PsTerminateSystemThread(status: NTSTATUS) -> NTSTATUS;
+    pub fn ZwWaitForSingleObject(handle: HANDLE, alertable: u8, timeout: *const i64) -> NTSTATUS;
     pub fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: *const i64) -> NTSTATUS;
     pub fn KeWaitForSingleObject(
         object: *mut c_void,

@@ -70,6 +70,8 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     };
     result.map_err(|bug| {
         before.put_back(kpcr);
+        // Who is stopped because of a bug elsewhere tells that bug.
+        let bug = if bug.kind == BugKind::Stopped { kernel.crash_or_stopped() } else { bug };
         let bug = kernel.with_schedule(bug);
         kernel.crash(&bug);
         bug
