@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::bug::{Bug, BugKind, Note};
 use crate::cpu::watchdog::{self, Watched};
-use crate::cpu::{Registers, Returned, Site, enter, install_handlers};
+use crate::cpu::{DISPATCH, Registers, Returned, Site, enter, install_handlers};
 use crate::driver::Driver;
 use crate::exports::DataExports;
 use crate::flt::FilterManager;
@@ -15,11 +15,13 @@ use crate::inject::Injector;
 use crate::ledger::Ledger;
 use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
-use crate::nt::{CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Tracing};
+use crate::nt::{
+    CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Resources, Tracing, WorkItems,
+};
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool, PoolMarks};
 use crate::process::{Process, ProcessSpec, Processes};
-use crate::sched::{Clock, MachineClock, Sched, Threads, ticks};
+use crate::sched::{Clock, MachineClock, Orders, Sched, Services, Threads, ticks};
 use crate::symbols::Frame;
 use crate::token::{Token, TokenSpec};
 
@@ -106,6 +108,11 @@ impl Builder {
             injector: Injector::default(),
             sched: Sched::new(self.seed),
             threads: Threads::default(),
+            services: Services::default(),
+            orders: Orders::default(),
+            resources: Resources::default(),
+            work_items: WorkItems::default(),
+            paged_hidden: AtomicBool::new(false),
             objects: Objects::default(),
             requests: Requests::default(),
             devices: Devices::default(),
@@ -155,6 +162,12 @@ pub struct Kernel {
     injector: Injector,
     sched: Sched,
     threads: Threads,
+    services: Services,
+    orders: Orders,
+    resources: Resources,
+    work_items: WorkItems,
+    /// See [`Kernel::hide_paged`].
+    paged_hidden: AtomicBool,
     objects: Objects,
     requests: Requests,
     devices: Devices,
@@ -264,6 +277,11 @@ impl Kernel {
         }
     }
 
+    /// The names of the pipes that there are, upcased and sorted.
+    pub fn pipe_names(&self) -> Vec<String> {
+        self.npfs.names()
+    }
+
     /// Makes a process.
     pub fn create_process(&self, spec: ProcessSpec) -> Arc<Process> {
         self.processes.create(spec)
@@ -327,6 +345,7 @@ impl Kernel {
     pub fn power_off(&self) {
         self.halt();
         self.machine.disk().lose_unflushed();
+        self.machine.registry().lose_unflushed();
     }
 
     /// Tells drivers that asked for it that the machine is shut down, and goes on.
@@ -341,7 +360,20 @@ impl Kernel {
         self.tell_shutdown()?;
         self.halt();
         self.machine.disk().flush();
+        self.machine.registry().flush();
         Ok(())
+    }
+
+    /// The user shuts down and starts again with fast startup: his session's processes end, the
+    /// kernel is hibernated and goes on with its drivers as it was. The clock on the wall moves on,
+    /// the time that timeouts count does not.
+    pub fn fast_startup(&self, off: Duration) -> Result<(), Box<Bug>> {
+        for process in self.processes.of_users() {
+            self.end_process(&process)?;
+        }
+        self.machine.clock().sleep(ticks(off));
+        self.sched.wake();
+        self.check()
     }
 
     /// File requests of drivers that are not over.
@@ -397,6 +429,35 @@ impl Kernel {
 
     pub(crate) fn threads(&self) -> &Threads {
         &self.threads
+    }
+
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    pub(crate) fn work_items(&self) -> &WorkItems {
+        &self.work_items
+    }
+
+    /// In a kernel with a seed: what is pageable is paged out while the thread whose turn it is runs
+    /// at DISPATCH_LEVEL or above, as with Driver Verifier's forced IRQL checking.
+    pub(crate) fn hide_paged(&self, irql: u8) {
+        let hide = irql >= DISPATCH;
+        let seeded = self.sched.schedule().is_some();
+        if seeded && self.paged_hidden.swap(hide, Ordering::Relaxed) != hide {
+            self.heap.hide_paged(hide);
+            for image in self.images().iter() {
+                image.hide_paged(hide);
+            }
+        }
     }
 
     pub(crate) fn objects(&self) -> &Objects {

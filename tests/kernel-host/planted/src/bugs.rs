@@ -6,20 +6,31 @@ use core::hint::black_box;
 use core::ptr::{null, null_mut, read_volatile, write_volatile};
 
 use crate::nt::*;
-use crate::races;
 
 /// What the bugs work on; made at load, given back at unload.
 pub struct State {
     pub filter: HANDLE,
     pub context: *mut HANDLE,
+    pub data: HANDLE,
+    pub instance: HANDLE,
+    /// What the pre-operation callback returns.
+    pub answer: u32,
     spin_lock: usize,
     push_lock: usize,
     rundown: usize,
 }
 
 impl State {
-    pub const NEW: State =
-        State { filter: null_mut(), context: null_mut(), spin_lock: 0, push_lock: 0, rundown: 0 };
+    pub const NEW: State = State {
+        filter: null_mut(),
+        context: null_mut(),
+        data: null_mut(),
+        instance: null_mut(),
+        answer: 1,
+        spin_lock: 0,
+        push_lock: 0,
+        rundown: 0,
+    };
 }
 
 pub unsafe fn prepare(state: &mut State) {
@@ -34,7 +45,7 @@ pub unsafe fn give_back(state: &mut State) {
 }
 
 /// By number.
-pub const RUN: [unsafe fn(&mut State); 48] = [
+pub const RUN: [unsafe fn(&mut State); 40] = [
     control,
     overrun,
     overrun_slack,
@@ -75,14 +86,6 @@ pub const RUN: [unsafe fn(&mut State); 48] = [
     crash_callback_calls,
     swallows_opens,
     pipe_as_system,
-    races::race_control,
-    races::check_then_act,
-    races::freed_meanwhile,
-    races::freed_by_both,
-    races::locks_crossed,
-    races::wake_up_lost,
-    races::counted_without_lock,
-    races::ended_too_early,
 ];
 
 /// Nothing is wrong here: legal but awkward things that the host must let pass.

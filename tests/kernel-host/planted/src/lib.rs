@@ -18,6 +18,7 @@
 #![allow(non_snake_case, non_camel_case_types, reason = "names as the kernel has them")]
 
 mod bugs;
+mod checks;
 mod messages;
 mod nt;
 mod races;
@@ -58,11 +59,30 @@ const OPERATIONS: [FLT_OPERATION_REGISTRATION; 3] = [
 
 static OPERATION_TABLE: Shared<[FLT_OPERATION_REGISTRATION; 3]> = Shared(OPERATIONS);
 
+static CONTEXTS: Shared<[FLT_CONTEXT_REGISTRATION; 2]> = Shared([
+    FLT_CONTEXT_REGISTRATION {
+        ContextType: 2,
+        Flags: 0,
+        ContextCleanupCallback: null(),
+        Size: 16,
+        PoolTag: TAG,
+        Others: [0; 3],
+    },
+    FLT_CONTEXT_REGISTRATION {
+        ContextType: 0xFFFF,
+        Flags: 0,
+        ContextCleanupCallback: null(),
+        Size: 0,
+        PoolTag: 0,
+        Others: [0; 3],
+    },
+]);
+
 static REGISTRATION: Shared<FLT_REGISTRATION> = Shared(FLT_REGISTRATION {
     Size: size_of::<FLT_REGISTRATION>() as u16,
     Version: 0x0203,
     Flags: 2,
-    ContextRegistration: null(),
+    ContextRegistration: &raw const CONTEXTS.0 as *const _,
     OperationRegistration: &raw const OPERATION_TABLE.0 as *const _,
     FilterUnloadCallback: Some(unload),
     Others: [0; 10],
@@ -97,19 +117,24 @@ pub unsafe extern "system" fn DriverEntry(
 }
 
 unsafe extern "system" fn pre_create_named_pipe(
-    _data: *mut FLT_CALLBACK_DATA,
-    _objects: *const FLT_RELATED_OBJECTS,
+    data: *mut FLT_CALLBACK_DATA,
+    objects: *const FLT_RELATED_OBJECTS,
     context: *mut HANDLE,
 ) -> u32 {
+    const INSTANCE: usize = 24;
     unsafe {
         let state = &mut *addr_of_mut!(STATE);
         state.filter = FILTER;
+        state.data = data.cast();
+        state.instance = objects.cast::<u8>().add(INSTANCE).cast::<HANDLE>().read();
         state.context = context;
-        if let Some(run) = bugs::RUN.get(BUG as usize) {
+        state.answer = 1;
+        let number = BUG as usize;
+        if let Some(run) = bugs::RUN.iter().chain(&races::RUN).chain(&checks::RUN).nth(number) {
             run(state);
         }
+        state.answer
     }
-    1
 }
 
 /// Lets opens pass, unless they are to be swallowed: then they end here, as if there were no such

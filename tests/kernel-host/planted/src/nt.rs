@@ -59,6 +59,16 @@ pub struct FLT_OPERATION_REGISTRATION {
 }
 
 #[repr(C)]
+pub struct FLT_CONTEXT_REGISTRATION {
+    pub ContextType: u16,
+    pub Flags: u16,
+    pub ContextCleanupCallback: *const c_void,
+    pub Size: usize,
+    pub PoolTag: u32,
+    pub Others: [usize; 3],
+}
+
+#[repr(C)]
 pub struct FLT_REGISTRATION {
     pub Size: u16,
     pub Version: u16,

@@ -19,6 +19,18 @@ static mut WAKE: KEVENT = KEVENT([0; 3]);
 static mut DONE: KEVENT = KEVENT([0; 3]);
 static mut WORKER: HANDLE = null_mut();
 
+/// By number, after those of `bugs`.
+pub const RUN: [unsafe fn(&mut State); 8] = [
+    race_control,
+    check_then_act,
+    freed_meanwhile,
+    freed_by_both,
+    locks_crossed,
+    wake_up_lost,
+    counted_without_lock,
+    ended_too_early,
+];
+
 /// What the races work on.
 pub unsafe fn prepare() {
     unsafe {
@@ -45,7 +57,7 @@ pub unsafe fn give_back() {
 /// Nothing is wrong: what the first two do without it, under a lock; a worker that is told and
 /// joined as it should be.
 #[inline(never)]
-pub unsafe fn race_control(_: &mut State) {
+unsafe fn race_control(_: &mut State) {
     unsafe {
         FltAcquirePushLockExclusive((&raw mut LOCKS[0]).cast());
         let old = SHARED.swap(ExAllocatePool2(NON_PAGED, 32, TAG), Relaxed);
@@ -66,7 +78,7 @@ pub unsafe fn race_control(_: &mut State) {
 
 /// Both callers find nothing and allocate: one block is lost.
 #[inline(never)]
-pub unsafe fn check_then_act(_: &mut State) {
+unsafe fn check_then_act(_: &mut State) {
     unsafe {
         if SHARED.load(Relaxed).is_null() {
             SHARED.store(ExAllocatePool2(NON_PAGED, 32, TAG), Relaxed);
@@ -77,7 +89,7 @@ pub unsafe fn check_then_act(_: &mut State) {
 
 /// Reads what the other caller has freed meanwhile.
 #[inline(never)]
-pub unsafe fn freed_meanwhile(_: &mut State) {
+unsafe fn freed_meanwhile(_: &mut State) {
     unsafe {
         let block = SHARED.load(Relaxed);
         if !block.is_null() {
@@ -94,7 +106,7 @@ pub unsafe fn freed_meanwhile(_: &mut State) {
 
 /// Both callers free what both found.
 #[inline(never)]
-pub unsafe fn freed_by_both(_: &mut State) {
+unsafe fn freed_by_both(_: &mut State) {
     unsafe {
         let block = SHARED.load(Relaxed);
         if block.is_null() {
@@ -109,7 +121,7 @@ pub unsafe fn freed_by_both(_: &mut State) {
 
 /// Each caller takes the two locks in another order.
 #[inline(never)]
-pub unsafe fn locks_crossed(_: &mut State) {
+unsafe fn locks_crossed(_: &mut State) {
     let first = (CALLERS.fetch_add(1, Relaxed) % 2) as usize;
     unsafe {
         let (first, second) = ((&raw mut LOCKS[first]).cast(), (&raw mut LOCKS[1 - first]).cast());
@@ -123,7 +135,7 @@ pub unsafe fn locks_crossed(_: &mut State) {
 
 /// The worker clears its event when it has already looked for work: a wake-up is lost.
 #[inline(never)]
-pub unsafe fn wake_up_lost(_: &mut State) {
+unsafe fn wake_up_lost(_: &mut State) {
     unsafe {
         if CALLERS.fetch_add(1, Relaxed) == 0 {
             start_worker(clears_too_late);
@@ -163,7 +175,7 @@ unsafe extern "system" fn waits_rightly(_: *mut core::ffi::c_void) {
 
 /// A counter without a lock loses a caller, and the unload waits for him for ever.
 #[inline(never)]
-pub unsafe fn counted_without_lock(_: &mut State) {
+unsafe fn counted_without_lock(_: &mut State) {
     unsafe {
         let before = IN_FLIGHT.load(Relaxed);
         black_box(KeGetCurrentIrql());
@@ -176,7 +188,7 @@ pub unsafe fn counted_without_lock(_: &mut State) {
 
 /// The thread says that it has ended and then goes on; the unload frees what it looks at.
 #[inline(never)]
-pub unsafe fn ended_too_early(_: &mut State) {
+unsafe fn ended_too_early(_: &mut State) {
     unsafe {
         if CALLERS.fetch_add(1, Relaxed) == 0 {
             SHARED.store(ExAllocatePool2(NON_PAGED, 32, TAG), Relaxed);

@@ -38,6 +38,7 @@ fn acquire_spin_lock(cx: &Cx<'_>, lock: u64) -> Result<(), Trap> {
     if kpcr.held.borrow().iter().any(|held| held.address == lock) {
         return Err(cx.misuse("the spin lock is already held by this thread"));
     }
+    cx.note_order(lock)?;
     let me = kpcr.shared.tid as u64;
     let kernel = cx.kernel();
     kernel.sched().spin(kernel, || {
@@ -163,12 +164,12 @@ apis! {
 
     ntoskrnl [ANY, 20]
     fn KeQueryInterruptTime(cx) -> i64 {
-        Ok(cx.kernel().clock().interrupt_time())
+        Ok(cx.kernel().clock().biased_interrupt_time())
     }
 
     ntoskrnl [ANY, 20]
     fn KeQueryInterruptTimePrecise(cx, counter: u64) -> i64 {
-        let time = cx.kernel().clock().interrupt_time();
+        let time = cx.kernel().clock().biased_interrupt_time();
         guest::write(counter, time)?;
         Ok(time)
     }

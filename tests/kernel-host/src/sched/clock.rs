@@ -18,6 +18,8 @@ pub(crate) struct MachineClock {
     stands: AtomicBool,
     /// What `advance` added.
     skipped: AtomicI64,
+    /// Time that the machine slept.
+    slept: AtomicI64,
     /// What system time is ahead of the machine's own time.
     system: AtomicI64,
 }
@@ -28,6 +30,7 @@ impl Default for MachineClock {
             start: Instant::now(),
             stands: AtomicBool::new(false),
             skipped: AtomicI64::new(0),
+            slept: AtomicI64::new(0),
             system: AtomicI64::new(FIRST_BOOT),
         }
     }
@@ -63,6 +66,7 @@ impl MachineClock {
             start: Instant::now(),
             stands: AtomicBool::new(self.stands.load(Ordering::Relaxed)),
             skipped: AtomicI64::new(self.now()),
+            slept: AtomicI64::new(self.slept.load(Ordering::Relaxed)),
             system: AtomicI64::new(self.system.load(Ordering::Relaxed)),
         }
     }
@@ -71,14 +75,24 @@ impl MachineClock {
         self.skipped.fetch_add(ticks, Ordering::Relaxed);
     }
 
+    fn slept(&self) -> i64 {
+        self.slept.load(Ordering::Relaxed)
+    }
+
+    /// The machine sleeps. Timeouts do not count that. [DDI:
+    /// wdm/nf-wdm-kequeryunbiasedinterrupttime]
+    pub(crate) fn sleep(&self, ticks: i64) {
+        self.slept.fetch_add(ticks, Ordering::Relaxed);
+    }
+
     pub(crate) fn system_time(&self) -> i64 {
-        self.now() + self.system.load(Ordering::Relaxed)
+        self.now() + self.slept.load(Ordering::Relaxed) + self.system.load(Ordering::Relaxed)
     }
 
     /// Sets system time from seconds since 1970, as a user who sets the clock.
     pub(crate) fn set_unix_time(&self, seconds: u64) {
         let wanted = UNIX_EPOCH + seconds as i64 * 10_000_000;
-        self.system.store(wanted - self.now(), Ordering::Relaxed);
+        self.system.fetch_add(wanted - self.system_time(), Ordering::Relaxed);
     }
 }
 
@@ -87,12 +101,18 @@ impl MachineClock {
 pub(crate) struct Clock {
     machine: crate::machine::Machine,
     boot: i64,
+    slept: i64,
 }
 
 impl Clock {
     pub(crate) fn new(machine: crate::machine::Machine) -> Clock {
-        let boot = machine.clock().now();
-        Clock { machine, boot }
+        let (boot, slept) = (machine.clock().now(), machine.clock().slept());
+        Clock { machine, boot, slept }
+    }
+
+    /// The same with the time that the machine slept since.
+    pub(crate) fn biased_interrupt_time(&self) -> i64 {
+        self.interrupt_time() + self.machine.clock().slept() - self.slept
     }
 
     /// 100-nanosecond units since boot; never 0.

@@ -8,8 +8,10 @@
 
 mod clock;
 mod dispatcher;
+mod order;
 mod race;
 mod schedule;
+mod service;
 mod thread;
 
 use std::sync::atomic::Ordering;
@@ -17,10 +19,12 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use clock::{Clock, MachineClock};
-pub(crate) use dispatcher::{EVENT_SIZE, clear_event, event_type, set_event, wait};
+pub(crate) use dispatcher::{EVENT_SIZE, TIMERS, clear_event, event_type, set_event, wait};
+pub(crate) use order::Orders;
 pub use race::{Race, Seeds};
 pub use schedule::Played;
 pub(crate) use schedule::Schedule;
+pub(crate) use service::{Deferred, Service, Services, dpc};
 pub(crate) use thread::{ThreadObject, Threads, create_system_thread};
 
 use crate::bug::BugKind;
@@ -252,6 +256,7 @@ impl Sched {
             let request = kernel.requests().next(kernel, kpcr.shared.tid as i64);
             let request = request.map(|left| now + ticks(left));
             schedule.wait(kernel, [deadline, request].into_iter().flatten().min(), patience);
+            kernel.hide_paged(kpcr.irql.get() as u8);
         }
     }
 }

@@ -95,19 +95,13 @@ pub struct Seeds(Range<u64>);
 
 impl Seeds {
     /// So many, unless the environment says otherwise.
-    ///
-    /// # Panics
-    /// When one of the variables is no number.
     pub fn new(count: u64) -> Seeds {
-        let number = |name: &str| {
-            let text = std::env::var(name).ok()?;
-            let number: Result<u64, _> = text.parse();
-            Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, expected a number")))
-        };
-        if let Some(only) = number("SAKER_SEED") {
-            return Seeds(only..only + 1);
-        }
-        Seeds(0..number("SAKER_SEEDS").unwrap_or(count))
+        Seeds::within(0..variable("SAKER_SEEDS").unwrap_or(count))
+    }
+
+    /// These, or the one that the environment names.
+    pub fn within(range: Range<u64>) -> Seeds {
+        Seeds(variable("SAKER_SEED").map_or(range, |only| only..only + 1))
     }
 
     /// Runs a scenario with each, on all processors.
@@ -148,4 +142,10 @@ impl Seeds {
     pub fn find<T>(&self, scenario: impl Fn(u64) -> Option<T>) -> Option<(u64, T)> {
         self.0.clone().find_map(|seed| Some((seed, scenario(seed)?)))
     }
+}
+
+/// A number from the environment.
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, expected a number")))
 }

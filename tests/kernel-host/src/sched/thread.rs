@@ -99,6 +99,16 @@ pub(crate) fn create_system_thread(
     context: u64,
     site: Site,
 ) -> Option<Arc<ThreadObject>> {
+    create_thread(kernel, kernel.thread_name(start), start, Call::Driver(context), site)
+}
+
+fn create_thread(
+    kernel: &Kernel,
+    name: String,
+    start: u64,
+    call: Call,
+    site: Site,
+) -> Option<Arc<ThreadObject>> {
     let thread = Arc::new(ThreadObject {
         body: GuestBlock::new(0x800),
         start,
@@ -110,9 +120,8 @@ pub(crate) fn create_system_thread(
     guest::write(thread.address(), THREAD).ok()?;
     let owner = kernel.shared()?;
     let own = thread.clone();
-    let name = kernel.thread_name(start);
     let place = kernel.sched().schedule().map(|schedule| schedule.enroll(&name));
-    let body = move || run(&owner, &own, context, place);
+    let body = move || run(&owner, &own, call, place);
     let mut slot = thread.join.lock().unwrap_or_else(PoisonError::into_inner);
     let spawned = std::thread::Builder::new().name(name).spawn(body).ok();
     if let (None, Some(schedule), Some(place)) = (&spawned, kernel.sched().schedule(), place) {
@@ -124,7 +133,21 @@ pub(crate) fn create_system_thread(
     Some(thread)
 }
 
-fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64, place: Option<usize>) {
+/// A thread of the system itself, which calls drivers.
+pub(super) fn create_service_thread(kernel: &Kernel, name: &str, main: fn(&Kernel)) {
+    let call = Call::Service(main);
+    // Without a thread nothing is served, which is what a machine without memory does.
+    let _ = create_thread(kernel, name.to_owned(), 0, call, kernel.no_site());
+}
+
+/// What a thread does.
+enum Call {
+    /// A driver's routine with its context.
+    Driver(u64),
+    Service(fn(&Kernel)),
+}
+
+fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, call: Call, place: Option<usize>) {
     let kpcr = Kpcr::current();
     thread.tid.store(kpcr.shared.tid as u32, Ordering::Release);
     kpcr.set_thread_object(thread.address());
@@ -134,7 +157,13 @@ fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64, place: Option<
     if let (Some(schedule), Some(place)) = (schedule, place) {
         schedule.come(place);
     }
-    let ended = enter(kernel, thread.start, &[context]);
+    let ended = match call {
+        Call::Driver(context) => enter(kernel, thread.start, &[context]).map(drop),
+        Call::Service(main) => {
+            main(kernel);
+            Ok(())
+        }
+    };
     if let Err(bug) = ended
         && !matches!(bug.kind, BugKind::ThreadExit(_) | BugKind::Stopped)
     {
