@@ -98,7 +98,7 @@ $SakerNumbers = @{
     'version'       = 0
     'status.kind'   = 1
     'event.kind'    = 2
-    'status.length' = 496
+    'status.length' = 560
     'event.length'  = 1388
     'event.hits'    = 48
 }

@@ -5,13 +5,16 @@ use crate::condition::{Losses, Settings, State, Trip};
 use crate::event::flag;
 use crate::loss::Loss;
 use crate::probe::{PROBE_LEN, Probe};
+use crate::record::{RECORD_LEN, SensorRecord};
 use crate::trust::{TRUST_LEN, TrustNote};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
 pub const STATUS_LEN: usize =
-    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 40 + 4 + 4 + 8 * 6 + PROBE_LEN + TRUST_LEN + 2 * 32;
+    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 40 + 4 + 4 + 8 * 6 + PROBE_LEN + RECORD_LEN + NAMES_LEN;
+/// What is trusted, and the names of both refused files.
+const NAMES_LEN: usize = TRUST_LEN + 2 * 32;
 
 /// What is asked of the sensor's verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -232,6 +235,8 @@ pub struct Status {
     pub nameless: u64,
     /// What opening a pipe of our own showed the last time.
     pub probe: Probe,
+    /// What this sensor can do for content.
+    pub profile: SensorRecord,
     /// What is trusted, and what is kept for the next boot.
     pub trust: TrustNote,
 }
@@ -280,6 +285,7 @@ impl Status {
             writer.u64(number);
         }
         self.probe.write(&mut writer);
+        self.profile.write(&mut writer);
         self.trust.write(&mut writer);
         for refusal in [&self.refusal, &self.trust.refusal] {
             writer.array(refusal.file);
@@ -333,6 +339,7 @@ impl Status {
             *number = reader.u64()?;
         }
         status.probe = Probe::read(reader)?;
+        status.profile = SensorRecord::read(reader)?;
         status.trust = TrustNote::read(reader)?;
         for refusal in [&mut status.refusal, &mut status.trust.refusal] {
             refusal.file = reader.array()?;
