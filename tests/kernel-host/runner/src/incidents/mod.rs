@@ -209,7 +209,7 @@ fn play_cuts(scenario: &Scenario, content: &Content, host: &Host<'_>) -> Result<
         life.goes_on(&mut running).map_err(Error::from)?;
         worst.after = running.describe()?;
         running.shut_down().map_err(Error::from)?;
-        if worst.after.contains("nothing") {
+        if worst.after.ends_with("; nothing") {
             return Err(Error::Disarmed { cut, after: worst.after });
         }
         if written < cut {
