@@ -13,7 +13,9 @@ use thiserror::Error;
 
 use crate::content::failed_example::FailedExample;
 use crate::device::DeviceError;
+use crate::host::HostError;
 use crate::machine::stamp::StampError;
+use crate::offline::OfflineError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -167,6 +169,12 @@ pub enum Error {
     /// The running driver was not reached, or did not do what it was asked.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The machine was not changed, or is not as it should be.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A disk was not looked at, or holds what would not be taken.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
     /// The log gives no records.
     #[error("the log cannot be used")]
     Log(#[from] LogError),
@@ -231,6 +239,8 @@ impl Error {
             Self::RootInControl { .. } => "root keys belong into the driver's anchor".into(),
             Self::Stamp { source, .. } => source.remedy().into(),
             Self::Device(error) => error.remedy().into(),
+            Self::Host(error) => error.remedy().into(),
+            Self::Offline(error) => error.remedy().into(),
             Self::Log(error) => error.remedy().into(),
             Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),
             Self::NoKey { .. } | Self::Output { .. } => return None,
