@@ -10,6 +10,7 @@ use driver_abi::{
 };
 use serde_json::{Value, json};
 
+pub(super) use self::event::sid;
 pub use self::event::{event, event_json};
 use crate::content::sensor::Written;
 use crate::report::count;
@@ -217,7 +218,7 @@ const fn stage(stage: Stage) -> &'static str {
     }
 }
 
-const fn stage_text(stage: Stage) -> &'static str {
+pub(super) const fn stage_text(stage: Stage) -> &'static str {
     match stage {
         Stage::None => "none",
         Stage::Trial => "on trial",
@@ -225,7 +226,8 @@ const fn stage_text(stage: Stage) -> &'static str {
     }
 }
 
-fn refusal(note: &RefusalNote) -> Option<String> {
+/// What was refused and why; `None` when nothing stands.
+pub(super) fn refusal(note: &RefusalNote) -> Option<String> {
     let file = format!("{}-{}", note.epoch, note.sequence);
     if note.host_status == RefusalNote::STRUCK {
         return Some(format!("{file}: the machine went down twice while it was tried"));
