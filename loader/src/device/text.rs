@@ -69,6 +69,9 @@ pub fn status(status: &Status) -> String {
         line("settings", &format!("{} not understood: the default holds", settings.join(", ")));
     }
     line("probe", &probe(&status.probe));
+    if status.unwatched != 0 {
+        line("processes", &format!("their ends are not told: 0x{:08X}", status.unwatched));
+    }
     if status.test_keys {
         line("keys", "content keys stand in the driver itself: a test package");
     }
@@ -132,6 +135,7 @@ pub fn status_json(status: &Status) -> Value {
         "refusal": refused,
         "profile": profile(status),
         "probe": { "outcome": status.probe.outcome.name(), "time": status.probe.at },
+        "unwatched": (status.unwatched != 0).then(|| format!("0x{:08X}", status.unwatched)),
     })
 }
 
