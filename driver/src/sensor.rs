@@ -335,6 +335,7 @@ impl Sensor {
             nameless: count(&self.counters.nameless),
             profile: SensorRecord(profile::record()),
             unwatched: self.unwatched.load(Ordering::Relaxed),
+            trust: content.trust,
             ..status
         }
     }
@@ -355,6 +356,10 @@ impl Sensor {
             stale: content.stale,
             fell_back: content.fell_back,
             settings_refused: !self.settings.refused.is_empty(),
+            control_lost: content.control_lost,
+            control_stale: content.control_stale,
+            no_rules: in_force.stage != Stage::None && in_force.rules == 0,
+            jumped: content.jumped && in_force.stage != Stage::None,
         };
         facts.losses()
     }

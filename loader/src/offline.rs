@@ -14,6 +14,7 @@ use channel_format::control::Trust;
 use channel_format::frame::{Header, verify};
 use channel_format::schema::SensorProfile;
 use clap::Subcommand;
+use driver_abi::SlotState;
 use driver_core::journal::{BodyId, FILE_NAMES, Journal};
 use serde_json::{Value, json};
 use thiserror::Error as ThisError;
@@ -280,7 +281,7 @@ impl Found {
             format!("  channel {}, {}-{}", header.channel, header.epoch, header.sequence)
         });
         let struck =
-            self.body().zip(journal).is_some_and(|(body, journal)| journal.0.is_struck(body));
+            self.body().zip(journal).is_some_and(|(body, journal)| journal.has_struck(body));
         let struck = if struck { "  struck out: took the machine down twice" } else { "" };
         let signer =
             judged.signer.as_ref().map_or_else(String::new, |id| format!("  signed by {id}"));
@@ -312,9 +313,18 @@ impl Record {
     }
 }
 
+impl Record {
+    fn has_struck(&self, body: BodyId) -> bool {
+        self.0.worth(body) == SlotState::Struck
+    }
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = if self.0.is_open() { "a try was under way" } else { "no try was under way" };
+        let open = match self.0.mark() {
+            Some(_) => "the session did not end in order",
+            None => "the session ended in order",
+        };
         write!(
             f,
             "{open}; {} struck out",
@@ -341,12 +351,13 @@ fn to_json(found: &[Found], journal: Option<&Record>) -> Value {
             "rules": header.map(|header| header.rule_count),
             "digest": header.map(|header| hex(&header.digest)),
             "signer": judged.signer,
-            "struck": file.body().zip(journal).map(|(body, journal)| journal.0.is_struck(body)),
+            "struck": file.body().zip(journal).map(|(body, journal)| journal.has_struck(body)),
             "code": obstacle.and_then(Obstacle::refusal).map(|refusal| refusal.code.number()),
             "reason": obstacle.map(ToString::to_string),
         })
     });
-    let journal = journal
-        .map(|Record(journal)| json!({ "open": journal.is_open(), "struck": journal.struck() }));
+    let journal = journal.map(
+        |Record(journal)| json!({ "open": journal.mark().is_some(), "struck": journal.struck() }),
+    );
     json!({ "kind": "offline", "files": files.collect::<Vec<_>>(), "journal": journal })
 }
