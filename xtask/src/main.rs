@@ -11,6 +11,7 @@
 //! | `coverage` | says which lines of the driver its tests reach |
 //! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
+//! | `mutate` | every change of a byte of the golden files, every small table and program |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -79,6 +80,8 @@ enum Task {
     Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
     Fuzz(fuzz::Fuzz),
+    /// Tries every change of a byte of the golden files, and every small table and program
+    Mutate,
 }
 
 fn main() -> ExitCode {
@@ -108,6 +111,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Incident { only } => incident::run(&workspace, only),
         Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
+        Task::Mutate => fuzz::mutate(&workspace),
     }
 }
 

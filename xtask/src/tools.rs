@@ -106,6 +106,22 @@ pub fn find_or_install_vectorscan() -> Result<(), Failure> {
     Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
 }
 
+/// Sees to it that C++ can be compiled, which only libFuzzer is written in.
+pub fn find_or_install_cxx() -> Result<(), Failure> {
+    if find_program("c++").is_some() {
+        return Ok(());
+    }
+    note(&format!("  ..  missing: {}", Need::Cxx.name()));
+    install(&[Need::Cxx])?;
+    match find_program("c++") {
+        Some(_) => Ok(()),
+        None => {
+            let name = Need::Cxx.name();
+            Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
+        }
+    }
+}
+
 /// Something a machine can lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -114,6 +130,7 @@ enum Need {
     Libclang,
     Headers,
     Vectorscan,
+    Cxx,
 }
 
 impl Need {
@@ -124,6 +141,7 @@ impl Need {
             Need::Libclang => "libclang",
             Need::Headers => "the mingw-w64 headers",
             Need::Vectorscan => "Vectorscan (libhs.so)",
+            Need::Cxx => "a C++ compiler",
         }
     }
 
@@ -140,6 +158,7 @@ impl Need {
             }
             Need::Headers => named(&["mingw-w64-x86-64-dev", "mingw-w64-common"]),
             Need::Vectorscan => named(&["libvectorscan-dev"]),
+            Need::Cxx => named(&["g++"]),
         }
     }
 }
