@@ -55,6 +55,8 @@
 //! `equals`, `startswith` and `endswith` do not. A state has that bit if its group has. Hits of a
 //! group rise.
 
+#[cfg(test)]
+mod models;
 mod validate;
 
 use super::criterion::Operator;
