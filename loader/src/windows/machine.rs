@@ -229,7 +229,7 @@ const fn state(state: ServiceState) -> State {
 }
 
 /// `None` for what is not there.
-fn there<T>(result: windows_registry::Result<T>) -> io::Result<Option<T>> {
+fn there<T>(result: windows_result::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if NOT_THERE.contains(&error.code().0) => Ok(None),
@@ -237,7 +237,7 @@ fn there<T>(result: windows_registry::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn of_registry(error: windows_registry::Error) -> io::Error {
+fn of_registry(error: windows_result::Error) -> io::Error {
     let code = error.code().0.cast_unsigned();
     // An error of Win32's keeps its number, so that it is told in the user's language.
     match code & 0xFFFF_0000 {
