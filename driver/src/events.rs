@@ -30,6 +30,7 @@ impl Events {
     ///
     /// # Errors
     /// `NO_RESOURCES` for the ring. A provider that cannot be registered is no error.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         let slots = record_slots(RING_SLOTS)?;
         Ok(Self { provider: Provider::register(), ring: PushLock::new(Ring::new(slots))? })

@@ -30,6 +30,7 @@ impl SelfProbe {
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         Ok(Self {
             probing: PushLock::new(Probing::default())?,

@@ -1,12 +1,14 @@
 //! What the driver holds while it runs.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
 use driver_abi::{
-    Losses, MAX_SUPPRESSED, Mode, ProbeOutcome, Stage, Statistics, Status, Suppressed, Trip,
+    Losses, MAX_SUPPRESSED, Mode, ProbeOutcome, SensorRecord, Stage, Statistics, Status,
+    Suppressed, Trip,
 };
 use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
@@ -27,7 +29,7 @@ use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::Result;
 use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
-use crate::ffi::{anchor, cpu};
+use crate::ffi::{anchor, cpu, profile};
 use crate::identity::TokenTable;
 use crate::outbox::Outbox;
 use crate::probe::SelfProbe;
@@ -57,6 +59,9 @@ pub struct Active {
 }
 
 impl Active {
+    /// Where a debugger finds what tripped the fuse, in bytes.
+    pub const TRIP_AT: usize = offset_of!(Self, trip);
+
     /// Content that comes into force, good already or on trial.
     ///
     /// # Errors
@@ -180,10 +185,21 @@ pub struct Sensor {
     stopping: AtomicBool,
 }
 
-static SENSOR: Global<Sensor> = Global::new();
+/// Where the sensor is while the driver runs.
+pub static SENSOR: Global<Sensor> = Global::new();
 
 impl Sensor {
-    /// A sensor with nothing in force.
+    /// Where a debugger finds the mode, whether the filter is attached, whether the worker has looked
+    /// for good content, and whether the driver is to stop, in bytes.
+    pub const AT: [usize; 4] = [
+        offset_of!(Self, mode),
+        offset_of!(Self, attached),
+        offset_of!(Self, settled),
+        offset_of!(Self, stopping),
+    ];
+
+    /// A sensor with nothing in force. Its larger parts are made out of line: inlined, each would be
+    /// followed by a copy of what undoes all before it.
     ///
     /// # Errors
     /// `NO_RESOURCES`.
@@ -191,7 +207,7 @@ impl Sensor {
         Ok(Self {
             settings,
             latency: Histogram::new(cpu::ticks_per_second()),
-            anchor: Anchor::parse(&anchor::bytes()),
+            anchor: parse_anchor(),
             active: Published::new(Tag::Content)?,
             drives: Published::new(Tag::Sensor)?,
             processes: ProcessTable::new()?,
@@ -315,6 +331,7 @@ impl Sensor {
             wrong_irql: count(&self.counters.wrong_irql),
             no_memory: count(&self.counters.no_memory),
             nameless: count(&self.counters.nameless),
+            profile: SensorRecord(profile::record()),
             ..status
         }
     }
@@ -361,6 +378,12 @@ impl Sensor {
             suppressed_rules,
         }
     }
+}
+
+/// Not inlined: the section's copy is a kilobyte of stack.
+#[inline(never)]
+fn parse_anchor() -> core::result::Result<Anchor, Refusal> {
+    Anchor::parse(&anchor::bytes())
 }
 
 impl Service for Sensor {

@@ -12,14 +12,14 @@ use channel_compiler::key_text;
 use channel_format::anchor::Anchor;
 use channel_format::control::Trust;
 use channel_format::frame::{Header, verify};
-use channel_format::refusal::Refusal;
 use channel_format::schema::SensorProfile;
 use clap::Subcommand;
 use driver_core::journal::{BodyId, FILE_NAMES, Journal};
 use serde_json::{Value, json};
 use thiserror::Error as ThisError;
 
-use crate::content::{keys, say, unverified, verify as content_verify};
+use crate::content::validate::{self, Obstacle};
+use crate::content::{keys, say};
 use crate::host::{INBOX, STATE};
 use crate::machine::image::Image;
 use crate::report::hex;
@@ -229,7 +229,7 @@ enum Verdict {
     /// The driver would take it.
     Good,
     /// It would not.
-    Bad(Refusal),
+    Bad(Obstacle),
     /// Its signature was not checked; all else is as it must be.
     Unknown,
 }
@@ -239,36 +239,21 @@ impl Judged {
         let bytes = match files::read_channel_file(path) {
             Ok(bytes) => bytes,
             Err(Error::Refused { refusal, .. }) => {
-                return Ok(Self { header: None, signer: None, verdict: Verdict::Bad(refusal) });
+                let verdict = Verdict::Bad(Obstacle::Refused(refusal));
+                return Ok(Self { header: None, signer: None, verdict });
             }
             Err(error) => return Err(error),
         };
-        let header = Header::parse(&bytes).ok();
-        let (signer, verdict) = match anchor {
-            Some(anchor) => {
-                let trust = Trust::<Vec<u8>> { anchor, control: None };
-                let signer =
-                    verify(&bytes, anchor).ok().map(|signed| key_text::format_id(signed.signer));
-                match content_verify::check(&bytes, &trust) {
-                    Ok(_) => (signer, Verdict::Good),
-                    Err(refusal) => (signer, Verdict::Bad(refusal)),
-                }
-            }
-            None => match whole(&bytes, header.as_ref()) {
-                Ok(()) => (None, Verdict::Unknown),
-                Err(refusal) => (None, Verdict::Bad(refusal)),
-            },
+        let trust = anchor.map(|anchor| Trust::<Vec<u8>> { anchor, control: None });
+        let verdict = match validate::judge(&bytes, &SensorProfile::CURRENT, trust.as_ref()) {
+            Ok(_) if trust.is_none() => Verdict::Unknown,
+            Ok(_) => Verdict::Good,
+            Err(obstacle) => Verdict::Bad(obstacle),
         };
-        Ok(Self { header, signer, verdict })
+        let signer = anchor.and_then(|anchor| verify(&bytes, anchor).ok());
+        let signer = signer.map(|signed| key_text::format_id(signed.signer));
+        Ok(Self { header: Header::parse(&bytes).ok(), signer, verdict })
     }
-}
-
-/// Every check but that of the signatures.
-fn whole(bytes: &[u8], header: Option<&Header>) -> Result<(), Refusal> {
-    if header.is_some_and(|header| header.channel == 0) {
-        return unverified::control(bytes).map(drop);
-    }
-    unverified::ruleset(bytes, &SensorProfile::CURRENT)?.self_test()
 }
 
 impl Verdict {
@@ -298,7 +283,7 @@ impl Found {
         let signer =
             judged.signer.as_ref().map_or_else(String::new, |id| format!("  signed by {id}"));
         let why = match &judged.verdict {
-            Verdict::Bad(refusal) => format!("  {refusal}"),
+            Verdict::Bad(obstacle) => format!("  {}", reason(obstacle)),
             Verdict::Unknown => "  its signature was not checked".into(),
             Verdict::Good => String::new(),
         };
@@ -340,9 +325,9 @@ fn to_json(found: &[Found], journal: Option<&Record>) -> Value {
     let files = found.iter().map(|file| {
         let judged = &file.judged;
         let header = judged.header.as_ref();
-        let refusal = match &judged.verdict {
-            Verdict::Bad(refusal) => Some(refusal),
-            Verdict::Good | Verdict::Unknown => None,
+        let (code, reason) = match &judged.verdict {
+            Verdict::Bad(obstacle) => (code(obstacle), Some(reason(obstacle))),
+            Verdict::Good | Verdict::Unknown => (None, None),
         };
         json!({
             "place": file.place,
@@ -355,11 +340,25 @@ fn to_json(found: &[Found], journal: Option<&Record>) -> Value {
             "digest": header.map(|header| hex(&header.digest)),
             "signer": judged.signer,
             "struck": file.body().zip(journal).map(|(body, journal)| journal.0.is_struck(body)),
-            "code": refusal.map(|refusal| refusal.code.number()),
-            "reason": refusal.map(|refusal| refusal.to_string()),
+            "code": code,
+            "reason": reason,
         })
     });
     let journal = journal
         .map(|Record(journal)| json!({ "open": journal.is_open(), "struck": journal.struck() }));
     json!({ "kind": "offline", "files": files.collect::<Vec<_>>(), "journal": journal })
+}
+
+fn reason(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Refused(refusal) => refusal.to_string(),
+        Obstacle::NotRead(cause) => format!("not read: {}", cause.name()),
+    }
+}
+
+const fn code(obstacle: &Obstacle) -> Option<u16> {
+    match obstacle {
+        Obstacle::Refused(refusal) => Some(refusal.code.number()),
+        Obstacle::NotRead(_) => None,
+    }
 }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::artifacts::{self, Artifacts, Workspace};
+use crate::facts;
 use crate::failure::Failure;
 use crate::inspect::{self, Facts};
 use crate::lane::{Lane, Linked};
 use crate::panics;
 use crate::process;
 use crate::progress::{clock, note};
-use crate::tools::{Tools, bare};
+use crate::tools::{self, Tools, bare};
 use crate::user_mode;
 
 /// Runs everything, or only the checks whose name contains one of `only`.
@@ -42,6 +43,9 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
     table.check("saker.sys: a planted panic is found", || planted_panic(workspace, &lane));
     table.check("saker.sys: structures match Microsoft's metadata", || {
         lane.check("saker", &["abi-check"]).map(|()| Outcome::Passed)
+    });
+    table.check("docs/safety.md: what is counted", || {
+        facts::check(workspace).map(|()| Outcome::Passed)
     });
     table.check("clippy, drivers", || driver_clippy(&lane));
     table.check("sakerctl.exe", || user_mode_programs(workspace));
@@ -221,6 +225,7 @@ fn planted_bugs(workspace: &Workspace, lane: &Lane<'_>) -> Result<Outcome, Failu
 
 /// Unit, integration and documentation tests; those that need the built files must find them.
 fn tests(workspace: &Workspace, built: &Artifacts) -> Result<Outcome, Failure> {
+    tools::find_or_install_node()?;
     let mut command = bare(workspace.cargo());
     command
         .env("SAKER_REQUIRE_ARTIFACTS", "1")

@@ -10,8 +10,10 @@
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
 //! | `bench` | times Saker beside other matchers, and checks that all agree |
 //! | `coverage` | says which lines of the driver its tests reach |
+//! | `facts` | counts what `docs/safety.md` says of the source |
 //! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
+//! | `vm` | installs Windows in QEMU and plays the scenarios there |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -26,6 +28,7 @@ mod bench;
 mod checks;
 mod coverage;
 mod demo;
+mod facts;
 mod failure;
 mod fuzz;
 mod incident;
@@ -40,6 +43,8 @@ mod progress;
 mod reproduce;
 mod tools;
 mod user_mode;
+#[cfg(unix)]
+mod vm;
 
 use failure::Failure;
 
@@ -80,10 +85,15 @@ enum Task {
         /// Only scenarios whose name contains one of these
         only: Vec<String>,
     },
+    /// Counts anew what docs/safety.md says of the source
+    Facts(facts::Options),
     /// Says which lines of the driver its tests in the kernel host reach
     Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
     Fuzz(fuzz::Fuzz),
+    /// Installs Windows in QEMU without hands, plays the scenarios there, and reports as JUnit
+    #[cfg(unix)]
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -113,8 +123,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),
         Task::Incident { only } => incident::run(&workspace, only),
+        Task::Facts(options) => facts::run(&workspace, options),
         Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
+        #[cfg(unix)]
+        Task::Vm(options) => vm::run(&workspace, options),
     }
 }
 

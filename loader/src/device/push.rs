@@ -16,7 +16,7 @@ use driver_abi::{Ask, Interest, Outcome, Stage, Status};
 use serde_json::{Value, json};
 
 use super::{Device, DeviceError, Session, commands, text};
-use crate::content::{keys, say, unverified, verify};
+use crate::content::{keys, say, validate};
 use crate::{Error, files};
 
 /// How long to wait before a driver that is not ready is asked again.
@@ -74,19 +74,15 @@ impl Push {
     /// Reads a file and refuses one that no driver would take.
     fn check(&self, path: &Path) -> Result<Checked, Error> {
         let bytes = files::read_channel_file(path)?;
-        let refused = |refusal| Error::Refused { path: path.to_owned(), refusal };
-        let header = Header::parse(&bytes).map_err(refused)?;
-        if !self.keys.is_empty() {
-            let anchor = keys::anchor(&self.keys)?;
-            let trust = Trust::<Vec<u8>> { anchor: &anchor, control: None };
-            verify::check(&bytes, &trust).map_err(refused)?;
-        } else if header.channel == 0 {
-            unverified::control(&bytes).map_err(refused)?;
-        } else {
-            let rules = unverified::ruleset(&bytes, &SensorProfile::CURRENT).map_err(refused)?;
-            rules.self_test().map_err(refused)?;
+        let anchor = match self.keys.as_slice() {
+            [] => None,
+            keys => Some(keys::anchor(keys)?),
+        };
+        let trust = anchor.as_ref().map(|anchor| Trust::<Vec<u8>> { anchor, control: None });
+        match validate::judge(&bytes, &SensorProfile::CURRENT, trust.as_ref()) {
+            Ok(accepted) => Ok(Checked { path: path.to_owned(), bytes, header: accepted.header }),
+            Err(obstacle) => Err(obstacle.into_error(path, &bytes)),
         }
-        Ok(Checked { path: path.to_owned(), bytes, header })
     }
 
     /// Has the driver look into its inbox, when it is ready to.
