@@ -19,7 +19,7 @@ const MAX_SIZE: usize = 256 * 1024;
 /// What an image says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Bytes of the file.
+    /// Bytes of the file, without its signature.
     pub file_size: usize,
     /// COFF machine.
     pub machine: u16,
@@ -75,7 +75,7 @@ impl Facts {
             file.data_directory(index).is_some_and(|entry| entry.virtual_address.get(LE) != 0)
         };
         let mut facts = Self {
-            file_size: bytes.len(),
+            file_size: signature_at(&file).unwrap_or(bytes.len()),
             machine: headers.file_header().machine.get(LE).0,
             subsystem: optional.subsystem().0,
             subsystem_version: optional.major_subsystem_version(),
@@ -223,6 +223,12 @@ fn imports(file: &PeFile64<'_>) -> object::Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// Where a signature is; it is behind all else.
+fn signature_at(file: &PeFile64<'_>) -> Option<usize> {
+    let table = file.data_directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY)?;
+    usize::try_from(table.virtual_address.get(LE)).ok().filter(|at| *at != 0)
 }
 
 /// The PE checksum: the file as little-endian 16-bit words, summed with end-around carry and the
