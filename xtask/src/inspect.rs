@@ -39,6 +39,8 @@ pub struct Facts {
     pub has_load_config: bool,
     /// Whether there is a thread-local storage or delayed import directory.
     pub has_loader_extras: bool,
+    /// Whether there is a version resource.
+    pub has_version: bool,
     /// Whether there is an embedded signature.
     pub is_signed: bool,
     /// The sections.
@@ -83,6 +85,7 @@ impl Facts {
             section_alignment: optional.section_alignment(),
             checksum: optional.check_sum(),
             true_checksum: checksum(bytes)?,
+            has_version: has_version(&file),
             // Its address is a place in the file.
             is_signed: directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY),
             has_load_config: directory(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG),
@@ -155,6 +158,7 @@ pub fn faults(facts: &Facts) -> Vec<String> {
         facts.checksum != 0 && facts.checksum == facts.true_checksum,
         format!("checksum is {:#x}, should be {:#x}", facts.checksum, facts.true_checksum),
     );
+    require(facts.has_version, "has no version resource".to_owned());
     require(!facts.has_loader_extras, "has thread-local storage or delayed imports".to_owned());
     require(
         facts.file_size < MAX_SIZE,
@@ -223,6 +227,21 @@ fn imports(file: &PeFile64<'_>) -> object::Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// Whether there is a resource that holds a version. One that cannot be read is none.
+fn has_version(file: &PeFile64<'_>) -> bool {
+    /// `RT_VERSION`.
+    const VERSION: u16 = 16;
+    let sections = file.section_table();
+    let Ok(Some(resources)) = file.data_directories().resource_directory(file.data(), &sections)
+    else {
+        return false;
+    };
+    let root = resources.root();
+    root.is_ok_and(|table| {
+        table.entries.iter().any(|entry| entry.name_or_id().id() == Some(VERSION))
+    })
 }
 
 /// Where a signature is; it is behind all else.

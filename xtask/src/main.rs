@@ -44,6 +44,7 @@ mod progress;
 mod reproduce;
 mod tools;
 mod user_mode;
+mod version;
 #[cfg(unix)]
 mod vm;
 mod wine;

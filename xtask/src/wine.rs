@@ -19,6 +19,9 @@ use crate::user_mode;
 /// The folder of the test, as Wine's programs see it.
 const FOLDER: &str = r"C:\saker";
 const CONTROL: &str = r"HKLM\System\CurrentControlSet\Control";
+const VERSION: &str = r"HKLM\Software\Microsoft\Windows NT\CurrentVersion";
+const EVENT_LOG: &str = r"HKLM\System\CurrentControlSet\Services\EventLog\Saker\Saker";
+const PACKAGE: &str = r"C:\saker\package";
 const SERVICE: &str = r"HKLM\System\CurrentControlSet\Services\saker";
 
 /// Runs every step, each on what those before it left.
@@ -39,7 +42,8 @@ const STEPS: &[(&str, Step)] = &[
     ("files are written", writes_files),
     ("the registry and services are looked at", looks_around),
     ("an installation that cannot be is refused before anything is changed", refuses),
-    ("a service is installed and removed", serves),
+    ("folders, access lists and the event log are made", installs),
+    ("a service is installed, starts, and is removed", serves),
     ("setupapi installs the INF", installs_inf),
     ("the installed driver is found", finds_driver),
 ];
@@ -71,6 +75,7 @@ fn looks_around(machine: &Machine) -> Result<(), String> {
     require(before.severity("driver") == "fault", "the driver is not installed")?;
     require(before.severity("port") == "fault", "there is no port")?;
 
+    machine.reg_add(VERSION, "CurrentBuildNumber", "REG_SZ", "19045")?;
     machine.reg_add(CONTROL, "SystemStartOptions", "REG_SZ", " TESTSIGNING  NOEXECUTE=OPTIN")?;
     machine.reg_add(
         &format!(r"{CONTROL}\Session Manager\Power"),
@@ -81,29 +86,37 @@ fn looks_around(machine: &Machine) -> Result<(), String> {
     machine.sc(&["create", "CSAgent", "type=", "kernel", "binPath=", r"C:\none.sys"])?;
     let after = machine.doctor()?;
     require(after.severity("test signing") == "fine", "test signing was switched on")?;
+    require(after.text("Windows").starts_with("build 19045."), "it is another build")?;
     require(after.severity("fast startup") == "remark", "fast startup was switched on")?;
     require(after.severity("Falcon sensor") == "never", "a sensor's service was made")
 }
 
 fn refuses(machine: &Machine) -> Result<(), String> {
-    let package = format!(r"{FOLDER}\package");
-    let said = machine.sakerctl(&["install", &package, "--force"])?.fails()?;
+    let said = machine.sakerctl(&["install", PACKAGE, "--force"])?.fails()?;
     said.says("CSAgent")?;
-    let log = r"HKLM\System\CurrentControlSet\Services\EventLog\Saker\Saker";
-    require(machine.reg(log, "TypesSupported").is_err(), "the event log was registered")?;
-    machine.sc(&["delete", "CSAgent"])?;
-    // Without the sensor it goes on, up to what no Wine has: then all is undone.
-    let said = machine.sakerctl(&["install", &package, "--force"])?.fails()?;
-    said.says("undone")?;
-    require(machine.reg(log, "TypesSupported").is_err(), "the event log was left")?;
-    let inbox = machine.drive.join("windows/system32/drivers/CrowdStrike");
-    require(!inbox.exists(), "the inbox was left")
+    require(machine.reg(EVENT_LOG, "TypesSupported").is_err(), "the event log was registered")?;
+    require(!machine.inbox().exists(), "the inbox was made")?;
+    machine.sc(&["delete", "CSAgent"]).map(drop)
+}
+
+/// Wine's driver store takes anything and installs nothing: what is seen is all around it.
+fn installs(machine: &Machine) -> Result<(), String> {
+    machine.sakerctl(&["install", PACKAGE, "--force", "--no-start"])?.succeeds()?;
+    let messages = machine.reg(EVENT_LOG, "EventMessageFile")?;
+    require(messages == r"%SystemRoot%\System32\EventCreate.exe", messages.clone())?;
+    require(machine.inbox().is_dir(), "the inbox was not made")?;
+    let security = machine.sakerctl(&["doctor", "--json"])?.fails()?;
+    // SYSTEM may do anything there, and nobody is let in who was not named.
+    security.says("(A;OICI;FA;;;SY)")?;
+    require(!security.text().contains(";;;WD)"), "everybody may do something there")
 }
 
 fn serves(machine: &Machine) -> Result<(), String> {
     let log = format!(r"{FOLDER}\log");
     machine.sakerctl(&["service", "install", "--log", &log])?.succeeds()?;
-    require(machine.drive.join("saker/log").is_dir(), "the folder was not made")?;
+    // The service controller has started the program, which has opened its log.
+    let log = machine.drive.join("saker/log/events.jsonl");
+    require(log.is_file(), "it has not begun a log")?;
     let path = machine.reg(r"HKLM\System\CurrentControlSet\Services\sakerwatch", "ImagePath")?;
     require(path.contains("--as-service"), format!("it is started with {path}"))?;
     machine.sakerctl(&["service", "remove"])?.succeeds()?;
@@ -112,7 +125,7 @@ fn serves(machine: &Machine) -> Result<(), String> {
 
 fn installs_inf(machine: &Machine) -> Result<(), String> {
     let section = "DefaultInstall.NTamd64 128";
-    let inf = format!(r"{FOLDER}\package\saker.inf");
+    let inf = format!(r"{PACKAGE}\saker.inf");
     machine.wine(&["rundll32", "setupapi,InstallHinfSection", section, &inf])?;
     let driver = machine.drive.join("windows/system32/drivers/saker.sys");
     require(driver.is_file(), "the driver was not copied")?;
@@ -246,6 +259,10 @@ impl Machine {
         let said = self.sakerctl(&["doctor", "--json"])?.fails()?;
         let text = String::from_utf8_lossy(&said.output.stdout).into_owned();
         serde_json::from_str(&text).map(Findings).map_err(|error| format!("{error}: {text}"))
+    }
+
+    fn inbox(&self) -> PathBuf {
+        self.drive.join("windows/system32/drivers/CrowdStrike")
     }
 
     fn names(&self, folder: &str) -> Vec<String> {

@@ -10,6 +10,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fake;
 pub mod install;
+pub mod testsign;
 mod undo;
 pub mod verifier;
 
