@@ -14,6 +14,7 @@ use crate::device::commands::DeviceCommand;
 use crate::host::commands::HostCommand;
 use crate::machine::MachineCommand;
 use crate::offline::OfflineCommand;
+use crate::service::ServiceCommand;
 use crate::trust::TrustCommand;
 
 /// Saker in user mode: makes, checks and tries channel files, puts keys into the driver, and talks
@@ -49,6 +50,9 @@ pub enum Command {
     /// Talk to a running driver
     #[command(flatten)]
     Device(DeviceCommand),
+    /// Keep what the driver detects, in files and the event log
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// This Windows machine
     #[command(flatten)]
     Host(HostCommand),
@@ -89,6 +93,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
         Command::Machine(command) => command.run(out),
         Command::Trust(command) => command.run(out),
         Command::Offline(command) => command.run(out),
+        Command::Service(command) => command.run(cli.sim.as_deref(), out),
         Command::Host(command) => command.run(cli.sim.as_deref(), out),
         Command::Completions { shell } => {
             // Into memory first: the generator does not survive a reader that goes.

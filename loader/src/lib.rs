@@ -22,6 +22,7 @@ pub mod host;
 pub mod machine;
 pub mod offline;
 pub mod report;
+pub mod service;
 pub mod trust;
 #[cfg(windows)]
 mod windows;

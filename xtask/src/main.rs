@@ -13,6 +13,7 @@
 //! | `facts` | counts what `docs/safety.md` says of the source |
 //! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
+//! | `wine` | tries `sakerctl.exe` and the INF on Wine |
 //! | `vm` | installs Windows in QEMU and plays the scenarios there |
 //! | `mutate` | every change of a byte of the golden files, every small table and program |
 //!
@@ -44,8 +45,10 @@ mod progress;
 mod reproduce;
 mod tools;
 mod user_mode;
+mod version;
 #[cfg(unix)]
 mod vm;
+mod wine;
 
 use failure::Failure;
 
@@ -72,6 +75,8 @@ enum Task {
     Demo,
     /// Builds all that a Windows machine needs, as a folder and a zip
     Package(package::Options),
+    /// Tries sakerctl.exe and the INF on Wine
+    Wine,
     /// Says what is wrong with a driver image, by the rules of `test`
     Inspect {
         /// The image, with its PDB beside it
@@ -122,6 +127,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             demo::run(&workspace, &built)
         }
         Task::Package(options) => package::run(&workspace, options),
+        Task::Wine => wine::run(&workspace),
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),

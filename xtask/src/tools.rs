@@ -102,6 +102,24 @@ impl UserModeTools {
     }
 }
 
+/// What running programs for Windows needs where there is no Windows.
+#[derive(Debug, Clone)]
+pub struct WineTools {
+    /// Wine, for 64-bit programs.
+    pub wine: PathBuf,
+}
+
+impl WineTools {
+    /// Finds the tools, installing what is missing if that is possible.
+    pub fn find_or_install() -> Result<Self, Failure> {
+        find_or_install(|| {
+            // The bare loader of Debian's wine64 package, else whatever is called wine.
+            let wine = find_program("wine64").or_else(|| find_program("wine"));
+            wine.map(|wine| Self { wine }).ok_or_else(|| vec![Need::Wine])
+        })
+    }
+}
+
 /// What signing a package needs.
 #[derive(Debug, Clone)]
 pub struct SigningTools {
@@ -242,6 +260,7 @@ enum Need {
     Libclang,
     Headers,
     UserModeLinker,
+    Wine,
     Signer,
     Vectorscan,
     Node,
@@ -257,6 +276,7 @@ impl Need {
             Need::Libclang => "libclang",
             Need::Headers => "the mingw-w64 headers",
             Need::UserModeLinker => "mingw-w64's gcc",
+            Need::Wine => "Wine",
             Need::Signer => "osslsigncode with openssl",
             Need::Vectorscan => "Vectorscan (libhs.so)",
             Need::Node => "Node (node)",
@@ -278,6 +298,7 @@ impl Need {
             }
             Need::Headers => named(&["mingw-w64-x86-64-dev", "mingw-w64-common"]),
             Need::UserModeLinker => named(&["gcc-mingw-w64-x86-64-win32"]),
+            Need::Wine => named(&["wine", "wine64"]),
             Need::Signer => named(&["osslsigncode", "openssl"]),
             Need::Vectorscan => named(&["libvectorscan-dev"]),
             Need::Node => named(&["nodejs"]),

@@ -23,6 +23,7 @@ const SYSTEM_LIBRARIES: &[&str] = &[
     "msvcrt.dll",
     "newdev.dll",
     "ntdll.dll",
+    "oleaut32.dll",
     "user32.dll",
     "userenv.dll",
     "ws2_32.dll",

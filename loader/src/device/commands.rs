@@ -1,8 +1,7 @@
 //! `sakerctl status|watch|push|reload|mode|statistics|quarantine|fuse`: the running driver.
 
 use std::io::Write;
-use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 use driver_abi::{Ask, EventRecord, Interest, Message, Mode, Statistics, Status};
@@ -10,12 +9,9 @@ use serde_json::Value;
 
 use super::formats::Format;
 use super::push::Push;
-use super::{Device, DeviceError, Session, text};
+use super::{Device, DeviceError, Heard, Session, text};
 use crate::Error;
 use crate::cli::note;
-
-/// How long to wait before a driver that has gone is looked for again.
-const RETRY: Duration = Duration::from_millis(300);
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -175,34 +171,28 @@ impl Watch {
     fn run(&self, device: &Device, out: &mut dyn Write) -> Result<(), Error> {
         let interest = if self.everything { Interest::Everything } else { Interest::Detections };
         let format = if self.json { Some(Format::Json) } else { self.format };
-        let mut watched = Watched { form: self, format, seen: 0, told: None, lost: 0 };
-        let mut was_there = false;
-        loop {
-            let ended = match device.connect(interest) {
-                Ok(mut session) => {
-                    was_there = true;
-                    watched.lost = 0;
-                    watched.listen(&mut session, out)
-                }
-                Err(error) => Err(error.into()),
-            };
-            match ended {
-                Ok(()) => return Ok(()),
-                // Only one that was there is waited for: else the path may be wrong.
-                Err(Error::Device(error)) if was_there && error.is_passing() => {
+        let mut watched = Watched { format, seen: 0, told: None, lost: 0 };
+        if self.count == Some(0) {
+            return Ok(());
+        }
+        device.follow(interest, false, &mut |heard| {
+            match heard {
+                Heard::Connected => watched.lost = 0,
+                Heard::Gone(error) => {
                     if watched.told.take().is_some() {
                         note(format_args!("{error}; waiting for it"));
                     }
-                    thread::sleep(RETRY);
                 }
-                Err(error) => return Err(error),
+                Heard::Event(event) => watched.event(event, out)?,
+                Heard::Status(status) => watched.status(status, out)?,
+                Heard::Quiet => {}
             }
-        }
+            Ok(self.count.is_none_or(|count| watched.seen < count))
+        })
     }
 }
 
-struct Watched<'a> {
-    form: &'a Watch,
+struct Watched {
     /// The form for programs, if it is for one.
     format: Option<Format>,
     seen: u64,
@@ -211,19 +201,7 @@ struct Watched<'a> {
     lost: u64,
 }
 
-impl Watched<'_> {
-    /// Tells what comes until enough has.
-    fn listen(&mut self, session: &mut Session, out: &mut dyn Write) -> Result<(), Error> {
-        while self.form.count.is_none_or(|count| self.seen < count) {
-            match session.receive(Duration::from_secs(1))? {
-                Some(Message::Event(event)) => self.event(&event, out)?,
-                Some(Message::Status(status)) => self.status(&status, out)?,
-                Some(Message::Answer(_) | Message::Statistics(_)) | None => {}
-            }
-        }
-        Ok(())
-    }
-
+impl Watched {
     fn event(&mut self, event: &EventRecord, out: &mut dyn Write) -> Result<(), Error> {
         let lost = event.dropped.saturating_sub(self.lost);
         if lost > 0 {

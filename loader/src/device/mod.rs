@@ -15,13 +15,19 @@ pub mod text;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use driver_abi::{Answer, Ask, Interest, Malformed, Message, Outcome, Request};
+use driver_abi::{
+    Answer, Ask, EventRecord, Interest, Malformed, Message, Outcome, Request, Status,
+};
 use thiserror::Error;
 
 /// How long the driver may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before a driver that has gone is looked for again.
+const RETRY: Duration = Duration::from_millis(300);
 
 /// Where a driver runs.
 #[derive(Clone, Debug)]
@@ -66,6 +72,69 @@ impl Device {
                 let connection = Box::new(crate::windows::port::Port::connect(interest)?);
                 Ok(Session { connection, next: 1 })
             }
+        }
+    }
+}
+
+/// What is heard of a driver that is followed.
+#[derive(Debug)]
+pub enum Heard<'m> {
+    /// It is there, for the first time or again.
+    Connected,
+    /// It has gone, and is waited for.
+    Gone(&'m DeviceError),
+    /// An event, or a part of one.
+    Event(&'m EventRecord),
+    /// Its state.
+    Status(&'m Status),
+    /// Nothing, for a while.
+    Quiet,
+}
+
+impl Device {
+    /// Tells what the driver says for as long as `told` wants more. A driver that has gone is
+    /// waited for, and one that was never there only where that is asked: else a path may be wrong.
+    ///
+    /// # Errors
+    /// What `told` says, or what will not pass.
+    pub fn follow(
+        &self,
+        interest: Interest,
+        waits_at_first: bool,
+        told: &mut dyn FnMut(Heard<'_>) -> Result<bool, crate::Error>,
+    ) -> Result<(), crate::Error> {
+        let mut waits = waits_at_first;
+        loop {
+            let ended = match self.connect(interest) {
+                Ok(mut session) => {
+                    waits = true;
+                    told(Heard::Connected)?;
+                    loop {
+                        let message = match session.receive(Duration::from_secs(1)) {
+                            Ok(message) => message,
+                            Err(error) => break error,
+                        };
+                        let more = match &message {
+                            Some(Message::Event(event)) => told(Heard::Event(event))?,
+                            Some(Message::Status(status)) => told(Heard::Status(status))?,
+                            Some(Message::Answer(_) | Message::Statistics(_)) | None => {
+                                told(Heard::Quiet)?
+                            }
+                        };
+                        if !more {
+                            return Ok(());
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            if !waits || !ended.is_passing() {
+                return Err(ended.into());
+            }
+            if !told(Heard::Gone(&ended))? {
+                return Ok(());
+            }
+            thread::sleep(RETRY);
         }
     }
 }

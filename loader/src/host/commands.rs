@@ -1,4 +1,4 @@
-//! `sakerctl install|uninstall|start|stop|doctor|verifier`: this Windows machine.
+//! `sakerctl install|uninstall|start|stop|doctor|testsign|verifier`: this Windows machine.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::doctor::Doctor;
 use super::install::{self, Install, Uninstall};
+use super::testsign::TestSign;
 use super::this_machine;
 use super::verifier::Verifier;
 use crate::Error;
@@ -25,6 +26,8 @@ pub enum HostCommand {
     Stop,
     /// Say what is wrong with this machine's protection, and what to do
     Doctor(Doctor),
+    /// Have a test machine take drivers that a test certificate's key signed
+    Testsign(TestSign),
     /// Driver Verifier for the driver alone
     #[command(subcommand)]
     Verifier(Verifier),
@@ -44,6 +47,7 @@ impl HostCommand {
             Self::Uninstall(uninstall) => uninstall.run(&mut *this_machine()?, out),
             Self::Start => install::start(&mut *this_machine()?, out),
             Self::Stop => install::stop(&mut *this_machine()?, out),
+            Self::Testsign(testsign) => testsign.run(&mut *this_machine()?, out),
             Self::Verifier(verifier) => verifier.run(&mut *this_machine()?, out),
         }
     }

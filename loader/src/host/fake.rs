@@ -145,6 +145,17 @@ impl Host for Fake {
         Ok(())
     }
 
+    fn install_program(&mut self, name: &str, _arguments: &[String]) -> io::Result<()> {
+        self.change()?;
+        self.services.insert(name.into(), Service { state: State::Stopped, start: Start::Auto });
+        Ok(())
+    }
+
+    fn remove_service(&mut self, name: &str) -> io::Result<()> {
+        self.change()?;
+        self.services.remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn set_start(&mut self, name: &str, start: Start) -> io::Result<()> {
         self.change()?;
         let service = self.services.get_mut(name).ok_or(io::ErrorKind::NotFound)?;

@@ -10,6 +10,7 @@ pub mod doctor;
 #[cfg(test)]
 mod fake;
 pub mod install;
+pub mod testsign;
 mod undo;
 pub mod verifier;
 
@@ -143,6 +144,18 @@ pub trait Host {
     /// # Errors
     /// The system's reason.
     fn stop_service(&mut self, name: &str) -> io::Result<()>;
+
+    /// Installs this program as a service that starts with the machine, with these arguments.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn install_program(&mut self, name: &str, arguments: &[String]) -> io::Result<()>;
+
+    /// Removes a service that has stopped.
+    ///
+    /// # Errors
+    /// The system's reason.
+    fn remove_service(&mut self, name: &str) -> io::Result<()>;
 
     /// Changes how a service is started.
     ///

@@ -9,7 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use windows_registry::{Key, LOCAL_MACHINE, Type};
-use windows_service::service::{ServiceAccess, ServiceStartType, ServiceState};
+use windows_service::service::{
+    ServiceAccess, ServiceErrorControl, ServiceInfo, ServiceStartType, ServiceState, ServiceType,
+};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
 use super::ffi;
@@ -137,6 +139,29 @@ impl Host for Machine {
         Self::wait(&service, State::Stopped)
     }
 
+    fn install_program(&mut self, name: &str, arguments: &[String]) -> io::Result<()> {
+        let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+        let manager = ServiceManager::local_computer(None::<&str>, access).map_err(of_service)?;
+        let service = ServiceInfo {
+            name: name.into(),
+            display_name: "Saker: events".into(),
+            service_type: ServiceType::OWN_PROCESS,
+            start_type: ServiceStartType::AutoStart,
+            error_control: ServiceErrorControl::Normal,
+            executable_path: env::current_exe()?,
+            launch_arguments: arguments.iter().map(Into::into).collect(),
+            dependencies: Vec::new(),
+            // LocalSystem: the driver's port lets in SYSTEM and administrators alone.
+            account_name: None,
+            account_password: None,
+        };
+        manager.create_service(&service, ServiceAccess::QUERY_STATUS).map(drop).map_err(of_service)
+    }
+
+    fn remove_service(&mut self, name: &str) -> io::Result<()> {
+        Self::open(name, ServiceAccess::DELETE)?.delete().map_err(of_service)
+    }
+
     fn set_start(&mut self, name: &str, start: Start) -> io::Result<()> {
         let service = Self::open(name, ServiceAccess::CHANGE_CONFIG)?;
         let start = match start {
@@ -204,7 +229,7 @@ const fn state(state: ServiceState) -> State {
 }
 
 /// `None` for what is not there.
-fn there<T>(result: windows_registry::Result<T>) -> io::Result<Option<T>> {
+fn there<T>(result: windows_result::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) if NOT_THERE.contains(&error.code().0) => Ok(None),
@@ -212,7 +237,7 @@ fn there<T>(result: windows_registry::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn of_registry(error: windows_registry::Error) -> io::Error {
+fn of_registry(error: windows_result::Error) -> io::Error {
     let code = error.code().0.cast_unsigned();
     // An error of Win32's keeps its number, so that it is told in the user's language.
     match code & 0xFFFF_0000 {
@@ -221,7 +246,7 @@ fn of_registry(error: windows_registry::Error) -> io::Error {
     }
 }
 
-fn of_service(error: windows_service::Error) -> io::Error {
+pub(super) fn of_service(error: windows_service::Error) -> io::Error {
     match error {
         windows_service::Error::Winapi(error) => error,
         other => io::Error::other(other),

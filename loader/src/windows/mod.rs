@@ -6,3 +6,4 @@
 mod ffi;
 pub mod machine;
 pub mod port;
+pub mod service;

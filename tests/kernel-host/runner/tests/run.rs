@@ -476,3 +476,34 @@ fn the_doctor_and_each_form_of_events_speak_of_the_real_driver() {
     }
     machine.quit();
 }
+
+/// What is kept outlives the driver's stop, and begins before the machine is there.
+#[test]
+fn the_service_keeps_what_it_hears() {
+    let Some(bench) = Bench::new() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, log) = (dir.path().join("socket"), dir.path().join("log"));
+    std::fs::create_dir(&log).unwrap();
+    let line = format!("service run --log {} --count 2", log.display());
+    let service = thread::spawn(move || run_sakerctl(&socket, &line, &mut Vec::new()));
+
+    let mut machine = Machine::run(&bench, dir, &[]);
+    machine.listened_to("detections", 1);
+    machine.drop_file(&bench.file(1));
+    machine.sakerctl("reload --wait");
+    machine.ok(&format!(r"create \odd {IMAGE}"));
+    machine.listened_to("detections", 1);
+    machine.ok("stop");
+    machine.ok("start");
+    machine.listened_to("detections", 1);
+    machine.sakerctl("reload --wait");
+    machine.ok(&format!(r"create \odd {IMAGE}"));
+    service.join().unwrap().unwrap();
+
+    let kept = std::fs::read_to_string(log.join("events.jsonl")).unwrap();
+    let lines: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = lines.iter().filter(|line| line["kind"] == "event" && line["pipe"] == r"\odd");
+    assert_eq!(events.count(), 2, "{kept}");
+    assert!(lines.iter().any(|line| line["kind"] == "status" && line["stage"] == "trial"));
+    machine.quit();
+}
