@@ -9,6 +9,8 @@ pub const HEADER_LEN: usize = 1024;
 pub const SIGNED_LEN: usize = 512;
 /// Length of the `.anchor` section: room for twelve keys.
 pub const ANCHOR_LEN: usize = 1024;
+/// Length of the record in the `.profile` section: what a sensor says of itself.
+pub const PROFILE_LEN: usize = 64;
 
 /// Largest channel file.
 pub const MAX_FILE: u32 = 16 * 1024 * 1024;

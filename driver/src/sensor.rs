@@ -7,7 +7,8 @@ use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
 use driver_abi::{
-    Losses, MAX_SUPPRESSED, Mode, ProbeOutcome, Stage, Statistics, Status, Suppressed, Trip,
+    Losses, MAX_SUPPRESSED, Mode, ProbeOutcome, SensorRecord, Stage, Statistics, Status,
+    Suppressed, Trip,
 };
 use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
@@ -28,7 +29,7 @@ use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::Result;
 use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
-use crate::ffi::{anchor, cpu};
+use crate::ffi::{anchor, cpu, profile};
 use crate::identity::TokenTable;
 use crate::outbox::Outbox;
 use crate::probe::SelfProbe;
@@ -330,6 +331,7 @@ impl Sensor {
             wrong_irql: count(&self.counters.wrong_irql),
             no_memory: count(&self.counters.no_memory),
             nameless: count(&self.counters.nameless),
+            profile: SensorRecord(profile::record()),
             ..status
         }
     }

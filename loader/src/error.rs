@@ -4,14 +4,20 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use channel_compiler::control::ControlError;
+use channel_compiler::control::{ControlError, EditError};
+use channel_compiler::key_text::format_id;
 use channel_compiler::{FaultKind, KeyError, RuleError, SignError};
 use channel_format::refusal::Refusal;
+use channel_format::signature::KeyId;
+use driver_abi::Cause;
 use miette::Diagnostic;
 use pipe_log::LogError;
 use thiserror::Error;
 
 use crate::content::failed_example::FailedExample;
+use crate::content::position::PositionError;
+use crate::content::revert::RevertError;
+use crate::content::sensor::SensorError;
 use crate::device::DeviceError;
 use crate::machine::stamp::StampError;
 
@@ -114,7 +120,7 @@ pub enum Error {
     },
     /// A rule does not judge one of its examples as it must. Nothing was written.
     #[error(
-        "{}: not signed: {} {} of the rule `{}` ({}) must {}match, and does {}: {}",
+        "{}: refused: {} {} of the rule `{}` ({}) must {}match, and does {}: {}",
         path.display(),
         example.origin(),
         example.number,
@@ -132,6 +138,69 @@ pub enum Error {
         /// What the driver would say.
         #[source]
         refusal: Refusal,
+    },
+    /// The sensor would not even read the file's body.
+    #[error("{}: not read: {}", path.display(), not_read(*cause))]
+    NotRead {
+        /// The channel file.
+        path: PathBuf,
+        /// What is in the way.
+        cause: Cause,
+    },
+    /// The file does not say what a sensor can do.
+    #[error("{}: does not say what a sensor can do", path.display())]
+    Sensor {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: SensorError,
+    },
+    /// The signature is said to be of another key than the one given.
+    #[error(
+        "{}: is the key {}, and the signature is said to be of {}",
+        path.display(),
+        format_id(*given),
+        format_id(*named)
+    )]
+    OtherKey {
+        /// The public key.
+        path: PathBuf,
+        /// The key that the signature is said to be of.
+        named: KeyId,
+        /// The key that was given.
+        given: KeyId,
+    },
+    /// There is nothing to be signed in the file.
+    #[error("{}: nothing to sign", path.display())]
+    NotSigned {
+        /// The channel file.
+        path: PathBuf,
+        /// Why.
+        source: SignError,
+    },
+    /// The next file cannot have that position.
+    #[error("{}: {source}", path.display())]
+    Position {
+        /// The file that it is to follow.
+        path: PathBuf,
+        /// Why.
+        source: PositionError,
+    },
+    /// The older rules are not issued again. Nothing was written.
+    #[error("{}: {source}", path.display())]
+    Revert {
+        /// The older file.
+        path: PathBuf,
+        /// Why.
+        source: RevertError,
+    },
+    /// Channel 0 is not changed so. Nothing was written.
+    #[error("{}: {source}", path.display())]
+    Edit {
+        /// The file of channel 0.
+        path: PathBuf,
+        /// Why.
+        source: EditError,
     },
     /// The file is refused, as the driver would refuse it.
     #[error("{}: refused", path.display())]
@@ -154,6 +223,12 @@ pub enum Error {
     #[error("{}: a root key signs channel 0 itself and is not named in it", path.display())]
     RootInControl {
         /// The key.
+        path: PathBuf,
+    },
+    /// A file of channel 0 is to be revoked. Nothing was written.
+    #[error("{}: is a file of channel 0, which no file of channel 0 revokes", path.display())]
+    ControlRevoked {
+        /// The file.
         path: PathBuf,
     },
     /// The driver was not stamped. Nothing was written.
@@ -221,7 +296,18 @@ impl Error {
                 "mend the rule or its example, and build the file again; no driver would take it"
                     .into()
             }
-            Self::Sign { source, .. } => return source.help().map(|help| help.to_string()),
+            Self::Sign { source, .. } | Self::NotSigned { source, .. } => {
+                return source.help().map(|help| help.to_string());
+            }
+            Self::NotRead { cause: Cause::OtherChannel, .. } => {
+                "build it for the channel that the sensor serves: --channel 291".into()
+            }
+            Self::NotRead { .. } => "split the rules over several files, or leave some out".into(),
+            Self::Sensor { source, .. } => source.remedy().into(),
+            Self::OtherKey { .. } => "give the public key of the pair that signed".into(),
+            Self::Position { source, .. } => source.remedy().into(),
+            Self::Revert { source, .. } => source.remedy().into(),
+            Self::Edit { source, .. } => return source.help().map(|help| help.to_string()),
             Self::Refused { refusal, .. } => format!(
                 "whose fault: the {}'s. Remedy: {}",
                 refusal.fault().name(),
@@ -229,6 +315,9 @@ impl Error {
             ),
             Self::Trust { source, .. } => return source.help().map(|help| help.to_string()),
             Self::RootInControl { .. } => "root keys belong into the driver's anchor".into(),
+            Self::ControlRevoked { .. } => {
+                "a newer file of channel 0 ends an older one by itself: give it out".into()
+            }
             Self::Stamp { source, .. } => source.remedy().into(),
             Self::Device(error) => error.remedy().into(),
             Self::Log(error) => error.remedy().into(),
@@ -250,6 +339,13 @@ impl Diagnostic for Error {
             }
             _ => None,
         }
+    }
+}
+
+fn not_read(cause: Cause) -> &'static str {
+    match cause {
+        Cause::OtherChannel => "the sensor serves another channel",
+        _ => "it is longer than the sensor takes",
     }
 }
 

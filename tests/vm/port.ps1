@@ -98,7 +98,7 @@ $SakerNumbers = @{
     'version'       = 0
     'status.kind'   = 1
     'event.kind'    = 2
-    'status.length' = 224
+    'status.length' = 288
     'event.length'  = 1388
     'event.hits'    = 48
 }

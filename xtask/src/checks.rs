@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::artifacts::{self, Artifacts, Workspace};
+use crate::facts;
 use crate::failure::Failure;
 use crate::inspect::{self, Facts};
 use crate::lane::{Lane, Linked};
@@ -41,6 +42,9 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
     table.check("saker.sys: a planted panic is found", || planted_panic(workspace, &lane));
     table.check("saker.sys: structures match Microsoft's metadata", || {
         lane.check("saker", &["abi-check"]).map(|()| Outcome::Passed)
+    });
+    table.check("docs/safety.md: what is counted", || {
+        facts::check(workspace).map(|()| Outcome::Passed)
     });
     table.check("clippy, drivers", || driver_clippy(&lane));
     table.check("planted bugs: build", || planted_bugs(workspace, &lane));

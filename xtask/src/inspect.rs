@@ -189,6 +189,12 @@ pub fn faults(facts: &Facts) -> Vec<String> {
             require(anchor.flags & code == 0, ".anchor is not read-only data".to_owned());
         }
     }
+    let says = |section: &&Section| section.name == ".profile" && !section.is_zero;
+    let profile = facts.sections.iter().find(says);
+    require(
+        profile.is_some_and(|section| section.flags & pe::IMAGE_SCN_MEM_WRITE.0 == 0),
+        "has no read-only .profile that says what it can do for content".to_owned(),
+    );
     faults
 }
 

@@ -24,6 +24,12 @@ fn good() -> Facts {
                 is_zero: false,
             },
             Section {
+                name: ".profile".to_owned(),
+                flags: pe::IMAGE_SCN_MEM_READ.0,
+                virtual_size: 64,
+                is_zero: false,
+            },
+            Section {
                 name: ".anchor".to_owned(),
                 flags: pe::IMAGE_SCN_MEM_READ.0,
                 virtual_size: 1024,
@@ -105,9 +111,19 @@ fn numbers_out_of_bounds_are_found() {
 #[test]
 fn a_wrong_anchor_is_found() {
     one_fault(|facts| drop(facts.sections.pop()), "no .anchor");
-    one_fault(|facts| facts.sections[1].is_zero = false, "not zero");
-    one_fault(|facts| facts.sections[1].virtual_size = 512, "512 bytes");
-    one_fault(|facts| facts.sections[1].flags |= pe::IMAGE_SCN_MEM_WRITE.0, "read-only");
+    one_fault(|facts| facts.sections[2].is_zero = false, "not zero");
+    one_fault(|facts| facts.sections[2].virtual_size = 512, "512 bytes");
+    one_fault(|facts| facts.sections[2].flags |= pe::IMAGE_SCN_MEM_WRITE.0, "read-only");
+}
+
+#[test]
+fn an_image_that_does_not_say_what_it_can_do_is_found() {
+    one_fault(|facts| drop(facts.sections.remove(1)), "no read-only .profile");
+    one_fault(|facts| facts.sections[1].is_zero = true, "no read-only .profile");
+    one_fault(
+        |facts| facts.sections[1].flags |= pe::IMAGE_SCN_MEM_WRITE.0,
+        "no read-only .profile",
+    );
 }
 
 #[test]

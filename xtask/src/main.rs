@@ -9,6 +9,7 @@
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
 //! | `bench` | times Saker beside other matchers, and checks that all agree |
 //! | `coverage` | says which lines of the driver its tests reach |
+//! | `facts` | counts what `docs/safety.md` says of the source |
 //! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
 //! | `vm` | installs Windows in QEMU and plays the scenarios there |
@@ -26,6 +27,7 @@ mod bench;
 mod checks;
 mod coverage;
 mod demo;
+mod facts;
 mod failure;
 mod fuzz;
 mod incident;
@@ -78,6 +80,8 @@ enum Task {
         /// Only scenarios whose name contains one of these
         only: Vec<String>,
     },
+    /// Counts anew what docs/safety.md says of the source
+    Facts(facts::Options),
     /// Says which lines of the driver its tests in the kernel host reach
     Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
@@ -112,6 +116,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),
         Task::Incident { only } => incident::run(&workspace, only),
+        Task::Facts(options) => facts::run(&workspace, options),
         Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
         #[cfg(unix)]

@@ -27,6 +27,7 @@ mod event;
 mod hello;
 mod loss;
 mod probe;
+mod record;
 mod request;
 mod sid;
 mod statistics;
@@ -42,6 +43,7 @@ pub use event::{
 pub use hello::{HELLO_LEN, Hello, Interest};
 pub use loss::Loss;
 pub use probe::{Probe, ProbeOutcome};
+pub use record::SensorRecord;
 pub use request::{ANSWER_LEN, Answer, Ask, Outcome, REQUEST_LEN, Request};
 pub use sid::{SID_MAX, Sid};
 pub use statistics::{

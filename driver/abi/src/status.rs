@@ -5,12 +5,13 @@ use crate::condition::{Losses, Settings, State, Trip};
 use crate::event::flag;
 use crate::loss::Loss;
 use crate::probe::{PROBE_LEN, Probe};
+use crate::record::{RECORD_LEN, SensorRecord};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
 pub const STATUS_LEN: usize =
-    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6 + PROBE_LEN;
+    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6 + PROBE_LEN + RECORD_LEN;
 
 /// What is asked of the sensor's verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,6 +194,8 @@ pub struct Status {
     pub nameless: u64,
     /// What opening a pipe of our own showed the last time.
     pub probe: Probe,
+    /// What this sensor can do for content.
+    pub profile: SensorRecord,
 }
 
 impl Status {
@@ -248,6 +251,7 @@ impl Status {
             writer.u64(number);
         }
         self.probe.write(&mut writer);
+        self.profile.write(&mut writer);
         writer.finish()
     }
 
@@ -307,6 +311,7 @@ impl Status {
             *number = reader.u64()?;
         }
         status.probe = Probe::read(reader)?;
+        status.profile = SensorRecord::read(reader)?;
         Ok(status)
     }
 }

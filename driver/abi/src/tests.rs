@@ -86,6 +86,7 @@ fn status() -> Status {
         no_memory: 25,
         nameless: 26,
         probe: Probe { outcome: ProbeOutcome::Seen, at: 21 },
+        profile: SensorRecord(core::array::from_fn(|at| u8::try_from(at).unwrap())),
     }
 }
 

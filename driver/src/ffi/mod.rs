@@ -27,6 +27,7 @@
 //! | [`crash`] | what goes into a crash dump |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
 //! | [`anchor`] | the root keys in the image |
+//! | [`profile`] | what this sensor can do, in the image |
 //!
 //! The rules here: one operation in an `unsafe` block; its `SAFETY:` says why the call is allowed
 //! and at which IRQL it runs; no pointer leaves this folder. What the folder offers is safe to
@@ -50,6 +51,7 @@ pub mod pool;
 pub mod port;
 pub mod probe;
 pub mod process_watch;
+pub mod profile;
 pub mod ps;
 pub mod published;
 pub mod registry;

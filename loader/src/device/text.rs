@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use channel_format::profile::SensorProfile;
 use channel_format::refusal::{Code, Refusal};
 use driver_abi::{
     Cause, LATENCY_BUCKETS, Loss, Mode, Probe, Protection, RefusalNote, Setting, Stage, Statistics,
@@ -10,6 +11,7 @@ use driver_abi::{
 use serde_json::{Value, json};
 
 pub use self::event::{event, event_json};
+use crate::content::sensor::Written;
 use crate::report::count;
 
 mod event;
@@ -127,8 +129,16 @@ pub fn status_json(status: &Status) -> Value {
         "refused": status.refused,
         "scans": status.scans,
         "refusal": refused,
+        "profile": profile(status),
         "probe": { "outcome": status.probe.outcome.name(), "time": status.probe.at },
     })
+}
+
+/// What the sensor can do for content, in the form that `content validate --sensor` reads; null if it
+/// does not say.
+fn profile(status: &Status) -> Value {
+    let profile = SensorProfile::parse(&status.profile.0);
+    profile.map_or(Value::Null, |profile| json!(Written::of(&profile)))
 }
 
 /// How much is protected, and why not more.
