@@ -39,6 +39,8 @@ pub struct Facts {
     pub has_load_config: bool,
     /// Whether there is a thread-local storage or delayed import directory.
     pub has_loader_extras: bool,
+    /// Whether there is an embedded signature.
+    pub is_signed: bool,
     /// The sections.
     pub sections: Vec<Section>,
     /// Imported names with the module they come from, as `module!name`.
@@ -81,6 +83,8 @@ impl Facts {
             section_alignment: optional.section_alignment(),
             checksum: optional.check_sum(),
             true_checksum: checksum(bytes)?,
+            // Its address is a place in the file.
+            is_signed: directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY),
             has_load_config: directory(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG),
             has_loader_extras: directory(pe::IMAGE_DIRECTORY_ENTRY_TLS)
                 || directory(pe::IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT),

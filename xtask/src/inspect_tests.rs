@@ -14,6 +14,7 @@ fn good() -> Facts {
         section_alignment: 0x1000,
         checksum: 7,
         true_checksum: 7,
+        is_signed: false,
         has_load_config: false,
         has_loader_extras: false,
         sections: vec![

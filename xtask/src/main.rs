@@ -2,8 +2,9 @@
 //!
 //! | command | does |
 //! |---|---|
-//! | `build` | leaves `saker.sys`, `saker.pdb`, `sakerctl` and `kernel-host` in `target/saker` |
+//! | `build` | leaves `saker.sys`, `saker.pdb`, `sakerctl`, `sakerctl.exe` and `kernel-host` in `target/saker` |
 //! | `test` | builds, checks the driver's image and runs all tests; ends with a table |
+//! | `package` | builds all that a Windows machine needs, as a folder and a zip |
 //! | `demo` | builds and shows the driver judging pipe events |
 //! | `inspect` | says what is wrong with a driver image, by the rules of `test` |
 //! | `reproduce` | builds the driver twice, at different places, and compares the bytes |
@@ -31,15 +32,17 @@ mod facts;
 mod failure;
 mod fuzz;
 mod incident;
+mod inf;
 mod inspect;
-mod inx;
 mod lane;
 mod link;
+mod package;
 mod panics;
 mod process;
 mod progress;
 mod reproduce;
 mod tools;
+mod user_mode;
 #[cfg(unix)]
 mod vm;
 
@@ -57,7 +60,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Builds saker.sys, saker.pdb, sakerctl and kernel-host into target/saker
+    /// Builds saker.sys, saker.pdb, sakerctl, sakerctl.exe and kernel-host into target/saker
     Build,
     /// Builds, checks the driver's image and runs all tests
     Test {
@@ -66,6 +69,8 @@ enum Task {
     },
     /// Builds and shows saker.sys judging pipe events in the kernel host
     Demo,
+    /// Builds all that a Windows machine needs, as a folder and a zip
+    Package(package::Options),
     /// Says what is wrong with a driver image, by the rules of `test`
     Inspect {
         /// The image, with its PDB beside it
@@ -104,7 +109,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.task {
         Task::Build => {
             let built = artifacts::build(&workspace)?;
-            progress::note(&format!("\n{built}"));
+            let program = user_mode::build(&workspace)?;
+            progress::note(&format!("\n{built}{}", artifacts::line(&program)));
             Ok(())
         }
         Task::Test { only } => checks::run(&workspace, only),
@@ -112,6 +118,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             let built = artifacts::build(&workspace)?;
             demo::run(&workspace, &built)
         }
+        Task::Package(options) => package::run(&workspace, options),
         Task::Inspect { image } => checks::inspect(image),
         Task::Reproduce => reproduce::run(&workspace),
         Task::Bench(options) => bench::run(&workspace, options),

@@ -33,11 +33,13 @@ pub enum Loss {
     Slow,
     /// The filter is attached, but did not see a pipe that the driver opened itself.
     NotSeen,
+    /// A pipe that the driver opens itself does not come back, and the content worker with it.
+    ProbeHeld,
 }
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoAnchor,
         Self::NoContent,
         Self::OnTrial,
@@ -52,6 +54,7 @@ impl Loss {
         Self::InboxUnsafe,
         Self::Slow,
         Self::NotSeen,
+        Self::ProbeHeld,
     ];
 
     /// The word used in logs and JSON.
@@ -71,6 +74,7 @@ impl Loss {
             Self::InboxUnsafe => "inbox_unsafe",
             Self::Slow => "slow",
             Self::NotSeen => "not_seen",
+            Self::ProbeHeld => "probe_held",
         }
     }
 
@@ -90,6 +94,7 @@ impl Loss {
             Self::InboxUnsafe => 12,
             Self::Slow => 13,
             Self::NotSeen => 14,
+            Self::ProbeHeld => 15,
         }
     }
 
@@ -109,6 +114,7 @@ impl Loss {
             12 => Self::InboxUnsafe,
             13 => Self::Slow,
             14 => Self::NotSeen,
+            15 => Self::ProbeHeld,
             _ => return Err(Malformed::Value),
         })
     }

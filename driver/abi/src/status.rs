@@ -186,7 +186,8 @@ pub struct Status {
     pub untold: u64,
     /// Operations let through unjudged because too little stack was left.
     pub stack_low: u64,
-    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL.
+    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL, or not
+    /// told because they came back at another.
     pub wrong_irql: u64,
     /// Times that something was not found out or not told for want of memory.
     pub no_memory: u64,
@@ -196,6 +197,9 @@ pub struct Status {
     pub probe: Probe,
     /// What this sensor can do for content.
     pub profile: SensorRecord,
+    /// Why the driver is not told when processes end, as an NT status; 0 when it is. What it keeps of
+    /// them then stays until others need the room, under a key that is never given twice.
+    pub unwatched: u32,
 }
 
 impl Status {
@@ -234,7 +238,7 @@ impl Status {
         writer.u32(refusal.epoch);
         writer.u32(refusal.sequence);
         writer.u32(refusal.host_status);
-        writer.u32(0);
+        writer.u32(self.unwatched);
         writer.u64(refusal.expected);
         writer.u64(refusal.found);
         writer.u32(self.losses.bits());
@@ -291,9 +295,7 @@ impl Status {
         refusal.epoch = reader.u32()?;
         refusal.sequence = reader.u32()?;
         refusal.host_status = reader.u32()?;
-        if reader.u32()? != 0 {
-            return Err(Malformed::Value);
-        }
+        status.unwatched = reader.u32()?;
         refusal.expected = reader.u64()?;
         refusal.found = reader.u64()?;
         status.losses = Losses::from_bits(reader.u32()?)?;

@@ -11,6 +11,8 @@ pub struct Facts {
     pub attached: bool,
     /// The filter did not see a pipe that the driver opened itself.
     pub unseen: bool,
+    /// Such a pipe is being opened and does not come back.
+    pub held: bool,
     /// How far the content in force has come.
     pub stage: Stage,
     /// The fuse of the content in force has tripped: it blocks nothing any more.
@@ -43,6 +45,7 @@ impl Facts {
             .with(Loss::NotAttached, !self.attached)
             .with(Loss::NotSeen, self.unseen)
             .with(Loss::FuseTripped, self.fuse_tripped)
+            .with(Loss::ProbeHeld, self.held)
             .with(Loss::Slow, self.slow)
             .with(Loss::NoState, !self.state)
             .with(Loss::InboxUnsafe, self.exposed)
@@ -58,8 +61,9 @@ impl Facts {
 /// The losses that leave events unjudged, worst first.
 const NONE: [Loss; 4] = [Loss::NoAnchor, Loss::NoContent, Loss::NotAttached, Loss::NotSeen];
 /// The losses that only restrict, worst first.
-const DEGRADED: [Loss; 10] = [
+const DEGRADED: [Loss; 11] = [
     Loss::FuseTripped,
+    Loss::ProbeHeld,
     Loss::Slow,
     Loss::NoState,
     Loss::InboxUnsafe,
@@ -99,6 +103,7 @@ mod tests {
         anchored: true,
         attached: true,
         unseen: false,
+        held: false,
         stage: Stage::Good,
         fuse_tripped: false,
         state: true,
@@ -112,12 +117,13 @@ mod tests {
     };
 
     /// Each fact that is amiss alone, worst first.
-    const CASES: [(Facts, Protection); 14] = [
+    const CASES: [(Facts, Protection); 15] = [
         (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
         (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
         (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
         (Facts { unseen: true, ..ALL_WELL }, Protection::None(Loss::NotSeen)),
         (Facts { fuse_tripped: true, ..ALL_WELL }, Protection::Degraded(Loss::FuseTripped)),
+        (Facts { held: true, ..ALL_WELL }, Protection::Degraded(Loss::ProbeHeld)),
         (Facts { slow: true, ..ALL_WELL }, Protection::Degraded(Loss::Slow)),
         (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
         (Facts { exposed: true, ..ALL_WELL }, Protection::Degraded(Loss::InboxUnsafe)),

@@ -1,8 +1,8 @@
 //! A loaded driver, from mapping to unload.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use windows_sys::Wdk::Foundation::{DRIVER_EXTENSION, DRIVER_OBJECT};
 
@@ -27,6 +27,8 @@ pub struct Driver {
     _extension: GuestBlock,
     _service_name: GuestBuffer,
     state: AtomicU8,
+    /// Held while `DriverEntry` runs: the I/O manager keeps the image until it has returned.
+    entry: Mutex<()>,
     powered: AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl Driver {
             _extension: extension,
             _service_name: service_name,
             state: AtomicU8::new(LOADED),
+            entry: Mutex::new(()),
             powered: AtomicBool::new(true),
             kernel,
         };
@@ -143,6 +146,7 @@ impl Driver {
         if self.state.swap(STARTED, Ordering::AcqRel) != LOADED {
             return Err(Box::new(Bug::bare(BugKind::Stopped)));
         }
+        let _entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
         let path: Vec<u16> = self.registry_path().encode_utf16().collect();
         let text = GuestBuffer::utf16(&path);
         let length = (path.len() * 2) as u16;
@@ -167,7 +171,8 @@ impl Driver {
         crate::machine::service_key(&self.service)
     }
 
-    /// Unloads as `fltmc unload` does and reports what was left. A driver that refuses stays.
+    /// Unloads as `fltmc unload` does and reports what was left. A driver that refuses stays. May be
+    /// called on another thread while `DriverEntry` still runs.
     pub fn unload(&self) -> Result<LeakReport, Box<Bug>> {
         if self.state.load(Ordering::Acquire) != STARTED {
             return Err(self.kernel.crash_or_stopped());
@@ -176,6 +181,7 @@ impl Driver {
         if !status.is_success() {
             return Ok(LeakReport { refused: Some(status), ..LeakReport::default() });
         }
+        drop(self.entry.lock().unwrap_or_else(PoisonError::into_inner));
         self.kernel.check()?;
         self.state.store(UNLOADED, Ordering::Release);
         let mut report = self.kernel.outstanding();
