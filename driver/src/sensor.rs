@@ -1,5 +1,6 @@
 //! What the driver holds while it runs.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use channel_format::anchor::Anchor;
@@ -58,6 +59,9 @@ pub struct Active {
 }
 
 impl Active {
+    /// Where a debugger finds what tripped the fuse, in bytes.
+    pub const TRIP_AT: usize = offset_of!(Self, trip);
+
     /// Content that comes into force, good already or on trial.
     ///
     /// # Errors
@@ -181,9 +185,19 @@ pub struct Sensor {
     stopping: AtomicBool,
 }
 
-static SENSOR: Global<Sensor> = Global::new();
+/// Where the sensor is while the driver runs.
+pub static SENSOR: Global<Sensor> = Global::new();
 
 impl Sensor {
+    /// Where a debugger finds the mode, whether the filter is attached, whether the worker has looked
+    /// for good content, and whether the driver is to stop, in bytes.
+    pub const AT: [usize; 4] = [
+        offset_of!(Self, mode),
+        offset_of!(Self, attached),
+        offset_of!(Self, settled),
+        offset_of!(Self, stopping),
+    ];
+
     /// A sensor with nothing in force. Its larger parts are made out of line: inlined, each would be
     /// followed by a copy of what undoes all before it.
     ///

@@ -15,7 +15,7 @@ use crate::lane::{Lane, Linked};
 use crate::panics;
 use crate::process;
 use crate::progress::{clock, note};
-use crate::tools::{Tools, bare};
+use crate::tools::{self, Tools, bare};
 
 /// Runs everything, or only the checks whose name contains one of `only`.
 pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
@@ -213,6 +213,7 @@ fn planted_bugs(workspace: &Workspace, lane: &Lane<'_>) -> Result<Outcome, Failu
 
 /// Unit, integration and documentation tests; those that need the built files must find them.
 fn tests(workspace: &Workspace, built: &Artifacts) -> Result<Outcome, Failure> {
+    tools::find_or_install_node()?;
     let mut command = bare(workspace.cargo());
     command
         .env("SAKER_REQUIRE_ARTIFACTS", "1")

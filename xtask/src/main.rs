@@ -12,6 +12,7 @@
 //! | `facts` | counts what `docs/safety.md` says of the source |
 //! | `incident` | replays what content can do to a machine, beside a driver as in July 2024 |
 //! | `fuzz` | long runs of tests that make their own cases |
+//! | `vm` | installs Windows in QEMU and plays the scenarios there |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -39,6 +40,8 @@ mod process;
 mod progress;
 mod reproduce;
 mod tools;
+#[cfg(unix)]
+mod vm;
 
 use failure::Failure;
 
@@ -83,6 +86,9 @@ enum Task {
     Coverage(coverage::Options),
     /// Long runs of tests that make their own cases
     Fuzz(fuzz::Fuzz),
+    /// Installs Windows in QEMU without hands, plays the scenarios there, and reports as JUnit
+    #[cfg(unix)]
+    Vm(vm::Options),
 }
 
 fn main() -> ExitCode {
@@ -113,6 +119,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Facts(options) => facts::run(&workspace, options),
         Task::Coverage(options) => coverage::run(&workspace, options),
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
+        #[cfg(unix)]
+        Task::Vm(options) => vm::run(&workspace, options),
     }
 }
 

@@ -106,6 +106,56 @@ pub fn find_or_install_vectorscan() -> Result<(), Failure> {
     Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
 }
 
+/// Sees to it that there is Node, under which the debugger's script is tested.
+pub fn find_or_install_node() -> Result<(), Failure> {
+    if find_program("node").is_some() {
+        return Ok(());
+    }
+    note(&format!("  ..  missing: {}", Need::Node.name()));
+    install(&[Need::Node])?;
+    if find_program("node").is_some() {
+        return Ok(());
+    }
+    let name = Need::Node.name();
+    Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
+}
+
+/// A virtual machine: QEMU and the firmware.
+#[derive(Debug, Clone)]
+pub struct Qemu {
+    /// `qemu-system-x86_64`.
+    pub program: PathBuf,
+    /// The firmware's code.
+    pub firmware: PathBuf,
+    /// What its variables are at first.
+    pub variables: PathBuf,
+}
+
+/// Finds QEMU with a UEFI firmware, or installs it.
+pub fn find_or_install_qemu() -> Result<Qemu, Failure> {
+    if let Some(found) = find_qemu() {
+        return Ok(found);
+    }
+    note(&format!("  ..  missing: {}", Need::Qemu.name()));
+    install(&[Need::Qemu])?;
+    let name = Need::Qemu.name();
+    find_qemu().ok_or_else(|| {
+        Failure::MissingTools(format!("still missing after an installation: {name}"))
+    })
+}
+
+fn find_qemu() -> Option<Qemu> {
+    let program = find_program("qemu-system-x86_64")?;
+    let pairs = [
+        ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+        ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ];
+    let mut pairs = pairs.iter().map(|(code, variables)| [code, variables].map(PathBuf::from));
+    let [firmware, variables] = pairs.find(|pair| pair.iter().all(|path| path.is_file()))?;
+    Some(Qemu { program, firmware, variables })
+}
+
 /// Something a machine can lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -114,6 +164,8 @@ enum Need {
     Libclang,
     Headers,
     Vectorscan,
+    Node,
+    Qemu,
 }
 
 impl Need {
@@ -124,6 +176,8 @@ impl Need {
             Need::Libclang => "libclang",
             Need::Headers => "the mingw-w64 headers",
             Need::Vectorscan => "Vectorscan (libhs.so)",
+            Need::Node => "Node (node)",
+            Need::Qemu => "QEMU (qemu-system-x86_64) with the OVMF firmware",
         }
     }
 
@@ -140,6 +194,8 @@ impl Need {
             }
             Need::Headers => named(&["mingw-w64-x86-64-dev", "mingw-w64-common"]),
             Need::Vectorscan => named(&["libvectorscan-dev"]),
+            Need::Node => named(&["nodejs"]),
+            Need::Qemu => named(&["qemu-system-x86", "ovmf"]),
         }
     }
 }

@@ -18,6 +18,8 @@ pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
 pub(crate) use tables::Layout;
 pub use tables::{SectionKind, Tables};
 
+use core::mem::offset_of;
+
 use crate::engine::judgement::Judgement;
 use crate::engine::kept::Kept;
 use crate::engine::scan::{Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
@@ -57,6 +59,11 @@ pub struct Evaluation {
     pub block: bool,
     /// What the evaluation cost.
     pub steps: u64,
+}
+
+impl<B> Ruleset<B> {
+    /// Where a debugger finds the file and whether its key may block, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, file), offset_of!(Self, may_block)];
 }
 
 impl<B: AsRef<[u8]>> Ruleset<B> {

@@ -11,6 +11,7 @@
 //! place and runs this very code through every order of steps that threads can take
 //! (`cargo test -p driver-core --features loom --test publish`).
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Swaps a reader may meet in one read before it gives up and goes without.
@@ -75,6 +76,14 @@ pub struct Swap<S, W> {
     slots: [S; 2],
     generation: W,
     writing: W,
+}
+
+impl<S, W> Swap<S, W> {
+    /// Where a debugger finds the two slots and the generation, in bytes.
+    pub const AT: [usize; 3] = {
+        let [slots, generation] = [offset_of!(Self, slots), offset_of!(Self, generation)];
+        [slots, slots.saturating_add(size_of::<S>()), generation]
+    };
 }
 
 impl<S: Slot, W: Word> Swap<S, W> {

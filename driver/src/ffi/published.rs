@@ -5,6 +5,7 @@
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -116,6 +117,17 @@ impl Drop for CriticalRegion {
 pub struct Published<T> {
     swap: Swap<Slot<T>, AtomicUsize>,
     tag: Tag,
+}
+
+impl<T> Published<T> {
+    /// Where a debugger finds the generation and the addresses of its two values, in bytes: that of
+    /// an even generation first.
+    pub const AT: [usize; 3] = {
+        let [even, odd, generation] = Swap::<Slot<T>, AtomicUsize>::AT;
+        let swap = offset_of!(Self, swap);
+        let value = swap.saturating_add(offset_of!(Slot<T>, value));
+        [swap.saturating_add(generation), value.saturating_add(even), value.saturating_add(odd)]
+    };
 }
 
 impl<T: Send + Sync> Published<T> {

@@ -188,6 +188,10 @@ impl Driver {
             }
         }
         let image = self.image.base..self.image.base + self.image.size as u64;
+        for what in self.kernel.services().forget(&image) {
+            let what = format!("{what} still pending at unload");
+            report.leaks.push(Leak { what, frames: Vec::new() });
+        }
         self.kernel.ledger().forget_rundowns(image);
         self.image.make_inaccessible();
         if self.kernel.threads().running().iter().any(|t| self.image.contains(t.start)) {

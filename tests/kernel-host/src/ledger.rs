@@ -27,6 +27,11 @@ pub(crate) enum Debt {
     TraceProvider,
     CrashCallback,
     ProcessNotify,
+    Resource,
+    Lookaside,
+    Timer,
+    WorkItem,
+    Context,
 }
 
 impl Debt {
@@ -45,7 +50,17 @@ impl Debt {
             Debt::TraceProvider => "event tracing provider",
             Debt::CrashCallback => "bug check callback",
             Debt::ProcessNotify => "process notify routine",
+            Debt::Resource => "resource not deleted",
+            Debt::Lookaside => "lookaside list not deleted",
+            Debt::Timer => "timer still running",
+            Debt::WorkItem => "work item",
+            Debt::Context => "context reference",
         }
+    }
+
+    /// The thing lies in the driver's own memory and must be gone before that is.
+    fn is_embedded(self) -> bool {
+        matches!(self, Debt::PushLock | Debt::Resource | Debt::Lookaside | Debt::Timer)
     }
 }
 
@@ -85,6 +100,13 @@ impl Ledger {
 
     pub(crate) fn owes(&self, debt: Debt, id: u64) -> usize {
         self.entries().owed.get(&(debt, id)).map_or(0, Vec::len)
+    }
+
+    /// What still lies in some memory and is in use by the system.
+    pub(crate) fn alive_in(&self, memory: &std::ops::Range<u64>) -> Option<&'static str> {
+        let entries = self.entries();
+        let alive = |(debt, id): &&(Debt, u64)| debt.is_embedded() && memory.contains(id);
+        entries.owed.keys().find(alive).map(|(debt, _)| debt.text())
     }
 
     pub(crate) fn watch_rundown(&self, address: u64, site: Site) {

@@ -93,6 +93,15 @@ pub enum Error {
         /// The scenario.
         scenario: &'static str,
     },
+    /// A scenario cannot be played, or does not go as it says.
+    #[error("{}: {what}", path.display())]
+    #[diagnostic(help("tests/vm/README.md says what a scenario may hold"))]
+    Scenario {
+        /// The scenario.
+        path: PathBuf,
+        /// Which step, and what happened instead.
+        what: String,
+    },
     /// A key cannot be made.
     #[error("a key for the replay cannot be made: {0}")]
     Key(String),

@@ -193,6 +193,7 @@ pub(super) fn cancel(cx: &Cx<'_>, file: &Arc<OpenFile>, block: u64) -> NtStatus 
     let cancelled = cx.kernel().requests().cancel(|request| {
         Arc::ptr_eq(&request.file, file) && (block == 0 || request.block == block)
     });
+    cx.kernel().sched().wake();
     if cancelled == 0 { NtStatus::NOT_FOUND } else { NtStatus::SUCCESS }
 }
 

@@ -49,6 +49,8 @@ struct State {
     live: usize,
     live_bytes: usize,
     marks: PoolMarks,
+    /// Live blocks of paged pool are paged out.
+    hidden: bool,
 }
 
 #[derive(Debug)]
@@ -145,12 +147,23 @@ impl Special {
             block.size,
             tag_text(block.tag)
         );
+        let hidden = state.hidden && block.paged && block.freed.is_none();
+        let text = if hidden { format!("{text}, at DISPATCH_LEVEL or above") } else { text };
         Some(History { text, allocated: block.allocated.clone(), freed: block.freed.clone() })
     }
 
     pub(super) fn is_paged(&self, address: u64) -> bool {
         let state = self.state();
         state.near(address).is_some_and(|(_, block)| block.paged && block.freed.is_none())
+    }
+
+    pub(super) fn hide_paged(&self, hide: bool) {
+        let mut state = self.state();
+        state.hidden = hide;
+        let access = if hide { libc::PROT_NONE } else { libc::PROT_READ | libc::PROT_WRITE };
+        for block in state.blocks.values().filter(|block| block.paged && block.freed.is_none()) {
+            protect(block.pages, block.room, access);
+        }
     }
 
     pub(super) fn live(&self) -> Vec<Live> {
