@@ -32,11 +32,13 @@ pub enum Cause {
     /// The machine went down while this body was in force or tried: it is tried again after an hour
     /// in which nothing happens.
     Waits,
+    /// What the root keys said last is missing here, so nobody knows whether the file is over.
+    NoControl,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::Host,
         Self::Held,
@@ -49,6 +51,7 @@ impl Cause {
         Self::OtherChannel,
         Self::Struck,
         Self::Waits,
+        Self::NoControl,
     ];
 
     /// The word used in logs and JSON.
@@ -66,6 +69,7 @@ impl Cause {
             Self::OtherChannel => "other_channel",
             Self::Struck => "struck",
             Self::Waits => "waits",
+            Self::NoControl => "no_control",
         }
     }
 
@@ -83,13 +87,14 @@ impl Cause {
             Self::NoFile => "put a content file there; see the limits of the format",
             Self::OtherChannel => "give the file the name that its header says",
             Self::Struck => "build the content anew, or clear the quarantine",
+            Self::NoControl => "put the newest file of channel 0 into the folder",
             Self::Waits => "nothing: it is tried again after an hour; or clear the quarantine",
         }
     }
 
     /// True when the file is worth another try though it did not change.
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Host | Self::Held | Self::Slow | Self::Waits)
+        matches!(self, Self::Host | Self::Held | Self::Slow | Self::Waits | Self::NoControl)
     }
 
     pub(crate) const fn number(self) -> u16 {
@@ -106,6 +111,7 @@ impl Cause {
             Self::OtherChannel => 9,
             Self::Struck => 10,
             Self::Waits => 11,
+            Self::NoControl => 12,
         }
     }
 
@@ -125,7 +131,7 @@ mod tests {
             assert_eq!((cause.number(), Cause::from_number(number)), (number, Ok(cause)));
             assert!(!cause.name().is_empty() && !cause.remedy().is_empty());
         }
-        assert_eq!(Cause::from_number(12), Err(Malformed::Value));
+        assert_eq!(Cause::from_number(13), Err(Malformed::Value));
         assert_eq!(Cause::from_number(u16::MAX), Err(Malformed::Value));
     }
 }

@@ -166,6 +166,7 @@ impl Journal {
 
     /// The record to write when this is to be to blame from now on.
     #[must_use]
+    #[inline(never)]
     pub const fn marked(mut self, mark: Option<Mark>) -> Self {
         self.mark = mark;
         self.step()
@@ -188,6 +189,7 @@ impl Journal {
 
     /// The record to write when channel 0 at this position has been taken and is on the disk.
     #[must_use]
+    #[inline(never)]
     pub fn with_control(mut self, position: Position) -> Self {
         self.control = self.control.max(Some(position));
         self.step()
@@ -195,7 +197,8 @@ impl Journal {
 
     /// The same with content at this floor known to be good. No record to write.
     #[must_use]
-    pub(crate) fn raised(mut self, floor: Floor) -> Self {
+    #[inline(never)]
+    pub fn raised(mut self, floor: Floor) -> Self {
         if floor.position >= self.floor.position {
             self.floor = floor;
         }
@@ -238,6 +241,7 @@ impl Journal {
     }
 
     /// The record's bytes.
+    #[inline(never)]
     pub fn encode(&self) -> [u8; JOURNAL_LEN] {
         let mut bytes = [0; JOURNAL_LEN];
         put(&mut bytes, 0, &MAGIC);

@@ -43,6 +43,7 @@ impl Journal {
     /// is written beside that one and not over it. A write torn there would else take an open mark
     /// with it.
     #[must_use]
+    #[inline(never)]
     pub fn settle(mut self, start: Start, rungs: Rungs) -> Self {
         if let Some(mark) = self.mark.take() {
             self = self.blame(mark, rungs);
@@ -97,6 +98,7 @@ impl Journal {
 
     /// The record to write before a body is tried that [`Self::may_try`] let through.
     #[must_use]
+    #[inline(never)]
     pub fn try_body(self, body: BodyId) -> Self {
         let suspect = self.suspect(body);
         let retried = suspect.retried || suspect.losses >= MAX_LOSSES;
@@ -105,6 +107,7 @@ impl Journal {
 
     /// The record to write when the body on trial has become good.
     #[must_use]
+    #[inline(never)]
     pub fn promoted(self, body: BodyId, floor: Floor) -> Self {
         let suspect = self.suspect(body);
         // One more loss strikes it out again: it has not served a boot yet.
@@ -116,6 +119,7 @@ impl Journal {
     /// The record to write when what is in force has been so for an hour of this session;
     /// `booted` when it has been since the boot.
     #[must_use]
+    #[inline(never)]
     pub fn lived(self, booted: bool) -> Option<Self> {
         let mark = self.mark.filter(|mark| !mark.healthy)?;
         let suspect = self.suspect(mark.body);
@@ -129,6 +133,7 @@ impl Journal {
     /// The record to write when the session ends in order. What went down when it was healthy and
     /// now did not is forgiven.
     #[must_use]
+    #[inline(never)]
     pub fn closed(self) -> Self {
         let Some(mark) = self.mark else { return self.marked(None) };
         let suspect = self.suspect(mark.body);
@@ -139,6 +144,7 @@ impl Journal {
     /// The record to write when an administrator forgives a body, or all of them. A mark that is
     /// open stays open. `None` when there is nothing to forgive.
     #[must_use]
+    #[inline(never)]
     pub fn pardon(mut self, body: Option<BodyId>) -> Option<Self> {
         let mut found = false;
         for suspect in &mut self.suspects {

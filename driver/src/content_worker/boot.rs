@@ -1,7 +1,7 @@
 //! Puts good content into force at a start, from its slots alone.
 
 use driver_abi::crash::Phase;
-use driver_core::journal::{BodyId, Mark, Start};
+use driver_core::journal::{BodyId, Journal, Mark, Start};
 use driver_core::ladder::is_jump;
 use driver_core::slots::{BOOT_ORDER, Slot};
 
@@ -12,6 +12,7 @@ use super::{CHANNEL, Failure, Outcome, until_first_use};
 use crate::crash_note;
 use crate::ffi::boot;
 use crate::ffi::status::{NtStatus, Result};
+use crate::ffi::sync::now;
 use crate::sensor::{Active, Sensor};
 use crate::state_folder::StateFolder;
 
@@ -56,7 +57,8 @@ impl Desk {
         }
         if self.journal.is_none() {
             let found = state.read_journal()?;
-            self.journal = Some(found.settle(self.start, self.slots.rungs()));
+            let settled = found.settle(self.start, self.slots.rungs());
+            self.journal = Some(self.slots.floors().fold(settled, Journal::raised));
             self.unwritten = true;
         }
         unread
@@ -100,7 +102,7 @@ impl Desk {
         {
             match self.load_slot(sensor, state, slot) {
                 Ok(()) => {
-                    self.in_force_since(0, true);
+                    self.in_force_since(now(), !self.booted);
                     self.note_fallback(sensor, slot);
                     return true;
                 }

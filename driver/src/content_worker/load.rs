@@ -31,29 +31,25 @@ pub(super) struct SignedFile<'l> {
     file: File<'l>,
     /// What its header says.
     pub signed: Signed,
-    /// Room for the whole file; the header is in it.
-    bytes: PoolSlice<u8>,
+    head: PoolSlice<u8>,
+    size: usize,
 }
 
 impl<'l> SignedFile<'l> {
-    /// Reads the file's header and checks its signatures. Only a signed file is given memory for
-    /// its body.
+    /// Reads the file's header and checks its signatures. Memory for the body comes later, and only
+    /// to a signed file.
     pub(super) fn read(trust: &Trust<'_, PoolSlice<u8>>, file: File<'l>) -> Outcome<Self> {
         let size = inbox::plain_size(&file.facts()?)?;
         let size = usize::try_from(size).map_err(|_| NtStatus::NO_RESOURCES)?;
         let mut head = PoolSlice::zeroed(size.min(HEADER_LEN), Tag::Content)?;
         file.read(0, &mut head)?;
         let signed = frame::verify(&head, trust)?;
-        let mut bytes = PoolSlice::paged(size, Tag::Content)?;
-        for (to, from) in bytes.iter_mut().zip(head.iter()) {
-            *to = *from;
-        }
-        Ok(Self { file, signed, bytes })
+        Ok(Self { file, signed, head, size })
     }
 
     /// Bytes of the file.
-    pub(super) fn size(&self) -> usize {
-        self.bytes.len()
+    pub(super) const fn size(&self) -> usize {
+        self.size
     }
 
     /// Reads the rest of the file and makes rules of it. They still lie in paged memory.
@@ -66,10 +62,15 @@ impl<'l> SignedFile<'l> {
         Ok(Control::parse(self.verified()?)?)
     }
 
-    fn verified(mut self) -> Outcome<frame::Verified<PoolSlice<u8>>> {
+    fn verified(self) -> Outcome<frame::Verified<PoolSlice<u8>>> {
+        let mut bytes = PoolSlice::paged(self.size, Tag::Content)?;
+        // The header is the one whose signatures were checked, whatever the file says by now.
+        for (to, from) in bytes.iter_mut().zip(self.head.iter()) {
+            *to = *from;
+        }
         let offset = u64::try_from(HEADER_LEN).map_err(|_| NtStatus::WRONG_TYPE)?;
-        self.file.read(offset, self.bytes.get_mut(HEADER_LEN..).unwrap_or(&mut []))?;
-        Ok(self.signed.body(self.bytes)?)
+        self.file.read(offset, bytes.get_mut(HEADER_LEN..).unwrap_or(&mut []))?;
+        Ok(self.signed.body(bytes)?)
     }
 }
 

@@ -145,8 +145,13 @@ impl Desk {
         if position_in_force(sensor).is_some_and(|in_force| position <= in_force) {
             return Err(Failure::NotNewer);
         }
+        let journal = self.journal.unwrap_or_default();
+        if self.obeyed.position() < journal.control() {
+            // What is over may be what this file is, and nobody says so here.
+            return Err(Cause::NoControl.into());
+        }
         trust.admits(&file.signed)?;
-        self.journal.unwrap_or_default().floor().admits(header)?;
+        journal.floor().admits(header)?;
         self.try_file(sensor, state, file, Source::Inbox)
     }
 

@@ -4,7 +4,7 @@ use channel_format::frame::Signed;
 use channel_format::refusal::Refusal;
 use driver_abi::{SlotNote, SlotState};
 use driver_core::Position;
-use driver_core::journal::{BodyId, Journal};
+use driver_core::journal::{BodyId, Floor, Journal};
 use driver_core::ladder::Rungs;
 use driver_core::slots::Slot;
 
@@ -13,6 +13,7 @@ use driver_core::slots::Slot;
 pub(super) struct Kept {
     pub body: BodyId,
     pub position: Position,
+    rules: u32,
     file: [u8; 16],
     key: [u8; 16],
 }
@@ -23,6 +24,7 @@ impl Kept {
         Self {
             body: BodyId::of(&header.digest),
             position: Position { epoch: header.epoch, sequence: header.sequence },
+            rules: header.rule_count,
             file: signed.id.0.first_chunk().copied().unwrap_or_default(),
             key: signed.signer.0,
         }
@@ -65,6 +67,13 @@ impl Slots {
     /// What a boot may serve.
     pub(super) fn rungs(&self) -> Rungs {
         [self.good.body(), self.previous.body()]
+    }
+
+    /// What was good here, which a journal that was lost does not say.
+    pub(super) fn floors(&self) -> impl Iterator<Item = Floor> {
+        let kept =
+            [self.previous, self.good].into_iter().filter_map(|content| content.kept().copied());
+        kept.map(|kept| Floor { position: kept.position, rules: kept.rules })
     }
 
     /// What the status says about them.

@@ -12,7 +12,7 @@ use channel_format::name::ChannelName;
 use channel_format::refusal::Code;
 use channel_format::signature::{PublicKey, Role};
 use common::{EXPLORER, RULES, created, name, options, unsigned};
-use driver_abi::{Interest, Loss, Protection, SlotState, Stage, Status, Verdict};
+use driver_abi::{Cause, Interest, Loss, Protection, SlotState, Stage, Status, Verdict};
 use kernel_host::Machine;
 use kernel_host_runner::rig::{Boot, INBOX, Rig, STATE};
 
@@ -286,6 +286,10 @@ fn channel_0_that_is_lost_or_put_back_is_told_and_mends_from_the_inbox() {
     let status = rig.status().unwrap();
     assert_eq!(status.protection, Protection::Degraded(Loss::NoControl), "{status:?}");
     assert_eq!((at(&status), status.trust.control_sequence), ((Stage::Good, 1, 1), 1));
+    // What it does not know to be over does not come in.
+    let status = drop_files(&mut rig, &[house.content(0, 1, 2)]);
+    assert_eq!((status.sequence, status.refusal.cause), (1, Cause::NoControl), "{status:?}");
+    assert!(machine.disk().remove(&format!(r"{INBOX}\{}", name(1, 2))));
     rig.unload().unwrap();
 
     // None at all.

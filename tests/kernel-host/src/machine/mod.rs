@@ -73,6 +73,7 @@ impl Machine {
             registry: self.0.registry.copy(),
             clock: self.0.clock.copy(),
             phase: AtomicU8::new(self.phase() as u8),
+            boots: AtomicU32::new(self.0.boots.load(Ordering::Relaxed)),
             volumes,
         }))
     }
