@@ -543,7 +543,7 @@ fn mixed(base: u64, key: u64) -> u64 {
 }
 
 fn is_odd(unit: u16) -> bool {
-    ODD_UNITS.iter().any(|(odd, _)| *odd == unit)
+    unit >= 0x80 && ODD_UNITS.iter().any(|(odd, _)| *odd == unit)
 }
 
 // A base reaches every slot, and a group's number fits beside a label.
