@@ -37,6 +37,7 @@ impl Events {
     }
 
     /// True when somebody listens to events of this verdict. PASSIVE_LEVEL.
+    #[inline]
     pub fn wants(&self, verdict: Verdict) -> bool {
         definition_of(verdict).is_some_and(|definition| self.provider.wants(definition))
     }
