@@ -12,7 +12,7 @@ use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
 pub const STATUS_LEN: usize =
-    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 40 + 4 + 4 + 8 * 6 + PROBE_LEN + RECORD_LEN + NAMES_LEN;
+    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 40 + 4 + 4 + 8 * 6 + PROBE_LEN + RECORD_LEN + NAMES_LEN + 8;
 /// What is trusted, and the names of both refused files.
 const NAMES_LEN: usize = TRUST_LEN + 2 * 32;
 
@@ -227,7 +227,8 @@ pub struct Status {
     pub untold: u64,
     /// Operations let through unjudged because too little stack was left.
     pub stack_low: u64,
-    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL.
+    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL, or not
+    /// told because they came back at another.
     pub wrong_irql: u64,
     /// Times that something was not found out or not told for want of memory.
     pub no_memory: u64,
@@ -237,6 +238,9 @@ pub struct Status {
     pub probe: Probe,
     /// What this sensor can do for content.
     pub profile: SensorRecord,
+    /// Why the driver is not told when processes end, as an NT status; 0 when it is. What it keeps of
+    /// them then stays until others need the room, under a key that is never given twice.
+    pub unwatched: u32,
     /// What is trusted, and what is kept for the next boot.
     pub trust: TrustNote,
 }
@@ -291,6 +295,8 @@ impl Status {
             writer.array(refusal.file);
             writer.array(refusal.key);
         }
+        writer.u32(self.unwatched);
+        writer.u32(0);
         writer.finish()
     }
 
@@ -344,6 +350,10 @@ impl Status {
         for refusal in [&mut status.refusal, &mut status.trust.refusal] {
             refusal.file = reader.array()?;
             refusal.key = reader.array()?;
+        }
+        status.unwatched = reader.u32()?;
+        if reader.u32()? != 0 {
+            return Err(Malformed::Value);
         }
         Ok(status)
     }

@@ -89,6 +89,7 @@ fn status() -> Status {
         nameless: 26,
         probe: Probe { outcome: ProbeOutcome::Seen, at: 21 },
         profile: SensorRecord(core::array::from_fn(|at| u8::try_from(at).unwrap())),
+        unwatched: 27,
         trust: TrustNote {
             control: true,
             halted: true,

@@ -31,6 +31,13 @@ pub fn between(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)
     if unseen(after) && !unseen(before) {
         tell(&Event::ProbeFailed { time: after.probe.at });
     }
+    let held = |status: &Status| status.probe.outcome == ProbeOutcome::Held;
+    if held(after) && !held(before) {
+        tell(&Event::ProbeHeld { time: after.probe.at });
+    }
+    if after.unwatched != 0 && before.unwatched == 0 {
+        tell(&Event::ProcessesUnwatched { status: after.unwatched });
+    }
     if after.mode != before.mode {
         tell(&Event::ModeChanged { mode: mode(after.mode), was: mode(before.mode) });
     }
@@ -319,6 +326,14 @@ mod tests {
         let unseen = Status { probe, ..trial() };
         assert_eq!(told(&trial(), &unseen), ["ProbeFailed"]);
         assert_eq!(told(&unseen, &unseen), [""; 0]);
+        let probe = Probe { outcome: ProbeOutcome::Held, at: 7 };
+        let held = Status { probe, ..trial() };
+        assert_eq!(told(&trial(), &held), ["ProbeHeld"]);
+        assert_eq!(told(&held, &held), [""; 0]);
+        assert_eq!(told(&held, &trial()), [""; 0], "it has come back");
+        let unwatched = Status { unwatched: 0xC000_000D, ..trial() };
+        assert_eq!(told(&trial(), &unwatched), ["ProcessesUnwatched"]);
+        assert_eq!(told(&unwatched, &unwatched), [""; 0]);
         let full = Status { protection: Protection::Full, ..trial() };
         assert_eq!(told(&trial(), &full), ["ProtectionChanged"]);
     }

@@ -11,6 +11,8 @@ pub struct Facts {
     pub attached: bool,
     /// The filter did not see a pipe that the driver opened itself.
     pub unseen: bool,
+    /// Such a pipe is being opened and does not come back.
+    pub held: bool,
     /// How far the content in force has come.
     pub stage: Stage,
     /// The fuse of the content in force has tripped: it blocks nothing any more.
@@ -51,6 +53,7 @@ impl Facts {
             .with(Loss::NotAttached, !self.attached)
             .with(Loss::NotSeen, self.unseen)
             .with(Loss::FuseTripped, self.fuse_tripped)
+            .with(Loss::ProbeHeld, self.held)
             .with(Loss::Slow, self.slow)
             .with(Loss::NoState, !self.state)
             .with(Loss::InboxUnsafe, self.exposed)
@@ -71,8 +74,9 @@ impl Facts {
 const NONE: [Loss; 5] =
     [Loss::NoAnchor, Loss::NoContent, Loss::NoRules, Loss::NotAttached, Loss::NotSeen];
 /// The losses that only restrict, worst first.
-const DEGRADED: [Loss; 13] = [
+const DEGRADED: [Loss; 14] = [
     Loss::FuseTripped,
+    Loss::ProbeHeld,
     Loss::Slow,
     Loss::NoState,
     Loss::NoControl,
@@ -115,6 +119,7 @@ mod tests {
         anchored: true,
         attached: true,
         unseen: false,
+        held: false,
         stage: Stage::Good,
         fuse_tripped: false,
         state: true,
@@ -132,13 +137,14 @@ mod tests {
     };
 
     /// Each fact that is amiss alone, worst first.
-    const CASES: [(Facts, Protection); 18] = [
+    const CASES: [(Facts, Protection); 19] = [
         (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
         (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
         (Facts { no_rules: true, ..ALL_WELL }, Protection::None(Loss::NoRules)),
         (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
         (Facts { unseen: true, ..ALL_WELL }, Protection::None(Loss::NotSeen)),
         (Facts { fuse_tripped: true, ..ALL_WELL }, Protection::Degraded(Loss::FuseTripped)),
+        (Facts { held: true, ..ALL_WELL }, Protection::Degraded(Loss::ProbeHeld)),
         (Facts { slow: true, ..ALL_WELL }, Protection::Degraded(Loss::Slow)),
         (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
         (Facts { control_lost: true, ..ALL_WELL }, Protection::Degraded(Loss::NoControl)),

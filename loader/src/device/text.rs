@@ -10,6 +10,7 @@ use driver_abi::{
 };
 use serde_json::{Value, json};
 
+pub(super) use self::event::sid;
 pub use self::event::{event, event_json};
 use crate::content::sensor::Written;
 use crate::report::count;
@@ -70,6 +71,9 @@ pub fn status(status: &Status) -> String {
         line("settings", &format!("{} not understood: the default holds", settings.join(", ")));
     }
     line("probe", &probe(&status.probe));
+    if status.unwatched != 0 {
+        line("processes", &format!("their ends are not told: 0x{:08X}", status.unwatched));
+    }
     if status.test_keys {
         line("keys", "content keys stand in the driver itself: a test package");
     }
@@ -123,6 +127,7 @@ pub fn status_json(status: &Status) -> Value {
         "profile": profile(status),
         "trust": trust::json(&status.trust),
         "probe": { "outcome": status.probe.outcome.name(), "time": status.probe.at },
+        "unwatched": (status.unwatched != 0).then(|| format!("0x{:08X}", status.unwatched)),
     })
 }
 
@@ -209,7 +214,7 @@ const fn stage(stage: Stage) -> &'static str {
     }
 }
 
-const fn stage_text(stage: Stage) -> &'static str {
+pub(super) const fn stage_text(stage: Stage) -> &'static str {
     match stage {
         Stage::None => "none",
         Stage::Trial => "on trial",
@@ -232,7 +237,8 @@ fn refusal_json(refusal: &RefusalNote) -> Value {
     })
 }
 
-fn refusal(note: &RefusalNote) -> Option<String> {
+/// What was refused and why; `None` when nothing stands.
+pub(super) fn refusal(note: &RefusalNote) -> Option<String> {
     let file = format!("{}-{}{}", note.epoch, note.sequence, trust::names(&note.file, &note.key));
     if note.host_status == RefusalNote::STRUCK {
         return Some(format!("{file}: the machine went down twice while it was tried"));

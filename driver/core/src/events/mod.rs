@@ -410,6 +410,11 @@ events! {
         /// when that probe was made, in 100-nanosecond units since boot
         time "Time": Count,
     }
+    /// A pipe that the driver opens itself does not come back: a filter or the file system keeps it.
+    ProbeHeld: Error, PROTECTION; with {
+        /// when that probe began, in 100-nanosecond units since boot
+        time "Time": Count,
+    }
     /// The driver has started.
     Started: Info, LIFE; with {
         /// its version

@@ -63,7 +63,8 @@ impl Machine {
         Machine::default()
     }
 
-    /// An equal machine that goes its own way from here on. Nothing is open on its disk.
+    /// An equal machine that goes its own way from here on. Nothing is open on its disk. Copies of
+    /// one that a kernel with a seed ran on all begin at the same time.
     #[must_use]
     pub fn copy(&self) -> Machine {
         let volumes = Arc::new(Mutex::new(self.volumes()));
