@@ -1,6 +1,7 @@
 //! What waits for the clients at the port: for each a bounded ring that callbacks fill, and the
 //! requests it has no answer to. The sender empties both; nobody else waits for a client.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use driver_abi::{ClientNote, EventRecord, Hello, Interest, Outcome, Request};
@@ -93,7 +94,22 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Where a debugger finds the ring, what the client wants to hear (0: nobody is there, and there
+    /// is no ring), and its process, in bytes.
+    pub const AT: [usize; 3] = {
+        type Records = Ring<PoolSlice<EventRecord>>;
+        // Without a byte that says whether there is a ring, the ring begins where it lies.
+        assert!(size_of::<Option<Records>>() == size_of::<Records>());
+        let ring = offset_of!(Self, ring).saturating_add(PushLock::<Option<Records>>::AT);
+        [ring, offset_of!(Self, interest), offset_of!(Self, process_id)]
+    };
+}
+
 impl Outbox {
+    /// Where a debugger finds the clients, in bytes.
+    pub const CLIENTS_AT: usize = offset_of!(Self, clients);
+
     /// An outbox with nobody listening.
     ///
     /// # Errors

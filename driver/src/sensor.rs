@@ -1,11 +1,12 @@
 //! What the driver holds while it runs.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{Losses, Mode, ProbeOutcome, Stage, Statistics, Status, Trip};
+use driver_abi::{Losses, Mode, ProbeOutcome, SensorRecord, Stage, Statistics, Status, Trip};
 use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
 use driver_core::events::Event;
@@ -25,7 +26,7 @@ use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
 use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
-use crate::ffi::{anchor, cpu};
+use crate::ffi::{anchor, cpu, profile};
 use crate::identity::TokenTable;
 use crate::outbox::Outbox;
 use crate::probe::SelfProbe;
@@ -55,6 +56,9 @@ pub struct Active {
 }
 
 impl Active {
+    /// Where a debugger finds what tripped the fuse, in bytes.
+    pub const TRIP_AT: usize = offset_of!(Self, trip);
+
     /// Content that comes into force, good already or on trial.
     ///
     /// # Errors
@@ -181,9 +185,19 @@ pub struct Sensor {
     stopping: AtomicBool,
 }
 
-static SENSOR: Global<Sensor> = Global::new();
+/// Where the sensor is while the driver runs.
+pub static SENSOR: Global<Sensor> = Global::new();
 
 impl Sensor {
+    /// Where a debugger finds the mode, whether the filter is attached, whether the worker has looked
+    /// for good content, and whether the driver is to stop, in bytes.
+    pub const AT: [usize; 4] = [
+        offset_of!(Self, mode),
+        offset_of!(Self, attached),
+        offset_of!(Self, settled),
+        offset_of!(Self, stopping),
+    ];
+
     /// A sensor with nothing in force. Its larger parts are made out of line: inlined, each would be
     /// followed by a copy of what undoes all before it.
     ///
@@ -319,7 +333,9 @@ impl Sensor {
             wrong_irql: count(&self.counters.wrong_irql),
             no_memory: count(&self.counters.no_memory),
             nameless: count(&self.counters.nameless),
+            profile: SensorRecord(profile::record()),
             unwatched: self.unwatched.load(Ordering::Relaxed),
+            trust: content.trust,
             ..status
         }
     }
@@ -340,6 +356,10 @@ impl Sensor {
             stale: content.stale,
             fell_back: content.fell_back,
             settings_refused: !self.settings.refused.is_empty(),
+            control_lost: content.control_lost,
+            control_stale: content.control_stale,
+            no_rules: in_force.stage != Stage::None && in_force.rules == 0,
+            jumped: content.jumped && in_force.stage != Stage::None,
         };
         facts.losses()
     }

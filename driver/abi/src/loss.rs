@@ -35,11 +35,20 @@ pub enum Loss {
     NotSeen,
     /// A pipe that the driver opens itself does not come back, and the content worker with it.
     ProbeHeld,
+    /// The anchor has root keys, and what they said last, channel 0, is missing, damaged or older than
+    /// it was: nothing says which keys and files are over.
+    NoControl,
+    /// Channel 0 has expired: newer words of the root keys may be kept from this machine.
+    ControlStale,
+    /// The content in force has no rules.
+    NoRules,
+    /// The content in force is far ahead of what was good before it: nothing in between can follow.
+    SequenceJump,
 }
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::NoAnchor,
         Self::NoContent,
         Self::OnTrial,
@@ -55,6 +64,10 @@ impl Loss {
         Self::Slow,
         Self::NotSeen,
         Self::ProbeHeld,
+        Self::NoControl,
+        Self::ControlStale,
+        Self::NoRules,
+        Self::SequenceJump,
     ];
 
     /// The word used in logs and JSON.
@@ -75,6 +88,10 @@ impl Loss {
             Self::Slow => "slow",
             Self::NotSeen => "not_seen",
             Self::ProbeHeld => "probe_held",
+            Self::NoControl => "no_control",
+            Self::ControlStale => "control_stale",
+            Self::NoRules => "no_rules",
+            Self::SequenceJump => "sequence_jump",
         }
     }
 
@@ -95,6 +112,10 @@ impl Loss {
             Self::Slow => 13,
             Self::NotSeen => 14,
             Self::ProbeHeld => 15,
+            Self::NoControl => 16,
+            Self::ControlStale => 17,
+            Self::NoRules => 18,
+            Self::SequenceJump => 19,
         }
     }
 
@@ -115,6 +136,10 @@ impl Loss {
             13 => Self::Slow,
             14 => Self::NotSeen,
             15 => Self::ProbeHeld,
+            16 => Self::NoControl,
+            17 => Self::ControlStale,
+            18 => Self::NoRules,
+            19 => Self::SequenceJump,
             _ => return Err(Malformed::Value),
         })
     }

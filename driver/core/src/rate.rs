@@ -3,6 +3,7 @@
 //! Only telling is limited. Every event is judged, acted on and counted; what was not told is
 //! counted too, and the rule's next record says how much that was.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use driver_abi::Suppressed;
@@ -32,6 +33,9 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Where a debugger finds what was not told, and what of that was owned up to, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, untold), offset_of!(Self, owned_up)];
+
     /// One of which nothing is spent.
     pub const fn new() -> Self {
         Self { spent: AtomicU64::new(0), untold: AtomicU32::new(0), owned_up: AtomicU32::new(0) }
@@ -67,6 +71,11 @@ impl Default for Allowance {
 pub struct RateLimit<S> {
     slots: S,
     undecided: Allowance,
+}
+
+impl<S> RateLimit<S> {
+    /// Where a debugger finds the allowances, in bytes.
+    pub const SLOTS_AT: usize = offset_of!(Self, slots);
 }
 
 impl<S: AsRef<[Allowance]>> RateLimit<S> {

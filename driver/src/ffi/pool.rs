@@ -4,6 +4,7 @@
 //! read inside callbacks or shared with the kernel; only files on their way lie in paged pool.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
@@ -129,6 +130,9 @@ pub struct PoolSlice<T> {
 }
 
 impl<T> PoolSlice<T> {
+    /// Where a debugger finds the first value's address and how many there are, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, first), offset_of!(Self, len)];
+
     /// `len` values, each made in place by `make`.
     ///
     /// # Errors

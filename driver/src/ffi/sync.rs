@@ -3,6 +3,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr;
 
@@ -104,6 +105,9 @@ pub struct PushLock<T> {
 }
 
 impl<T> PushLock<T> {
+    /// Where a debugger finds the value, in bytes.
+    pub const AT: usize = offset_of!(Self, value);
+
     /// Wraps `value`.
     ///
     /// # Errors

@@ -161,6 +161,7 @@ impl Driver {
         if !status.is_success() {
             self.state.store(UNLOADED, Ordering::Release);
             let own = self.object.address();
+            self.kernel.services().forget(&self.memory());
             self.kernel.reinitialization().retain(|entry| entry.driver_object != own);
         }
         Ok(status)
@@ -193,7 +194,11 @@ impl Driver {
                 });
             }
         }
-        let image = self.image.base..self.image.base + self.image.size as u64;
+        let image = self.memory();
+        for what in self.kernel.services().forget(&image) {
+            let what = format!("{what} still pending at unload");
+            report.leaks.push(Leak { what, frames: Vec::new() });
+        }
         self.kernel.ledger().forget_rundowns(image);
         self.image.make_inaccessible();
         if self.kernel.threads().running().iter().any(|t| self.image.contains(t.start)) {
@@ -202,6 +207,11 @@ impl Driver {
         }
         self.kernel.images().retain(|image| !Arc::ptr_eq(image, &self.image));
         Ok(report)
+    }
+
+    /// Where its image lies.
+    fn memory(&self) -> std::ops::Range<u64> {
+        self.image.base..self.image.base + self.image.size as u64
     }
 
     fn run_unload(&self) -> Result<NtStatus, Box<Bug>> {

@@ -12,8 +12,8 @@ use crate::symbols::Frame;
 
 #[derive(Clone, Debug)]
 enum Plan {
-    /// Only the k-th call.
-    Call(u64),
+    /// Only these calls.
+    Calls(Vec<u64>),
     /// The k-th call and all after it.
     From(u64),
     /// The n-th call of one API.
@@ -54,7 +54,12 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 impl Injector {
     /// Fails the `k`-th fallible call from the kernel's start, counted from 1.
     pub fn fail_call(&self, k: u64) {
-        self.set(Some(Plan::Call(k)));
+        self.fail_calls(&[k]);
+    }
+
+    /// Fails these calls, each counted as in [`Injector::fail_call`].
+    pub fn fail_calls(&self, calls: &[u64]) {
+        self.set(Some(Plan::Calls(calls.to_vec())));
     }
 
     /// Fails every fallible call from the `k`-th on: low memory that stays.
@@ -131,7 +136,7 @@ impl Injector {
         }
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let fails = match &mut *plan {
-            Some(Plan::Call(k)) => number == *k,
+            Some(Plan::Calls(calls)) => calls.contains(&number),
             Some(Plan::From(k)) => number >= *k,
             Some(Plan::Api { name, left }) if name == api => {
                 *left = left.wrapping_sub(1);
@@ -195,9 +200,14 @@ mod tests {
             ],
             [false, false, true, false]
         );
+        injector.fail_calls(&[12, 14]);
+        assert_eq!(
+            [call(&injector, "A"), call(&injector, "A"), call(&injector, "B")],
+            [true, false, true]
+        );
         injector.clear();
         assert!(!call(&injector, "A"));
-        assert_eq!(injector.count(), 12);
-        assert_eq!(injector.hits().len(), 4);
+        assert_eq!(injector.count(), 15);
+        assert_eq!(injector.hits().len(), 6);
     }
 }

@@ -316,7 +316,7 @@ fn below(operation: &PreOperation) -> (NtStatus, u64, Option<PipeEnd>) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, Some(end)),
             Err(status) => (status, 0, None),
         },
-        Request::Connect => match kernel.npfs().connect(kernel, &operation.below) {
+        Request::Connect(access) => match kernel.npfs().connect(kernel, &operation.below, access) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, end),
             Err(status) => (status, 0, None),
         },
