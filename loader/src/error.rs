@@ -18,6 +18,7 @@ use crate::content::failed_example::FailedExample;
 use crate::content::position::PositionError;
 use crate::content::revert::RevertError;
 use crate::content::sensor::SensorError;
+use crate::content::validate::not_read;
 use crate::device::DeviceError;
 use crate::host::HostError;
 use crate::machine::stamp::StampError;
@@ -349,13 +350,6 @@ impl Diagnostic for Error {
             }
             _ => None,
         }
-    }
-}
-
-fn not_read(cause: Cause) -> &'static str {
-    match cause {
-        Cause::OtherChannel => "the sensor serves another channel",
-        _ => "it is longer than the sensor takes",
     }
 }
 

@@ -14,6 +14,7 @@ use channel_format::control::Trust;
 use channel_format::frame::{Header, verify};
 use channel_format::schema::SensorProfile;
 use clap::Subcommand;
+use driver_abi::SlotState;
 use driver_core::journal::{BodyId, FILE_NAMES, Journal};
 use serde_json::{Value, json};
 use thiserror::Error as ThisError;
@@ -239,20 +240,22 @@ impl Judged {
         let bytes = match files::read_channel_file(path) {
             Ok(bytes) => bytes,
             Err(Error::Refused { refusal, .. }) => {
-                let verdict = Verdict::Bad(Obstacle::Refused(refusal));
+                let verdict = Verdict::Bad(refusal.into());
                 return Ok(Self { header: None, signer: None, verdict });
             }
             Err(error) => return Err(error),
         };
+        let header = Header::parse(&bytes).ok();
         let trust = anchor.map(|anchor| Trust::<Vec<u8>> { anchor, control: None });
+        let signer = anchor
+            .and_then(|anchor| verify(&bytes, anchor).ok())
+            .map(|signed| key_text::format_id(signed.signer));
         let verdict = match validate::judge(&bytes, &SensorProfile::CURRENT, trust.as_ref()) {
-            Ok(_) if trust.is_none() => Verdict::Unknown,
-            Ok(_) => Verdict::Good,
+            Ok(_) if anchor.is_some() => Verdict::Good,
+            Ok(_) => Verdict::Unknown,
             Err(obstacle) => Verdict::Bad(obstacle),
         };
-        let signer = anchor.and_then(|anchor| verify(&bytes, anchor).ok());
-        let signer = signer.map(|signed| key_text::format_id(signed.signer));
-        Ok(Self { header: Header::parse(&bytes).ok(), signer, verdict })
+        Ok(Self { header, signer, verdict })
     }
 }
 
@@ -278,12 +281,12 @@ impl Found {
             format!("  channel {}, {}-{}", header.channel, header.epoch, header.sequence)
         });
         let struck =
-            self.body().zip(journal).is_some_and(|(body, journal)| journal.0.is_struck(body));
+            self.body().zip(journal).is_some_and(|(body, journal)| journal.has_struck(body));
         let struck = if struck { "  struck out: took the machine down twice" } else { "" };
         let signer =
             judged.signer.as_ref().map_or_else(String::new, |id| format!("  signed by {id}"));
         let why = match &judged.verdict {
-            Verdict::Bad(obstacle) => format!("  {}", reason(obstacle)),
+            Verdict::Bad(obstacle) => format!("  {obstacle}"),
             Verdict::Unknown => "  its signature was not checked".into(),
             Verdict::Good => String::new(),
         };
@@ -310,9 +313,18 @@ impl Record {
     }
 }
 
+impl Record {
+    fn has_struck(&self, body: BodyId) -> bool {
+        self.0.worth(body) == SlotState::Struck
+    }
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let open = if self.0.is_open() { "a try was under way" } else { "no try was under way" };
+        let open = match self.0.mark() {
+            Some(_) => "the session did not end in order",
+            None => "the session ended in order",
+        };
         write!(
             f,
             "{open}; {} struck out",
@@ -325,9 +337,9 @@ fn to_json(found: &[Found], journal: Option<&Record>) -> Value {
     let files = found.iter().map(|file| {
         let judged = &file.judged;
         let header = judged.header.as_ref();
-        let (code, reason) = match &judged.verdict {
-            Verdict::Bad(obstacle) => (code(obstacle), Some(reason(obstacle))),
-            Verdict::Good | Verdict::Unknown => (None, None),
+        let obstacle = match &judged.verdict {
+            Verdict::Bad(obstacle) => Some(obstacle),
+            Verdict::Good | Verdict::Unknown => None,
         };
         json!({
             "place": file.place,
@@ -339,26 +351,13 @@ fn to_json(found: &[Found], journal: Option<&Record>) -> Value {
             "rules": header.map(|header| header.rule_count),
             "digest": header.map(|header| hex(&header.digest)),
             "signer": judged.signer,
-            "struck": file.body().zip(journal).map(|(body, journal)| journal.0.is_struck(body)),
-            "code": code,
-            "reason": reason,
+            "struck": file.body().zip(journal).map(|(body, journal)| journal.has_struck(body)),
+            "code": obstacle.and_then(Obstacle::refusal).map(|refusal| refusal.code.number()),
+            "reason": obstacle.map(ToString::to_string),
         })
     });
-    let journal = journal
-        .map(|Record(journal)| json!({ "open": journal.is_open(), "struck": journal.struck() }));
+    let journal = journal.map(
+        |Record(journal)| json!({ "open": journal.mark().is_some(), "struck": journal.struck() }),
+    );
     json!({ "kind": "offline", "files": files.collect::<Vec<_>>(), "journal": journal })
-}
-
-fn reason(obstacle: &Obstacle) -> String {
-    match obstacle {
-        Obstacle::Refused(refusal) => refusal.to_string(),
-        Obstacle::NotRead(cause) => format!("not read: {}", cause.name()),
-    }
-}
-
-const fn code(obstacle: &Obstacle) -> Option<u16> {
-    match obstacle {
-        Obstacle::Refused(refusal) => Some(refusal.code.number()),
-        Obstacle::NotRead(_) => None,
-    }
 }

@@ -54,6 +54,10 @@ fn the_old_rules_come_again_as_the_newest_file() {
     assert_eq!(old[1024..], again[1024..], "byte for byte");
     let differ: Vec<usize> = (0..512).filter(|at| old[*at] != again[*at]).collect();
     assert!(differ.iter().all(|at| (32..36).contains(at) || (72..80).contains(at)), "{differ:?}");
+    // Whose rules come again can be asked for.
+    sandbox.key("other", 9, Role::Content, false, 1..=u32::MAX);
+    revert(&sandbox, &["--key", "other.pub"]).refused(&[OLD, "UnknownSigner (46)"]);
+    revert(&sandbox, &["--key", "content.pub"]).success();
     // A new epoch begins at 0, and a position may be chosen.
     let epoch = revert(&sandbox, &["--epoch", "2"]).success();
     assert_eq!(epoch.stdout, "./C-00000291-00000002-00000000.sys.unsigned\n");

@@ -161,6 +161,43 @@ fn bytes_that_are_no_public_key_become_none() {
     keygen(&good, &["--role", "root"]).refused(&["exists already"]);
 }
 
+/// What root keys are for: neither of the two is ever here.
+#[test]
+fn two_root_keys_elsewhere_sign_channel_0() {
+    let sandbox = Sandbox::new();
+    sandbox.key("content", 1, Role::Content, false, 1..=u32::MAX);
+    sandbox.write("trust.yml", "keys: [{key: content.pub, epochs: 1}]\n");
+    sandbox.run_trust(&["build", "trust.yml", "--sequence", "1", "--out", "."]).success();
+    let (file, unsigned) =
+        ("C-00000000-00000001-00000001.sys", "C-00000000-00000001-00000001.sys.unsigned");
+    let keys = [101, 102].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+    let publics: Vec<(String, String)> = keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| {
+            let folder = format!("root{at}");
+            let bytes = BASE64.encode(key.verifying_key().as_bytes());
+            let args = ["keygen", "--role", "root", "--public", &bytes, "--out-dir", &folder];
+            sandbox.run(&args).success();
+            public_file(&sandbox, &folder)
+        })
+        .collect();
+    let verify = || {
+        let [one, two] = [&publics[0].0, &publics[1].0];
+        sandbox.run(&["verify", file, "--key", one, "--key", two])
+    };
+    for ((key, (public, id)), from) in keys.iter().zip(&publics).zip([unsigned, file]) {
+        let signature = key.sign(&message(&sandbox, from)).to_bytes();
+        let signature = format!("{id}:{}", HEXLOWER.encode(&signature));
+        let args = ["sign", from, "--public", public, "--signature", &signature];
+        sandbox.run(&args).success();
+        if from == unsigned {
+            verify().refused(&["RootThreshold (50)"]);
+        }
+    }
+    verify().success();
+}
+
 /// OpenSSL as the signer elsewhere, where it is installed.
 #[test]
 fn openssl_signs() {

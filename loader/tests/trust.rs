@@ -128,6 +128,16 @@ fn a_file_is_revoked_by_its_path_or_its_id_and_by_range() {
         assert!(output.stderr.contains("revoked: "), "{}", output.stderr);
         verify(&sandbox, SIGNED, NEXT).refused(&["Revoked (53)"]);
     }
+    // Whose file of channel 0 it is can be asked for.
+    let sandbox = signed(TRUSTED);
+    sandbox.key("other", 9, Role::Root, false, 0..=0);
+    let revoke = ["revoke", "--file", SIGNED, "--key"];
+    edit(&sandbox, &[&revoke[..], &["other.pub"]].concat())
+        .refused(&[CONTROL, "UnknownSigner (46)"]);
+    let checked = edit(&sandbox, &[&revoke[..], &["root.pub"]].concat()).success();
+    assert!(!checked.stderr.contains("no signature was checked"), "{}", checked.stderr);
+    let unchecked = edit(&sandbox, &revoke[..3]).success();
+    assert!(unchecked.stderr.contains("no signature was checked"), "{}", unchecked.stderr);
     // One sequence less, and the file stays.
     let sandbox = signed(TRUSTED);
     edited(&sandbox, &["revoke", "--channel", "291", "--of-epoch", "1", "--through", "6"]);

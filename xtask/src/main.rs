@@ -15,6 +15,7 @@
 //! | `fuzz` | long runs of tests that make their own cases |
 //! | `wine` | tries `sakerctl.exe` and the INF on Wine |
 //! | `vm` | installs Windows in QEMU and plays the scenarios there |
+//! | `mutate` | every change of a byte of the golden files, every small table and program |
 //!
 //! Each command looks for the tools it needs and installs what is missing with apt when it may;
 //! otherwise it says what to install and stops.
@@ -99,6 +100,8 @@ enum Task {
     /// Installs Windows in QEMU without hands, plays the scenarios there, and reports as JUnit
     #[cfg(unix)]
     Vm(vm::Options),
+    /// Tries every change of a byte of the golden files, and every small table and program
+    Mutate,
 }
 
 fn main() -> ExitCode {
@@ -134,6 +137,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Task::Fuzz(asked) => fuzz::run(&workspace, asked),
         #[cfg(unix)]
         Task::Vm(options) => vm::run(&workspace, options),
+        Task::Mutate => fuzz::mutate(&workspace),
     }
 }
 

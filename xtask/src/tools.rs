@@ -236,6 +236,22 @@ fn find_qemu() -> Option<Qemu> {
     Some(Qemu { program, firmware, variables })
 }
 
+/// Sees to it that C++ can be compiled, which only libFuzzer is written in.
+pub fn find_or_install_cxx() -> Result<(), Failure> {
+    if find_program("c++").is_some() {
+        return Ok(());
+    }
+    note(&format!("  ..  missing: {}", Need::Cxx.name()));
+    install(&[Need::Cxx])?;
+    match find_program("c++") {
+        Some(_) => Ok(()),
+        None => {
+            let name = Need::Cxx.name();
+            Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
+        }
+    }
+}
+
 /// Something a machine can lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -249,6 +265,7 @@ enum Need {
     Vectorscan,
     Node,
     Qemu,
+    Cxx,
 }
 
 impl Need {
@@ -264,6 +281,7 @@ impl Need {
             Need::Vectorscan => "Vectorscan (libhs.so)",
             Need::Node => "Node (node)",
             Need::Qemu => "QEMU (qemu-system-x86_64) with the OVMF firmware",
+            Need::Cxx => "a C++ compiler",
         }
     }
 
@@ -285,6 +303,7 @@ impl Need {
             Need::Vectorscan => named(&["libvectorscan-dev"]),
             Need::Node => named(&["nodejs"]),
             Need::Qemu => named(&["qemu-system-x86", "ovmf"]),
+            Need::Cxx => named(&["g++"]),
         }
     }
 }

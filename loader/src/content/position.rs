@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use channel_format::frame::Header;
+use channel_format::frame::{Header, verify};
 use channel_format::limits::MAX_NAME_NUMBER;
 use thiserror::Error;
 
-use crate::Error;
-use crate::content::time;
+use crate::content::{keys, time};
+use crate::{Error, cli};
 
 /// Arguments of whatever makes a file that follows another.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +24,9 @@ pub struct Next {
     /// Time of creation: YYYY-MM-DD, or seconds since 1970 [default: now]
     #[arg(long, value_name = "WHEN", value_parser = time::parse)]
     pub created: Option<u64>,
+    /// Public keys (NAME.pub) with which the signatures of what is taken over are checked
+    #[arg(long, value_name = "PUB")]
+    pub key: Vec<PathBuf>,
     /// Folder for the file; its last part is made if it is missing
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -81,6 +84,26 @@ impl PositionError {
 }
 
 impl Next {
+    /// Checks the signatures of a file of which the next one takes something over, and that it is
+    /// whole. Without keys that is for whoever signs the next one, and is said.
+    ///
+    /// # Errors
+    /// No key given has signed the file, or it was altered.
+    pub fn trusted(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        if self.key.is_empty() {
+            cli::note(format_args!(
+                "{}: no signature was checked; give the public keys with --key",
+                path.display()
+            ));
+            return Ok(());
+        }
+        let anchor = keys::anchor(&self.key)?;
+        verify(bytes, &anchor)
+            .and_then(|signed| signed.body(bytes))
+            .map(drop)
+            .map_err(|refusal| Error::Refused { path: path.to_owned(), refusal })
+    }
+
     /// Where the file stands that follows the one with this header, and lives as long as `model`.
     ///
     /// # Errors
@@ -123,7 +146,14 @@ mod tests {
         sequence: Option<u32>,
         last: &Header,
     ) -> Result<(u32, u32), Error> {
-        let next = Next { epoch, sequence, expires: None, created: Some(1_000), out: "".into() };
+        let next = Next {
+            epoch,
+            sequence,
+            expires: None,
+            created: Some(1_000),
+            key: vec![],
+            out: "".into(),
+        };
         next.after("f".as_ref(), last, last).map(|next| (next.epoch, next.sequence))
     }
 

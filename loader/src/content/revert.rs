@@ -102,6 +102,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let current = files::read_channel_file(&args.over)?;
     let current = Header::parse(&current)
         .map_err(|refusal| Error::Refused { path: args.over.clone(), refusal })?;
+    args.next.trusted(&args.old, &bytes)?;
     validated(&args.old, &bytes, args.sensor.as_deref())?;
     let old = Header::parse(&bytes)
         .map_err(|refusal| Error::Refused { path: args.old.clone(), refusal })?;

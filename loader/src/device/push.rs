@@ -74,15 +74,11 @@ impl Push {
     /// Reads a file and refuses one that no driver would take.
     fn check(&self, path: &Path) -> Result<Checked, Error> {
         let bytes = files::read_channel_file(path)?;
-        let anchor = match self.keys.as_slice() {
-            [] => None,
-            keys => Some(keys::anchor(keys)?),
-        };
+        let anchor = (!self.keys.is_empty()).then(|| keys::anchor(&self.keys)).transpose()?;
         let trust = anchor.as_ref().map(|anchor| Trust::<Vec<u8>> { anchor, control: None });
-        match validate::judge(&bytes, &SensorProfile::CURRENT, trust.as_ref()) {
-            Ok(accepted) => Ok(Checked { path: path.to_owned(), bytes, header: accepted.header }),
-            Err(obstacle) => Err(obstacle.into_error(path, &bytes)),
-        }
+        let accepted = validate::judge(&bytes, &SensorProfile::CURRENT, trust.as_ref())
+            .map_err(|obstacle| obstacle.into_error(path, &bytes))?;
+        Ok(Checked { path: path.to_owned(), bytes, header: accepted.header })
     }
 
     /// Has the driver look into its inbox, when it is ready to.

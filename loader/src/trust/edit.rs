@@ -122,14 +122,8 @@ impl Rotate {
         let stolen = self.stolen.then(|| self.channel.clone());
         let rotation = Rotation { old, new, epochs: self.epochs, stolen };
         let (old, new) = (format_id(old), format_id(new.id()));
-        let said = match self.stolen {
-            false => {
-                format!("key {new} signs epochs {first} to {last}; key {old} until {}", first - 1)
-            }
-            true => format!(
-                "key {new} signs epochs {first} to {last}; key {old} signs nothing any more"
-            ),
-        };
+        let ends = if self.stolen { "nothing any more" } else { "none of them" };
+        let said = format!("key {new} signs epochs {first} to {last}, key {old} {ends}");
         self.change.make(|content| content.rotate(&rotation), &said, out)?;
         if self.stolen {
             cli::note(format_args!(

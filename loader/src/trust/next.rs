@@ -1,10 +1,9 @@
 //! The next file of channel 0: what the one before says, with one change.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use channel_compiler::control::{ControlContent, ControlOptions, EditError};
-use channel_format::frame::Header;
 use channel_format::name::ChannelName;
 
 use crate::content::position::Next;
@@ -34,9 +33,13 @@ impl Change {
         said: &str,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        let (header, mut content) = read(&self.current)?;
+        let bytes = files::read_channel_file(&self.current)?;
+        self.next.trusted(&self.current, &bytes)?;
+        let refused = |refusal| Error::Refused { path: self.current.clone(), refusal };
+        let control = unverified::control(&bytes).map_err(refused)?;
+        let (header, mut content) = (control.header(), ControlContent::of(&control));
         edit(&mut content).map_err(|source| Error::Edit { path: self.current.clone(), source })?;
-        let position = self.next.after(&self.current, &header, &header)?;
+        let position = self.next.after(&self.current, header, header)?;
         let options = ControlOptions {
             epoch: position.epoch,
             sequence: position.sequence,
@@ -56,12 +59,4 @@ impl Change {
         );
         say!(out, "{}", path.display())
     }
-}
-
-/// The header of a file of channel 0 and what it says, whoever signed it.
-fn read(path: &Path) -> Result<(Header, ControlContent), Error> {
-    let bytes = files::read_channel_file(path)?;
-    let control = unverified::control(&bytes)
-        .map_err(|refusal| Error::Refused { path: path.to_owned(), refusal })?;
-    Ok((*control.header(), ControlContent::of(&control)))
 }

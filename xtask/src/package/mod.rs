@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `saker.sys`, `saker.pdb` | the driver, stamped with the keys it trusts, and signed |
+//! | `saker.js` | shows in WinDbg what the driver holds |
 //! | `saker.inf`, `saker.cat` | what Windows installs it by, and the hashes of both, signed |
 //! | `saker-test.cer` | the certificate to trust on a test machine |
 //! | `sakerctl.exe` | installs it and talks to it |
@@ -75,10 +76,11 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     for file in &options.content {
         copy(file, &folder.join("content").join(file.file_name().unwrap_or_default()))?;
     }
-    for script in ["port.ps1", "smoke.ps1", "README.md"] {
+    for script in ["port.ps1", "smoke.ps1", "scenarios.ps1", "README.md"] {
         let from = workspace.root.join("tests/vm").join(script);
         copy(&from, &folder.join("scripts").join(script))?;
     }
+    copy(&workspace.root.join("driver/windbg/saker.js"), &folder.join("saker.js"))?;
     copy(&workspace.root.join("inf/README.md"), &folder.join("README.md"))?;
 
     let signer = options.sign.as_deref().map(Signer::find_or_make).transpose()?;

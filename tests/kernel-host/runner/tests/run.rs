@@ -252,6 +252,9 @@ fn good_content_blocks_once_that_is_asked_and_is_kept() {
     machine.ok("power cycle");
     machine.sakerctl("reload --wait");
     assert_eq!(machine.status()["protection"], "full");
+    // A second session that ends within an hour would cost the content.
+    machine.ok("time +61m");
+    machine.sakerctl("reload --wait");
     machine.ok("pull the plug");
     assert!(sakerctl(&machine.socket(), "status").unwrap_err().contains("not running"));
     assert!(machine.say("status").starts_with("error: the machine is off"));
