@@ -53,6 +53,7 @@ impl SelfProbe {
         for (to, from) in path.iter_mut().zip(ROOT.iter().chain(&name)) {
             *to = *from;
         }
+        self.probing.lock().begin(now());
         self.thread.set();
         let outcome = open(&path);
         self.thread.clear();
@@ -84,5 +85,10 @@ impl SelfProbe {
     /// What the last probe said.
     pub fn said(&self) -> Probe {
         self.probing.lock().said()
+    }
+
+    /// The probe that does not come back, if there is one.
+    pub fn held(&self) -> Option<Probe> {
+        self.probing.lock().held(now())
     }
 }

@@ -57,6 +57,7 @@ const MAX_FILE = 0x1000000;
 const MAX_RULES = 0x10000;
 const MAX_CLIENTS = 64;
 const MAX_SLOTS = 4096;
+const MAX_TABLE = 0x100000;
 
 // Where things are in a channel file: docs/channel-format.md.
 const FILE_MAGIC = '\x89SAKER\r\n';
@@ -585,7 +586,7 @@ function blockOfDump() {
     const bytes = [];
     let inBlock = false;
     for (const line of command('.enumtag')) {
-        if (line.indexOf('{') >= 0) {
+        if (/^\s*\{/.test(line)) {
             inBlock = contains(line, NOTE_GUID);
         } else if (inBlock) {
             // Sixteen bytes in hex, then the same as text.
@@ -746,9 +747,9 @@ class Block {
 
 /// The structures in a slice.
 function records(map, slice, length, most) {
-    if (slice.length > most || length === 0) {
+    if (slice.length > most || length === 0 || slice.length * length > MAX_TABLE) {
         throw new Error('a table says that it has ' + slice.length + ' entries of ' + length
-            + ' bytes; more than ' + most + ' are not believed');
+            + ' bytes, which is not believed');
     }
     if (slice.length === 0) {
         return [];
@@ -784,10 +785,12 @@ function read(address, length) {
 
 // Addresses are kept as two halves: a number of the language holds 53 bits.
 function wide(value) {
-    if (typeof value === 'number') {
-        return { high: Math.floor(value / 0x100000000), low: value % 0x100000000 };
+    const text = value.toString(16).replace(/^0x/, '');
+    if (!/^[0-9a-fA-F]{1,16}$/.test(text)) {
+        throw new Error(text + ' is no address');
     }
-    return { high: value.getHighPart() >>> 0, low: value.getLowPart() >>> 0 };
+    const whole = ('0000000000000000' + text).slice(-16);
+    return { high: parseInt(whole.slice(0, 8), 16), low: parseInt(whole.slice(8), 16) };
 }
 
 function plus(address, offset) {

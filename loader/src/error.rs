@@ -18,8 +18,11 @@ use crate::content::failed_example::FailedExample;
 use crate::content::position::PositionError;
 use crate::content::revert::RevertError;
 use crate::content::sensor::SensorError;
+use crate::content::validate::not_read;
 use crate::device::DeviceError;
+use crate::host::HostError;
 use crate::machine::stamp::StampError;
+use crate::offline::OfflineError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -242,6 +245,12 @@ pub enum Error {
     /// The running driver was not reached, or did not do what it was asked.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The machine was not changed, or is not as it should be.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A disk was not looked at, or holds what would not be taken.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
     /// The log gives no records.
     #[error("the log cannot be used")]
     Log(#[from] LogError),
@@ -320,6 +329,8 @@ impl Error {
             }
             Self::Stamp { source, .. } => source.remedy().into(),
             Self::Device(error) => error.remedy().into(),
+            Self::Host(error) => error.remedy().into(),
+            Self::Offline(error) => error.remedy().into(),
             Self::Log(error) => error.remedy().into(),
             Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),
             Self::NoKey { .. } | Self::Output { .. } => return None,
@@ -339,13 +350,6 @@ impl Diagnostic for Error {
             }
             _ => None,
         }
-    }
-}
-
-fn not_read(cause: Cause) -> &'static str {
-    match cause {
-        Cause::OtherChannel => "the sensor serves another channel",
-        _ => "it is longer than the sensor takes",
     }
 }
 

@@ -16,6 +16,7 @@ use crate::panics;
 use crate::process;
 use crate::progress::{clock, note};
 use crate::tools::{self, Tools, bare};
+use crate::user_mode;
 
 /// Runs everything, or only the checks whose name contains one of `only`.
 pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
@@ -47,6 +48,7 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
         facts::check(workspace).map(|()| Outcome::Passed)
     });
     table.check("clippy, drivers", || driver_clippy(&lane));
+    table.check("sakerctl.exe", || user_mode_programs(workspace));
     table.check("planted bugs: build", || planted_bugs(workspace, &lane));
     table.check("tests", || tests(workspace, &built));
     table.finish()
@@ -160,6 +162,16 @@ fn driver_clippy(lane: &Lane<'_>) -> Result<Outcome, Failure> {
         Outcome::Passed
     } else {
         Outcome::Skipped("the driver's toolchain has no clippy")
+    })
+}
+
+/// The tool for Windows builds, needs nothing but Windows, and pleases clippy.
+fn user_mode_programs(workspace: &Workspace) -> Result<Outcome, Failure> {
+    user_mode::build(workspace)?;
+    Ok(if user_mode::clippy(workspace)? {
+        Outcome::Passed
+    } else {
+        Outcome::Skipped("built; its toolchain has no clippy")
     })
 }
 

@@ -14,6 +14,8 @@ fn good() -> Facts {
         section_alignment: 0x1000,
         checksum: 7,
         true_checksum: 7,
+        has_version: true,
+        is_signed: false,
         has_load_config: false,
         has_loader_extras: false,
         sections: vec![
@@ -80,6 +82,12 @@ fn each_missing_characteristic_is_found() {
     ] {
         one_fault(|facts| facts.characteristics &= !flag.0, name);
     }
+}
+
+#[test]
+fn a_missing_version_is_found() {
+    let facts = Facts { has_version: false, ..good() };
+    assert_eq!(faults(&facts), ["has no version resource"]);
 }
 
 #[test]

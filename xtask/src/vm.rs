@@ -195,7 +195,7 @@ fn install_and_test(
     if summary.failures == 0 {
         Ok(())
     } else {
-        Err(Failure::Other(format!("{} scenarios failed on Windows", summary.failures)))
+        Err(Failure::Other(format!("failed on Windows: {} scenarios", summary.failures)))
     }
 }
 

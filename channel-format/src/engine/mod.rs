@@ -25,6 +25,8 @@ pub(crate) mod judgement;
 pub mod kept;
 pub mod literals;
 pub mod program;
+#[cfg(test)]
+mod program_models;
 pub mod regex;
 pub mod scan;
 

@@ -32,6 +32,7 @@ mod request;
 mod sid;
 mod statistics;
 mod status;
+mod trust;
 mod wire;
 
 pub use cause::Cause;
@@ -51,6 +52,7 @@ pub use statistics::{
     Suppressed,
 };
 pub use status::{Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
+pub use trust::{SLOTS, SlotNote, SlotState, TrustNote};
 pub use wire::{Malformed, Reader, Writer};
 
 /// Object-manager name of the driver's port; only SYSTEM and administrators may open it.

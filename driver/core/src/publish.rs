@@ -125,16 +125,36 @@ impl<S: Slot, W: Word> Swap<S, W> {
         if self.writing.swap(1, Ordering::Acquire) != 0 {
             return Err(Busy(value));
         }
+        self.turn(|new| {
+            new.put(value);
+            new.open();
+        });
+        Ok(())
+    }
+
+    /// Takes what is published back and frees it, when its last reader has left.
+    ///
+    /// # Errors
+    /// [`Busy`] while another thread is publishing; then the value stays.
+    pub fn withdraw(&self) -> Result<(), Busy<()>> {
+        if self.writing.swap(1, Ordering::Acquire) != 0 {
+            return Err(Busy(()));
+        }
+        // The slot stays run down: who comes finds that nothing is there.
+        self.turn(|_| ());
+        Ok(())
+    }
+
+    /// Only for who has `writing`, which is given back.
+    fn turn(&self, fill: impl FnOnce(&S)) {
         let generation = self.generation.load(Ordering::Relaxed);
         let next = generation.wrapping_add(1);
         let (old, new) = (self.slot(generation), self.slot(next));
-        new.put(value);
-        new.open();
+        fill(new);
         self.generation.store(next, Ordering::Release);
         old.run_down();
         old.clear();
         self.writing.store(0, Ordering::Release);
-        Ok(())
     }
 
     /// The slots, for whoever takes the whole apart.

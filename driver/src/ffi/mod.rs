@@ -10,6 +10,7 @@
 //! | [`io`] | directories and files |
 //! | [`lane`] | transfers to and from files, with a deadline |
 //! | [`registry`] | the service's parameters |
+//! | [`boot`] | which boot this is |
 //! | [`objects`] | what the drive letters name |
 //! | [`ps`] | the requesting process |
 //! | [`cpu`] | the stack's rest and the performance counter |
@@ -38,6 +39,7 @@
 mod abi_check;
 pub mod anchor;
 pub mod bindings;
+pub mod boot;
 pub mod cpu;
 pub mod crash;
 pub mod create;

@@ -53,7 +53,8 @@ fn allocate_from(pool: nt::POOL_FLAGS, bytes: usize, tag: Tag) -> Result<NonNull
 
 fn free(memory: NonNull<c_void>, tag: Tag) {
     // SAFETY: both callers own `memory`, got it from `allocate_from` with this tag, and never use it
-    // again; pool of either kind may be freed up to APC_LEVEL, we are at PASSIVE_LEVEL.
+    // again; nonpaged pool may be freed up to DISPATCH_LEVEL and paged pool up to APC_LEVEL: we are at
+    // PASSIVE_LEVEL, but for what a create left that came back higher, which is nonpaged.
     unsafe { nt::ExFreePoolWithTag(memory.as_ptr(), tag.raw()) };
 }
 

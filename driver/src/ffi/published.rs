@@ -157,6 +157,14 @@ impl<T: Send + Sync> Published<T> {
         let value = PoolBox::new(value, self.tag)?;
         self.swap.publish(value).map_err(|_| NtStatus::NO_RESOURCES)
     }
+
+    /// Takes what is published back and frees it, when its last reader has left.
+    ///
+    /// # Errors
+    /// [`NtStatus::NO_RESOURCES`] while another thread is publishing; then the value stays.
+    pub fn withdraw(&self) -> Result<()> {
+        self.swap.withdraw().map_err(|_| NtStatus::NO_RESOURCES)
+    }
 }
 
 impl<T> Drop for Published<T> {

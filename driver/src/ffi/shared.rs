@@ -60,6 +60,7 @@ impl<T> Deref for Shared<T> {
 }
 
 impl<T> Drop for Shared<T> {
+    #[inline]
     fn drop(&mut self) {
         let counted = self.counted();
         let tag = counted.tag;

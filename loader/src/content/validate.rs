@@ -1,5 +1,6 @@
 //! `sakerctl content validate`: what would that sensor do with this file?
 
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -112,7 +113,32 @@ impl From<Refusal> for Obstacle {
     }
 }
 
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::NotRead(cause) => write!(f, "not read: {}", not_read(*cause)),
+        }
+    }
+}
+
+/// Why a sensor does not read the body of a file whose header is good.
+pub const fn not_read(cause: Cause) -> &'static str {
+    match cause {
+        Cause::OtherChannel => "the sensor serves another channel",
+        _ => "it is longer than the sensor takes",
+    }
+}
+
 impl Obstacle {
+    /// The refusal, where the file's bytes are what is in the way.
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::NotRead(_) => None,
+        }
+    }
+
     /// As an error about that file, with the example if one has failed.
     pub fn into_error(self, path: &Path, bytes: &[u8]) -> Error {
         let path = path.to_owned();

@@ -45,6 +45,7 @@ pub struct Injector {
     plan: Mutex<Option<Plan>>,
     hits: Mutex<Vec<Hit>>,
     meanwhile: Mutex<Option<(&'static str, Meanwhile)>>,
+    afterwards: Mutex<Option<(&'static str, Meanwhile)>>,
 }
 
 /// Something else that happens in the machine.
@@ -78,6 +79,12 @@ impl Injector {
         self.armed.store(true, Ordering::Relaxed);
     }
 
+    /// Lets something else happen when the next call of an API is done, before the driver goes on.
+    pub fn afterwards(&self, api: &'static str, happens: impl FnOnce() + Send + 'static) {
+        *self.following() = Some((api, Box::new(happens)));
+        self.armed.store(true, Ordering::Relaxed);
+    }
+
     /// Fails nothing any more.
     pub fn clear(&self) {
         self.set(None);
@@ -95,6 +102,21 @@ impl Injector {
 
     fn happening(&self) -> std::sync::MutexGuard<'_, Option<(&'static str, Meanwhile)>> {
         self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn following(&self) -> std::sync::MutexGuard<'_, Option<(&'static str, Meanwhile)>> {
+        self.afterwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of an API is done.
+    pub(crate) fn done(&self, api: &'static str) {
+        if !self.armed.load(Ordering::Relaxed) {
+            return;
+        }
+        let happens = self.following().take_if(|(name, _)| *name == api);
+        if let Some((_, happens)) = happens {
+            happens();
+        }
     }
 
     fn set(&self, plan: Option<Plan>) {
@@ -134,6 +156,21 @@ impl Injector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_afterwards_comes_once_and_after_that_api_alone() {
+        let injector = Injector::default();
+        let count = std::sync::Arc::new(AtomicU64::new(0));
+        let counted = std::sync::Arc::clone(&count);
+        injector.afterwards("B", move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        injector.done("A");
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        injector.done("B");
+        injector.done("B");
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
 
     fn call(injector: &Injector, api: &'static str) -> bool {
         injector.should_fail(api, || Site::from([0]))

@@ -89,7 +89,7 @@ impl Builder {
         install_handlers();
         let machine = self.machine.unwrap_or_default();
         let phase = if self.demand_start { Phase::Running } else { Phase::DriverEntry };
-        machine.boot(phase);
+        let boot_id = machine.boot(phase);
         machine.clock().stand(self.seed.is_some());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let processes = Processes::new();
@@ -101,6 +101,7 @@ impl Builder {
             hang_limit: self.hang_limit,
             echo: self.echo,
             demand_start: self.demand_start,
+            boot_id,
             clock: Clock::new(machine.clone()),
             machine,
             heap: Heap::new(self.pool),
@@ -155,6 +156,7 @@ pub struct Kernel {
     hang_limit: Duration,
     echo: bool,
     demand_start: bool,
+    boot_id: u32,
     machine: Machine,
     clock: Clock,
     heap: Heap,
@@ -206,6 +208,11 @@ impl Kernel {
     /// The machine that this kernel runs on; outlives it.
     pub fn machine(&self) -> Machine {
         self.machine.clone()
+    }
+
+    /// `KUSER_SHARED_DATA.BootId`: the number of this boot of the machine, from 1.
+    pub const fn boot_id(&self) -> u32 {
+        self.boot_id
     }
 
     /// Maps a driver; symbols come from the `.pdb` beside it. Installs its service key unless

@@ -57,12 +57,10 @@ impl Debt {
             Debt::Context => "context reference",
         }
     }
-
-    /// The thing lies in the driver's own memory and must be gone before that is.
-    fn is_embedded(self) -> bool {
-        matches!(self, Debt::PushLock | Debt::Resource | Debt::Lookaside | Debt::Timer)
-    }
 }
+
+/// Things that lie in the driver's own memory and must be gone before that is.
+const EMBEDDED: [Debt; 4] = [Debt::PushLock, Debt::Resource, Debt::Lookaside, Debt::Timer];
 
 #[derive(Default)]
 struct Entries {
@@ -105,8 +103,10 @@ impl Ledger {
     /// What still lies in some memory and is in use by the system.
     pub(crate) fn alive_in(&self, memory: &std::ops::Range<u64>) -> Option<&'static str> {
         let entries = self.entries();
-        let alive = |(debt, id): &&(Debt, u64)| debt.is_embedded() && memory.contains(id);
-        entries.owed.keys().find(alive).map(|(debt, _)| debt.text())
+        let alive = |debt: &&Debt| {
+            entries.owed.range((**debt, memory.start)..(**debt, memory.end)).next().is_some()
+        };
+        EMBEDDED.iter().find(alive).map(|debt| debt.text())
     }
 
     pub(crate) fn watch_rundown(&self, address: u64, site: Site) {

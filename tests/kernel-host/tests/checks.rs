@@ -18,7 +18,7 @@ const PARAMETERS: &str = r"\Registry\Machine\System\CurrentControlSet\Services\p
 const FIRST: u32 = 48;
 
 /// The order of `checks::RUN` in the planted driver.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 37] = [
     "checks_control",
     "paged_free_at_dispatch",
     "freed_elsewhere",
@@ -53,6 +53,9 @@ const NAMES: [&str; 34] = [
     "context_left",
     "context_after_free",
     "status_on_stack",
+    "uninitialised_number",
+    "frame_overrun",
+    "added_without_lock",
 ];
 
 struct Run {
@@ -212,6 +215,16 @@ fn the_processor_s_own_checks_are_named() {
     misuse("stack_switched", "not the thread's");
     let Some(fail) = bug("fast_fail") else { return };
     assert_eq!(fail.kind, BugKind::FastFail { code: 2 });
+}
+
+/// So that the README says what is not seen: who makes the host see one of these moves its line.
+#[test]
+fn three_kinds_are_not_seen() {
+    for name in ["uninitialised_number", "frame_overrun", "added_without_lock"] {
+        let Some(run) = run(name, None) else { return };
+        run.outcome.unwrap_or_else(|bug| panic!("{name} is seen now: {bug}"));
+        run.driver.unload().unwrap_or_else(|bug| panic!("{bug}")).assert_clean();
+    }
 }
 
 #[test]

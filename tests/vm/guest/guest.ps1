@@ -150,6 +150,13 @@ if (-not (Test-Path $phaseFile)) {
     exit 0
 }
 
+# A logon that was still to come when the machine was prepared: the restart is on its way.
+$options = (Get-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Control').SystemStartOptions
+if ($options -notmatch 'TESTSIGNING') {
+    Send-Line 'test signing is not on in this boot'
+    exit 0
+}
+
 $phase = (Get-Content -Path $phaseFile).Trim()
 $index = [array]::IndexOf(@($runs | ForEach-Object { $_['Name'] }), $phase)
 if ($index -ge 0) {

@@ -14,7 +14,7 @@ use crate::progress::note;
 use crate::tools::Qemu;
 
 /// For how long after the start a key is pressed: an ISO of Windows asks for one before it boots.
-const KEYS: Duration = Duration::from_secs(40);
+const KEYS: Duration = Duration::from_secs(60);
 /// Between two looks at the machine.
 const LOOK: Duration = Duration::from_secs(1);
 

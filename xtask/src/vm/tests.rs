@@ -163,6 +163,18 @@ fn results_are_added_up() {
 }
 
 #[test]
+fn without_memory_only_a_machine_that_goes_down_is_a_failure() {
+    for (test, failures, excused) in [("detect", 0, 1), ("bugcheck", 1, 0)] {
+        let mut summary = Summary::default();
+        let text = JUNIT.replace("\"plain\"", "\"low-resources\"").replace("block", test);
+        results::read(&text, &mut summary).expect("JUnit");
+        assert_eq!((summary.failures, summary.excused), (failures, excused), "{test}");
+    }
+    let guest = text("tests/vm/guest/guest.ps1");
+    assert!(guest.contains("'low-resources'") && guest.contains("name=\"bugcheck\""));
+}
+
+#[test]
 fn no_results_and_what_is_no_junit_are_failures() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     assert!(results::read_all(folder.path()).is_err(), "no results");

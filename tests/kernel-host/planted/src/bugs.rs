@@ -387,8 +387,9 @@ unsafe fn start_thread(routine: unsafe extern "system" fn(*mut core::ffi::c_void
     }
 }
 
+/// Opens `\Registry\Machine`.
 #[inline(never)]
-unsafe fn open_key(flags: u32) -> HANDLE {
+pub unsafe fn open_key(flags: u32) -> HANDLE {
     let mut name = [0u16; 17];
     for (unit, byte) in name.iter_mut().zip(*b"\\Registry\\Machine") {
         *unit = u16::from(byte);

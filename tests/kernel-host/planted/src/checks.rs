@@ -105,7 +105,7 @@ const NON_PAGED_NX: u32 = 0x200;
 const HOUR: i64 = -36_000_000_000;
 
 /// By number, after those of `bugs` and the races.
-pub const RUN: [unsafe fn(&mut State); 34] = [
+pub const RUN: [unsafe fn(&mut State); 37] = [
     checks_control,
     paged_free_at_dispatch,
     freed_elsewhere,
@@ -140,6 +140,9 @@ pub const RUN: [unsafe fn(&mut State); 34] = [
     context_left,
     context_after_free,
     status_on_stack,
+    uninitialised_number,
+    frame_overrun,
+    added_without_lock,
 ];
 
 fn room() -> *mut c_void {
@@ -596,4 +599,37 @@ unsafe fn status_on_stack(_: &mut State) {
         );
     }
     black_box(&mut buffer);
+}
+
+// What the host does not see.
+
+/// A decision by memory that nobody has written. It is no pointer, so nothing faults.
+#[inline(never)]
+unsafe fn uninitialised_number(_: &mut State) {
+    const UNINITIALIZED: u64 = 2;
+    unsafe {
+        let block = ExAllocatePool2(NON_PAGED | UNINITIALIZED, 16, TAG);
+        if read_volatile(block) > 7 {
+            black_box(KeGetCurrentIrql());
+        }
+        ExFreePoolWithTag(block, TAG);
+    }
+}
+
+/// Writes beyond a local into its neighbour in the same frame.
+#[inline(never)]
+unsafe fn frame_overrun(_: &mut State) {
+    let mut both = [[0u8; 8]; 2];
+    let first = black_box(both.as_mut_ptr().cast::<u8>());
+    unsafe { write_volatile(first.add(black_box(8)), 1) };
+    black_box(&both);
+}
+
+static mut SUM: u32 = 0;
+
+/// Adds to a shared number without lock; no call lies between the load and the store.
+#[inline(never)]
+unsafe fn added_without_lock(_: &mut State) {
+    unsafe { write_volatile(&raw mut SUM, read_volatile(&raw const SUM) + 1) };
+    black_box(());
 }

@@ -173,6 +173,15 @@ unsafe extern "system" {
         length: u32,
         result: *mut u32,
     ) -> NTSTATUS;
+    pub fn ZwSetValueKey(
+        key: HANDLE,
+        name: *const UNICODE_STRING,
+        title: u32,
+        kind: u32,
+        data: *const c_void,
+        size: u32,
+    ) -> NTSTATUS;
+    pub fn ZwFlushKey(key: HANDLE) -> NTSTATUS;
     pub fn ZwClose(handle: HANDLE) -> NTSTATUS;
     /// Not an export of any Windows: calling it must be reported.
     pub fn KePlantedNonsense();

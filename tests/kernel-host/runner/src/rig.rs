@@ -158,13 +158,18 @@ impl<'a> Boot<'a> {
     /// Boots, and connects to the driver's port.
     pub fn boot(&self) -> Result<Rig, Error> {
         let (kernel, driver) = self.start()?;
-        let client = connect(&kernel, Interest::Status)?;
-        let interest = Interest::Status;
-        Ok(Rig { kernel, driver, client: Some(client), interest, events: 0 })
+        Rig::connect(kernel, driver)
     }
 }
 
 impl Rig {
+    /// A rig with a driver that has started and has judged nothing yet, by its port.
+    pub fn connect(kernel: Arc<Kernel>, driver: Driver) -> Result<Rig, Error> {
+        let client = connect(&kernel, Interest::Status)?;
+        let interest = Interest::Status;
+        Ok(Rig { kernel, driver, client: Some(client), interest, events: 0 })
+    }
+
     /// Drops files into the inbox, as a user would, and waits until the driver has looked at them.
     pub fn drop_files<'f>(
         &mut self,

@@ -5,11 +5,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::Bench;
 use driver_abi::{Ask, Hello, Interest, PORT_NAME, Request};
-use kernel_host::{Bug, ConnectOptions, Kernel, Machine, PipeOptions, Played, ProcessSpec, Seeds};
+use kernel_host::{
+    Bug, ConnectOptions, Kernel, Machine, PipeOptions, Played, Process, ProcessSpec, Seeds,
+};
 
 const INBOX: &str = r"\SystemRoot\System32\drivers\CrowdStrike";
 
@@ -28,6 +31,12 @@ fn machine(bench: &Bench) -> Machine {
 fn play(bench: &Bench, machine: &Machine, seed: u64) -> Result<Played, Box<Bug>> {
     let boot = bench.boot().machine(machine.copy()).seed(seed);
     let (kernel, driver) = boot.start().unwrap_or_else(|error| panic!("{error}"));
+    let image = Some(r"\Device\HarddiskVolume3\Downloads\a.exe".to_owned());
+    let process = |pid| {
+        let spec = ProcessSpec { pid, image: image.clone(), ..Default::default() };
+        kernel.create_process(spec)
+    };
+    let (first, second) = (process(100), process(104));
     let (name, file) = bench.file(2);
     let newer = || {
         kernel.machine().disk().write(&format!(r"{INBOX}\{name}"), &file);
@@ -43,8 +52,10 @@ fn play(bench: &Bench, machine: &Machine, seed: u64) -> Result<Played, Box<Bug>>
     };
     kernel
         .race()
-        .with("callback", || asks_for_pipes(&kernel, 100))
-        .with("another callback", || asks_for_pipes(&kernel, 104))
+        .with("callback", || asks_for_pipes(&kernel, &first))
+        .with("another callback", || asks_for_pipes(&kernel, &second))
+        .with("the same process", || asks_for_pipes(&kernel, &second))
+        .with("exit", || kernel.end_process(&first).and(kernel.end_process(&second)))
         .with("file", newer)
         .with("client", client)
         .with("unload", || {
@@ -55,15 +66,12 @@ fn play(bench: &Bench, machine: &Machine, seed: u64) -> Result<Played, Box<Bug>>
     Ok(kernel.played().unwrap())
 }
 
-/// A process makes two pipes, opens one and ends.
-fn asks_for_pipes(kernel: &Kernel, pid: u64) -> Result<(), Box<Bug>> {
-    let image = Some(r"\Device\HarddiskVolume3\Downloads\a.exe".to_owned());
-    let process = kernel.create_process(ProcessSpec { pid, image, ..Default::default() });
-    let odd = kernel.create_named_pipe(&process, r"\odd", PipeOptions::default())?;
+/// A process makes two pipes and opens one.
+fn asks_for_pipes(kernel: &Kernel, process: &Arc<Process>) -> Result<(), Box<Bug>> {
+    let odd = kernel.create_named_pipe(process, r"\odd", PipeOptions::default())?;
     assert!(odd.status.is_success(), "{odd:?}");
-    kernel.connect_pipe(&process, r"\odd", ConnectOptions::default())?;
-    kernel.create_named_pipe(&process, r"\evil", PipeOptions::default())?;
-    kernel.end_process(&process)
+    kernel.connect_pipe(process, r"\odd", ConnectOptions::default())?;
+    kernel.create_named_pipe(process, r"\evil", PipeOptions::default()).map(drop)
 }
 
 #[test]

@@ -308,7 +308,10 @@ pub(crate) fn enter_api<R: Register>(
     let cx = Cx { kpcr, record, frame: kpcr.api_frame.get() };
     let trap = match cx.admit() {
         Ok(None) => match catch_unwind(AssertUnwindSafe(|| body(&cx))) {
-            Ok(Ok(value)) => return value.to_rax(),
+            Ok(Ok(value)) => {
+                cx.kernel().injector().done(record.name);
+                return value.to_rax();
+            }
             Ok(Err(trap)) => trap,
             Err(payload) => BugKind::HostPanic { message: panic_text(&*payload) }.into(),
         },

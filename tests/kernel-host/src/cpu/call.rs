@@ -103,6 +103,12 @@ impl Kernel {
         kpcr.used_above.set(before.1);
         result
     }
+
+    /// From now on drivers that this thread calls find this IRQL. Within [`Self::surrounded`], which
+    /// sets it back.
+    pub fn at_irql(&self, irql: u8) {
+        Kpcr::current().irql.set(irql.into());
+    }
 }
 
 /// The current thread's KTHREAD.

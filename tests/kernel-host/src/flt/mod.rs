@@ -104,6 +104,8 @@ pub(crate) struct FilterManager {
     changing: user_input::Changing,
     /// Operations reach NPFS past all filters.
     bypassed: AtomicBool,
+    /// Operations do not go on for now.
+    held: AtomicBool,
 }
 
 impl Default for FilterManager {
@@ -113,6 +115,7 @@ impl Default for FilterManager {
             volume: GuestBlock::new(64),
             changing: user_input::Changing::default(),
             bypassed: AtomicBool::new(false),
+            held: AtomicBool::new(false),
         }
     }
 }

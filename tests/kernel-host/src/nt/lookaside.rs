@@ -31,7 +31,7 @@ struct Wanted {
 
 fn initialize(cx: &Cx<'_>, list: u64, wanted: Wanted) -> Result<(), Trap> {
     let kernel = cx.kernel();
-    if list % 16 != 0 {
+    if !list.is_multiple_of(16) {
         return Err(cx.misuse(format!("the list at {list:#x} is not aligned to 16 bytes")));
     }
     if kernel.pool().is_paged(list) && wanted.pool != PAGED {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::Played;
-use crate::bug::Bug;
+use crate::bug::{Bug, BugKind};
 use crate::kernel::Kernel;
 
 type Actor<'a> = Box<dyn FnOnce() -> Result<(), Box<Bug>> + Send + 'a>;
@@ -33,7 +33,8 @@ impl Kernel {
 }
 
 impl<'a> Race<'a> {
-    /// And this on a thread of its own.
+    /// And this on a thread of its own. In a kernel with a seed it may wait for others only in calls
+    /// of the kernel: they do not run while it waits elsewhere.
     #[must_use]
     pub fn with(
         mut self,
@@ -75,6 +76,9 @@ impl<'a> Race<'a> {
             if let Some(schedule) = schedule {
                 while left.load(Ordering::Acquire) > 0 && !kernel.is_stopping() {
                     schedule.wait(kernel, None, None);
+                    if schedule.is_endless() {
+                        kernel.crash(&kernel.with_schedule(Box::new(Bug::bare(BugKind::Hang))));
+                    }
                 }
             }
             threads.into_iter().map(|thread| thread.join().and_then(|ended| ended)).collect()

@@ -306,7 +306,10 @@ impl Turns {
                 return self.give(rests);
             }
             if !self.let_time_pass(kernel, true) {
-                return self.give(NOBODY);
+                // Nobody will ever go on: whoever has not ended is told so.
+                self.steps += ENDLESS;
+                let left = |member: &Member| member.state != State::Ended;
+                return self.give(self.members.iter().position(left).unwrap_or(NOBODY));
             }
         }
     }

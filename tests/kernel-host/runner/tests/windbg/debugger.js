@@ -24,12 +24,8 @@ class Int64 {
         Object.freeze(this);
     }
 
-    getHighPart() {
-        return Number(this.value >> 32n);
-    }
-
-    getLowPart() {
-        return Number(this.value & 0xFFFFFFFFn);
+    toString(radix) {
+        return this.value.toString(radix);
     }
 
     [Symbol.toPrimitive]() {
