@@ -189,7 +189,7 @@ impl Model {
                 }
                 assert!(walk.taken() <= text.len());
                 // Nor does asking what ends there leave the tables.
-                let _ = walk.group();
+                let _ = walk.hits(|_, _, _| Some(false));
             }
             assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{words:x?} {text:?}");
             if places.is_some() {
@@ -223,8 +223,9 @@ impl Model {
         (ascii[usize::from(b'A')], ascii[usize::from(b'a')]) = (1, 1);
         section.extend(ascii);
         section.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        let flags = if self.anywhere { u32::from(FLAG_ANYWHERE) << 16 } else { 0 };
-        for number in [0, NO_GROUP, self.length + 1, self.length | flags] {
+        // The whole literal is its key.
+        let flags = if self.anywhere { u32::from(FLAG_ANYWHERE) << 24 } else { 0 };
+        for number in [flags, NO_GROUP, self.length + 1, self.length | self.length << 16] {
             section.extend(number.to_le_bytes());
         }
         section.extend([self.criterion[1], 0, 0, 0]);
