@@ -175,8 +175,10 @@ impl Fuzzer {
         command
             .arg(format!("-max_total_time={}", self.seconds))
             .arg(format!("-max_len={}", target.longest))
-            .arg(format!("-dict={}", folders.words.display()))
             .arg("-rss_limit_mb=4096");
+        if fs::metadata(&folders.words).is_ok_and(|words| words.len() > 0) {
+            command.arg(format!("-dict={}", folders.words.display()));
+        }
         if target.needs_driver {
             // The kernel host has its own handlers, and its own watch for code that hangs. A signal
             // of libFuzzer's would run on the driver's stack.
