@@ -25,7 +25,7 @@ use core::ops::Range;
 use crate::anchor::Anchor;
 use crate::frame::{
     DIRECTORY_OFFSET, FileId, Header, Keys, Section, Signed, Signer, TEMPLATE_CONTROL, Verified,
-    at_least, at_most, equal,
+    at_least, at_most, equal, verify,
 };
 use crate::limits::{
     MAX_CONTROL_CHANNELS, MAX_CONTROL_KEYS, MAX_NAME_NUMBER, MAX_REVOKED_FILES, MAX_REVOKED_RANGES,
@@ -177,6 +177,16 @@ pub struct Trust<'a, B> {
 }
 
 impl<B: AsRef<[u8]>> Trust<'_, B> {
+    /// Reads the header of a file that is to be served, wherever it comes from, and judges it.
+    ///
+    /// # Errors
+    /// As [`verify`] and [`Self::serves`].
+    pub fn judge(&self, header_bytes: &[u8]) -> Result<Signed, Refusal> {
+        let signed = verify(header_bytes, self)?;
+        self.serves(&signed)?;
+        Ok(signed)
+    }
+
     /// Whether a signed file is one to serve, wherever it comes from.
     ///
     /// # Errors

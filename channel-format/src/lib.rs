@@ -46,6 +46,7 @@ pub mod engine;
 pub mod frame;
 pub mod limits;
 pub mod name;
+pub mod profile;
 pub mod reader;
 pub mod refusal;
 pub mod ruleset;

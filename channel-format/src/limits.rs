@@ -9,11 +9,13 @@ pub const HEADER_LEN: usize = 1024;
 pub const SIGNED_LEN: usize = 512;
 /// Length of the `.anchor` section: room for twelve keys.
 pub const ANCHOR_LEN: usize = 1024;
+/// Length of the record in the `.profile` section: what a sensor says of itself.
+pub const PROFILE_LEN: usize = 64;
 
 /// Largest channel file.
 pub const MAX_FILE: u32 = 16 * 1024 * 1024;
 /// Largest file that a sensor takes: one in force lies in nonpaged memory as a whole, and for the
-/// time of a swap there are two of them. 10,000 rules of the published kinds take 7 MB.
+/// time of a swap there are two of them. 10,000 rules of the published kinds take 6 MB.
 pub const MAX_ACTIVE: u32 = 8 * 1024 * 1024;
 /// Channel, epoch and sequence are written with eight decimal digits in the file name.
 pub const MAX_NAME_NUMBER: u32 = 99_999_999;

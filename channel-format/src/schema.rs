@@ -1,21 +1,51 @@
 //! The `Ipc` template type: its fields, in order, and the values an event brings for them.
 //!
 //! One table names every field. The number of inputs of an evaluation is the length of that table,
-//! so the mismatch of July 2024, 21 inputs declared and 20 supplied, does not compile:
+//! so the mismatch of July 2024, 21 inputs declared and 20 supplied, does not compile. With all of
+//! them it does; the second is the first with one less:
 //!
+//! ```
+//! use channel_format::schema::{FIELD_COUNT, Input, Inputs};
+//! let inputs = Inputs::from_array([Input::Unknown; FIELD_COUNT]);
+//! ```
 //! ```compile_fail
-//! use channel_format::schema::{Input, Inputs};
-//! let twenty = [Input::Unknown; 20];
-//! let inputs = Inputs::from_array(twenty); // expects FIELD_COUNT inputs
+//! use channel_format::schema::{FIELD_COUNT, Input, Inputs};
+//! let inputs = Inputs::from_array([Input::Unknown; FIELD_COUNT - 1]);
 //! ```
 //!
-//! A read of a field that is not in the table does not compile either:
+//! Nor does a read of a field that is not in the table, of which the last is the one before:
 //!
+//! ```
+//! use channel_format::schema::{FIELD_COUNT, Inputs};
+//! let last = Inputs::unknown().input::<{ FIELD_COUNT - 1 }>();
+//! ```
 //! ```compile_fail
 //! use channel_format::schema::{FIELD_COUNT, Inputs};
-//! let inputs = Inputs::unknown();
-//! inputs.input::<FIELD_COUNT>();
+//! let last = Inputs::unknown().input::<{ FIELD_COUNT }>();
 //! ```
+//!
+//! A value of an event is asked for by its field, and the `match` that answers names each of them:
+//! a field that nobody thought of does not compile.
+//!
+//! ```compile_fail
+//! use channel_format::schema::Field;
+//! fn is_known(field: Field) -> bool {
+//!     match field {
+//!         Field::Operation | Field::PipeName | Field::ImagePath => true,
+//!     }
+//! }
+//! ```
+//! ```
+//! use channel_format::schema::Field;
+//! fn is_known(field: Field) -> bool {
+//!     match field {
+//!         Field::Operation | Field::PipeName | Field::ImagePath => true,
+//!         _ => false,
+//!     }
+//! }
+//! ```
+
+pub use crate::profile::SensorProfile;
 
 /// Version of the schema below; content built for another one is refused.
 pub const SCHEMA_VERSION: u16 = 0;
@@ -198,51 +228,6 @@ impl FieldSet {
     pub fn iter(self) -> impl Iterator<Item = Field> {
         Field::ALL.into_iter().filter(move |field| self.contains(*field))
     }
-}
-
-/// What a sensor can do for content: checked when content is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SensorProfile {
-    /// The sensor's API level; content may ask for this one or a lower one.
-    pub api_level: u32,
-    /// The schema's version.
-    pub schema_version: u16,
-    /// The fields the sensor supplies.
-    pub supplied: FieldSet,
-}
-
-impl SensorProfile {
-    /// Today's driver.
-    pub const CURRENT: Self = Self {
-        api_level: 1,
-        schema_version: SCHEMA_VERSION,
-        supplied: FieldSet::EMPTY
-            .with(Field::Operation)
-            .with(Field::PipeName)
-            .with(Field::ImagePath)
-            .with(Field::ImageName)
-            .with(Field::User)
-            .with(Field::Integrity)
-            .with(Field::Elevation)
-            .with(Field::Session)
-            .with(Field::ProcessId)
-            .with(Field::RemoteOrigin)
-            .with(Field::Impersonating)
-            .with(Field::DesiredAccess)
-            .with(Field::CreateOptions)
-            .with(Field::Disposition)
-            .with(Field::Direction)
-            .with(Field::PipeType)
-            .with(Field::ReadMode)
-            .with(Field::RejectRemote)
-            .with(Field::MaxInstances)
-            .with(Field::InboundQuota)
-            .with(Field::OutboundQuota)
-            .with(Field::DefaultTimeout),
-    };
-
-    /// A sensor that supplies every field: what the schema allows, for tests and tools.
-    pub const FULL: Self = Self { supplied: FieldSet::ALL, ..Self::CURRENT };
 }
 
 /// What was asked of a pipe.

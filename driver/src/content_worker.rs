@@ -11,9 +11,13 @@
 //! | [`desk`] | one look at everything, and what is remembered from look to look |
 //! | [`boot`] | puts good content into force at a start |
 //! | [`look`] | looks into the inbox and tries what is newer |
+//! | [`control`] | takes channel 0, and obeys it |
 //! | [`load`] | makes rules of a file's bytes |
 //! | [`trial`] | makes content good that has earned it |
-//! | [`marks`] | the journal of tries |
+//! | [`retry`] | tries again what took a machine down |
+//! | [`slots`] | what lies in the slots |
+//! | [`marks`] | the journal: who is to blame if the session ends |
+//! | [`tell`] | why a file did not come into force |
 //! | [`letters`] | what the drive letters name |
 //!
 //! A boot serves only what was good before and writes nothing; the inbox comes a minute later.
@@ -22,17 +26,21 @@
 //! file is opened, asked, renamed or flushed is not in the driver's hands, and is told.
 
 mod boot;
+mod control;
 mod desk;
 mod letters;
 mod load;
 mod look;
 mod marks;
 pub mod orders;
+mod retry;
+mod slots;
+mod tell;
 mod trial;
 
 use channel_format::refusal::Refusal;
 use driver_abi::crash::Phase;
-use driver_abi::{Cause, Outcome as Answered, RefusalNote};
+use driver_abi::{Cause, Outcome as Answered, RefusalNote, TrustNote};
 
 use self::desk::Desk;
 use self::orders::Pardon;
@@ -78,6 +86,14 @@ pub struct ContentFacts {
     pub scans: u64,
     /// The refusal that still stands.
     pub refusal: RefusalNote,
+    /// What the root keys said last is missing, damaged or older than it was.
+    pub control_lost: bool,
+    /// What they said last has expired.
+    pub control_stale: bool,
+    /// The content in force is far ahead of what was good before it.
+    pub jumped: bool,
+    /// What is trusted, and what is kept for the next boot.
+    pub trust: TrustNote,
 }
 
 /// Why a file did not come into force.

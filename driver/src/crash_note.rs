@@ -1,6 +1,6 @@
 //! What a crash dump shall say of the driver, kept up to date while it runs.
 //!
-//! One static of plain atomics: the layout is that of `driver_abi::crash`, and writing it costs a
+//! One static, of plain atomics and an address: the layout is that of `driver_abi::crash`, and writing it costs a
 //! store. Nothing is ever read from it here.
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
@@ -13,6 +13,7 @@ use driver_abi::crash::{
 use driver_abi::{Status, Verdict};
 use driver_core::Position;
 
+use crate::debug_map::{DebugMap, MAP};
 use crate::ffi::crash::Block;
 use crate::ffi::sync::now;
 
@@ -30,7 +31,8 @@ pub struct Note {
     ended: AtomicU64,
     rule: AtomicU64,
     verdicts: AtomicU64,
-    reserved: AtomicU64,
+    /// Where a debugger goes on from here.
+    map: &'static DebugMap,
     slots: [Slot; NOTE_VERDICTS],
 }
 
@@ -44,7 +46,8 @@ struct Slot {
 
 const _: () = assert!(size_of::<Note>() == NOTE_LEN && NOTE_HEAD_WORDS == 12);
 
-static NOTE: Note = Note {
+/// Where the block is in the image.
+pub static NOTE: Note = Note {
     magic: AtomicU64::new(NOTE_MAGIC),
     build: AtomicU64::new(BUILD),
     state: AtomicU64::new(0),
@@ -56,7 +59,7 @@ static NOTE: Note = Note {
     ended: AtomicU64::new(0),
     rule: AtomicU64::new(0),
     verdicts: AtomicU64::new(0),
-    reserved: AtomicU64::new(0),
+    map: &MAP,
     slots: [const {
         Slot {
             event: AtomicU64::new(0),

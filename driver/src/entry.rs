@@ -1,7 +1,8 @@
 //! The ladder in and the ladder out.
 //!
 //! Each rung is a guard. When a rung breaks on the way in, those below it are taken back in
-//! reverse; unload takes all of them back in the same order:
+//! reverse; unload takes all of them back in the same order. It may come as soon as filtering has
+//! started, before the way in has ended, and then waits for that (see [`crate::ffi::start`]):
 //!
 //! 1. ask no more to be told of the machine's shutdown,
 //! 2. stop and join the worker and the sender,
@@ -41,7 +42,7 @@ struct Running {
     // Without it what is kept of processes that have ended makes room only when others need it.
     _watch: Option<ProcessWatch<Sensor>>,
     _port: Port,
-    _filter: Filter,
+    filter: Filter,
     _sensor: Installed<Sensor>,
     _crash_note: Option<CrashNote<InImage>>,
 }
@@ -73,20 +74,21 @@ pub fn start(driver: &Driver<'_>) -> Result<()> {
     let sender = Task::spawn::<Sender>()?;
     let worker = Task::spawn::<Worker>()?;
     let shutdown = ShutdownNotice::register::<Sensor>(driver)?;
-    let watch = ProcessWatch::begin();
-    filter.start()?;
-    let unwatched = watch.as_ref().err().copied();
-    RUNNING.put(Running {
+    let watch = ProcessWatch::begin().inspect_err(|reason| sensor.note_unwatched(*reason));
+    let running = Running {
         _shutdown: shutdown,
         _worker: worker,
         _sender: sender,
         _watch: watch.ok(),
         _port: port,
-        _filter: filter,
+        filter,
         _sensor: sensor,
         _crash_note: crash_note,
-    })?;
-    tell_started(mode, unwatched);
+    };
+    // The last rung that can break: a filter that has started may be told to unload, and must not
+    // be taken back on the way in as well.
+    RUNNING.put(running, |running| running.filter.start())?;
+    tell_started(mode);
     driver.call_when_boot_devices_are_ready::<Sensor>();
     Ok(())
 }
@@ -97,13 +99,10 @@ fn install(mode: Mode, settings: Settings) -> Result<Installed<Sensor>> {
     Sensor::global().install(Sensor::new(mode, settings)?)
 }
 
-fn tell_started(mode: Mode, unwatched: Option<NtStatus>) {
+fn tell_started(mode: Mode) {
     if let Some(sensor) = Sensor::global().get() {
         let (version, mode) = (env!("CARGO_PKG_VERSION"), changes::mode(mode));
         sensor.events.tell(&Event::Started { version, mode });
-        if let Some(status) = unwatched {
-            sensor.events.tell(&Event::ProcessesUnwatched { status: status.number() });
-        }
     }
 }
 

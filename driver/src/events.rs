@@ -30,19 +30,21 @@ impl Events {
     ///
     /// # Errors
     /// `NO_RESOURCES` for the ring. A provider that cannot be registered is no error.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         let slots = record_slots(RING_SLOTS)?;
         Ok(Self { provider: Provider::register(), ring: PushLock::new(Ring::new(slots))? })
     }
 
     /// True when somebody listens to events of this verdict. PASSIVE_LEVEL.
+    #[inline]
     pub fn wants(&self, verdict: Verdict) -> bool {
         definition_of(verdict).is_some_and(|definition| self.provider.wants(definition))
     }
 
     /// Queues one record, written in place. One that finds no room is counted and told as lost.
-    pub fn queue(&self, write: impl FnOnce(&mut EventRecord)) -> bool {
-        self.ring.lock().push(write)
+    pub fn queue(&self, write: impl FnOnce(&mut EventRecord)) {
+        self.ring.lock().push(write);
     }
 
     /// Tells one event that has no pipe and no rules, if somebody listens.
@@ -139,6 +141,10 @@ impl Teller {
         let status = sensor.status();
         crash_note::state(&status);
         changes::between(&self.told, &status, &mut |event| sensor.events.tell(event));
+        // Some losses come of nobody's doing but of time that passes.
+        if status.losses != self.told.losses {
+            sensor.outbox.tell_status();
+        }
         self.told = status;
     }
 }

@@ -18,12 +18,15 @@
 //! | [`telemetry`] | tells them, and carries out what they ask, on another thread |
 //! | [`events`] | tells Event Tracing for Windows about it |
 //! | [`crash_note`] | what a crash dump shall say |
+//! | [`debug_map`] | where a debugger finds all this |
 //! | [`probe`] | looks whether the filter sees what it should |
 //! | [`ffi`] | speaks to the kernel: the only unsafe code |
 //!
 //! What is decided is decided in `driver-core`; what bytes mean, in `channel-format`.
 
 #![no_std]
+// The PDB holds it, so that a debugger has it with the symbols.
+#![debugger_visualizer(natvis_file = "../windbg/saker.natvis")]
 #![deny(
     unsafe_code,
     clippy::indexing_slicing,
@@ -40,6 +43,7 @@ use wdk_panic as _;
 
 pub mod content_worker;
 pub mod crash_note;
+pub mod debug_map;
 pub mod entry;
 pub mod events;
 #[allow(unsafe_code, reason = "the one place for it")]

@@ -1,9 +1,10 @@
 //! What waits for the clients at the port: for each a bounded ring that callbacks fill, and the
 //! requests it has no answer to. The sender empties both; nobody else waits for a client.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-use driver_abi::{ClientNote, EventRecord, Hello, Interest, MAX_CLIENTS, Outcome, Request};
+use driver_abi::{ClientNote, EventRecord, Hello, Interest, Outcome, Request};
 use driver_core::clients::{PLACES, Places, Ticket};
 use driver_core::requests::{Errands, Requests};
 use driver_core::ring::Ring;
@@ -93,11 +94,27 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Where a debugger finds the ring, what the client wants to hear (0: nobody is there, and there
+    /// is no ring), and its process, in bytes.
+    pub const AT: [usize; 3] = {
+        type Records = Ring<PoolSlice<EventRecord>>;
+        // Without a byte that says whether there is a ring, the ring begins where it lies.
+        assert!(size_of::<Option<Records>>() == size_of::<Records>());
+        let ring = offset_of!(Self, ring).saturating_add(PushLock::<Option<Records>>::AT);
+        [ring, offset_of!(Self, interest), offset_of!(Self, process_id)]
+    };
+}
+
 impl Outbox {
+    /// Where a debugger finds the clients, in bytes.
+    pub const CLIENTS_AT: usize = offset_of!(Self, clients);
+
     /// An outbox with nobody listening.
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         Ok(Self {
             lines: Lines::new(),
@@ -208,10 +225,9 @@ impl Outbox {
         self.wake.set();
     }
 
-    /// Queues one record, written in place, for everybody who wants it. False when there was room
-    /// for it nowhere.
-    pub fn queue(&self, notable: bool, write: impl Fn(&mut EventRecord)) -> bool {
-        let mut queued = false;
+    /// Queues one record, written in place, for everybody who wants it. Where it finds no room it is
+    /// counted as lost.
+    pub fn queue(&self, notable: bool, write: impl Fn(&mut EventRecord)) {
         for client in self.clients.iter().filter(|client| client.wants(least(notable))) {
             let mut ring = client.ring.lock();
             let Some(ring) = ring.as_mut() else {
@@ -225,9 +241,7 @@ impl Outbox {
             let counters = &self.counters;
             let counter = if room { &counters.told } else { &counters.dropped };
             counter.fetch_add(1, Ordering::Relaxed);
-            queued |= room;
         }
-        queued
     }
 
     /// The client at a place.
@@ -252,14 +266,14 @@ impl Outbox {
         }
     }
 
-    /// Who is connected, as far as there is room to tell.
-    pub fn notes(&self) -> [Option<ClientNote>; MAX_CLIENTS] {
-        let mut notes = [None; MAX_CLIENTS];
+    /// Fills in who is connected, as far as there is room. The places must be empty.
+    // Not inlined: unrolled it would be a kilobyte of code.
+    #[inline(never)]
+    pub fn notes(&self, notes: &mut [Option<ClientNote>]) {
         let connected = self.clients.iter().filter_map(Client::note);
         for (place, note) in notes.iter_mut().zip(connected) {
             *place = Some(note);
         }
-        notes
     }
 
     /// Sums up what clients want to hear. One at a time: a sum that was made before a client came

@@ -30,6 +30,7 @@ impl SelfProbe {
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         Ok(Self {
             probing: PushLock::new(Probing::default())?,
@@ -52,6 +53,7 @@ impl SelfProbe {
         for (to, from) in path.iter_mut().zip(ROOT.iter().chain(&name)) {
             *to = *from;
         }
+        self.probing.lock().begin(now());
         self.thread.set();
         let outcome = open(&path);
         self.thread.clear();
@@ -83,5 +85,10 @@ impl SelfProbe {
     /// What the last probe said.
     pub fn said(&self) -> Probe {
         self.probing.lock().said()
+    }
+
+    /// The probe that does not come back, if there is one.
+    pub fn held(&self) -> Option<Probe> {
+        self.probing.lock().held(now())
     }
 }

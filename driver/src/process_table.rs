@@ -1,10 +1,13 @@
 //! What is known of the processes that ask for pipes. It is found out at a process's first event
 //! and kept until the process ends, or others need the room.
 
+use core::mem::offset_of;
+
 use channel_format::engine::Event;
 use channel_format::engine::kept::Kept;
 use channel_format::ruleset::Ruleset;
 use driver_core::drives::DriveTable;
+use driver_core::processes::Slot;
 
 use crate::ffi::pool::{PoolSlice, Tag};
 use crate::ffi::ps::{ImagePath, Requestor};
@@ -19,20 +22,25 @@ use crate::shards::Shards;
 const SLOTS: usize = 128;
 
 /// What does not change while a process lives.
-pub enum Process {
-    /// Its image's path, spelled from this unit on.
-    Path(ImagePath, usize),
-    /// The system process has no image; logs call it `System`.
-    System,
+pub struct Process {
+    /// Its image's path. The system process has no image.
+    path: Option<ImagePath>,
+    /// The unit that the path's spelling begins at.
+    start: usize,
 }
 
 impl Process {
-    /// The image's path, spelled with a drive letter where its volume has one.
+    /// Where a debugger finds the path's address, which is null where there is no path, and where its
+    /// spelling begins, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, path), offset_of!(Self, start)];
+
+    /// The image's path, spelled with a drive letter where its volume has one; logs call the system
+    /// process `System`.
     pub fn image(&self) -> &[u16] {
         const SYSTEM: &[u16] = &utf16::<6>("System");
-        match self {
-            Self::Path(path, start) => path.units().get(*start..).unwrap_or(&[]),
-            Self::System => SYSTEM,
+        match &self.path {
+            Some(path) => path.units().get(self.start..).unwrap_or(&[]),
+            None => SYSTEM,
         }
     }
 
@@ -40,11 +48,11 @@ impl Process {
     /// in a boot, before the letters are known.
     fn of(requestor: Requestor<'_>, drives: &Published<DriveTable>) -> Option<Self> {
         if requestor.is_system() {
-            return Some(Self::System);
+            return Some(Self { path: None, start: 0 });
         }
         let mut path = requestor.image()?;
         let start = drives.read(|drives| spell(drives, path.units_mut()))?;
-        Some(Self::Path(path, start))
+        Some(Self { path: Some(path), start })
     }
 }
 
@@ -75,6 +83,19 @@ pub struct ProcessTable {
 }
 
 impl ProcessTable {
+    /// As [`PoolSlice::AT`], for the slots.
+    pub const SLICE_AT: [usize; 2] = PoolSlice::<Slot<Entry>>::AT;
+
+    /// Where a debugger finds the slots: as [`Shards::AT`], then how long a slot is, where its number
+    /// is, and where the owner of its process is, in bytes.
+    pub const AT: [usize; 6] = {
+        let [first, stride, parts] = Shards::<Entry>::AT;
+        let [key, value] = Slot::<Entry>::AT;
+        let process = value.saturating_add(offset_of!(Entry, process));
+        let first = first.saturating_add(offset_of!(Self, entries));
+        [first, stride, parts, size_of::<Slot<Entry>>(), key, process]
+    };
+
     /// An empty table.
     ///
     /// # Errors

@@ -1,20 +1,19 @@
 //! What the driver holds while it runs.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use channel_format::anchor::Anchor;
 use channel_format::refusal::Refusal;
 use channel_format::ruleset::Ruleset;
-use driver_abi::{
-    Losses, MAX_SUPPRESSED, Mode, ProbeOutcome, Stage, Statistics, Status, Suppressed, Trip,
-};
+use driver_abi::{Losses, Mode, ProbeOutcome, SensorRecord, Stage, Statistics, Status, Trip};
 use driver_core::clients::Ticket;
 use driver_core::drives::DriveTable;
 use driver_core::events::Event;
 use driver_core::fuse::{Block, Fuse};
 use driver_core::latency::Histogram;
 use driver_core::protection;
-use driver_core::rate::{Allowance, RateLimit, Untold, allowances};
+use driver_core::rate::{Allowance, RateLimit, allowances};
 
 use crate::content_worker::ContentFacts;
 use crate::content_worker::orders::Orders;
@@ -25,9 +24,9 @@ use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::ffi::port::Lines;
 use crate::ffi::published::Published;
 use crate::ffi::start::{Global, Service};
-use crate::ffi::status::Result;
+use crate::ffi::status::{NtStatus, Result};
 use crate::ffi::sync::{Event as Wake, MILLISECOND, PushLock, now};
-use crate::ffi::{anchor, cpu};
+use crate::ffi::{anchor, cpu, profile};
 use crate::identity::TokenTable;
 use crate::outbox::Outbox;
 use crate::probe::SelfProbe;
@@ -57,6 +56,9 @@ pub struct Active {
 }
 
 impl Active {
+    /// Where a debugger finds what tripped the fuse, in bytes.
+    pub const TRIP_AT: usize = offset_of!(Self, trip);
+
     /// Content that comes into force, good already or on trial.
     ///
     /// # Errors
@@ -127,7 +129,8 @@ pub struct Counters {
     pub untold: AtomicU64,
     /// Operations let through because too little stack was left.
     pub stack_low: AtomicU64,
-    /// Operations let through because they came at another IRQL than PASSIVE_LEVEL.
+    /// Operations let through because they came at another IRQL than PASSIVE_LEVEL, or not told
+    /// because they came back at another.
     pub wrong_irql: AtomicU64,
     /// Times that something was not found out or not told for want of memory.
     pub no_memory: AtomicU64,
@@ -175,15 +178,28 @@ pub struct Sensor {
     /// What is asked of them now, as its number.
     mode: AtomicU8,
     attached: AtomicBool,
+    /// Why the driver is not told when processes end, as a number; 0 when it is.
+    unwatched: AtomicU32,
     content_settled: Wake,
     settled: AtomicBool,
     stopping: AtomicBool,
 }
 
-static SENSOR: Global<Sensor> = Global::new();
+/// Where the sensor is while the driver runs.
+pub static SENSOR: Global<Sensor> = Global::new();
 
 impl Sensor {
-    /// A sensor with nothing in force.
+    /// Where a debugger finds the mode, whether the filter is attached, whether the worker has looked
+    /// for good content, and whether the driver is to stop, in bytes.
+    pub const AT: [usize; 4] = [
+        offset_of!(Self, mode),
+        offset_of!(Self, attached),
+        offset_of!(Self, settled),
+        offset_of!(Self, stopping),
+    ];
+
+    /// A sensor with nothing in force. Its larger parts are made out of line: inlined, each would be
+    /// followed by a copy of what undoes all before it.
     ///
     /// # Errors
     /// `NO_RESOURCES`.
@@ -191,7 +207,7 @@ impl Sensor {
         Ok(Self {
             settings,
             latency: Histogram::new(cpu::ticks_per_second()),
-            anchor: Anchor::parse(&anchor::bytes()),
+            anchor: parse_anchor(),
             active: Published::new(Tag::Content)?,
             drives: Published::new(Tag::Sensor)?,
             processes: ProcessTable::new()?,
@@ -206,6 +222,7 @@ impl Sensor {
             start_mode: mode,
             mode: AtomicU8::new(mode.number()),
             attached: AtomicBool::new(false),
+            unwatched: AtomicU32::new(0),
             content_settled: Wake::new()?,
             settled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -251,18 +268,17 @@ impl Sensor {
         self.active.read(Active::trip).flatten()
     }
 
-    /// The noisiest rules of the content in force, and of how many anything was not told.
-    pub fn noisiest<const N: usize>(&self) -> ([Option<Untold>; N], u32) {
-        let noisiest = self.active.read(|active| active.rate.noisiest());
-        noisiest.unwrap_or(([None; N], 0))
-    }
-
     /// The content worker has done what it could with what there is, and knows by now whether
     /// there is good content.
     pub fn settle(&self, booted: bool) {
         self.settled.store(booted, Ordering::Release);
         self.content_settled.set();
         self.outbox.tell_status();
+    }
+
+    /// The driver is not told when processes end, for this reason.
+    pub fn note_unwatched(&self, reason: NtStatus) {
+        self.unwatched.store(reason.number(), Ordering::Relaxed);
     }
 
     /// True while the filter is attached to the named-pipe file system.
@@ -289,8 +305,10 @@ impl Sensor {
         });
         let status = in_force.unwrap_or_default();
         let status = Status { attached: self.is_attached(), probe: self.probe.said(), ..status };
-        let losses = self.losses(&content, &status);
+        let held = self.probe.held();
+        let losses = self.losses(&content, &status, held.is_some());
         Status {
+            probe: held.unwrap_or(status.probe),
             protection: protection::protection(losses),
             losses,
             state: protection::state(self.settled.load(Ordering::Acquire), self.is_stopping()),
@@ -315,15 +333,19 @@ impl Sensor {
             wrong_irql: count(&self.counters.wrong_irql),
             no_memory: count(&self.counters.no_memory),
             nameless: count(&self.counters.nameless),
+            profile: SensorRecord(profile::record()),
+            unwatched: self.unwatched.load(Ordering::Relaxed),
+            trust: content.trust,
             ..status
         }
     }
 
-    fn losses(&self, content: &ContentFacts, in_force: &Status) -> Losses {
+    fn losses(&self, content: &ContentFacts, in_force: &Status, held: bool) -> Losses {
         let facts = protection::Facts {
             anchored: self.anchor.is_ok(),
             attached: in_force.attached,
             unseen: in_force.probe.outcome == ProbeOutcome::NotSeen,
+            held,
             stage: in_force.stage,
             fuse_tripped: in_force.trip.is_some(),
             state: content.state_usable,
@@ -334,6 +356,10 @@ impl Sensor {
             stale: content.stale,
             fell_back: content.fell_back,
             settings_refused: !self.settings.refused.is_empty(),
+            control_lost: content.control_lost,
+            control_stale: content.control_stale,
+            no_rules: in_force.stage != Stage::None && in_force.rules == 0,
+            jumped: content.jumped && in_force.stage != Stage::None,
         };
         facts.losses()
     }
@@ -342,11 +368,7 @@ impl Sensor {
     pub fn statistics(&self) -> Statistics {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.outbox.counters;
-        let (noisiest, suppressed_rules) = self.noisiest::<MAX_SUPPRESSED>();
-        let suppressed = noisiest.map(|note| {
-            note.map(|Untold { rule, events }| Suppressed { rule, events: events.into() })
-        });
-        Statistics {
+        let mut statistics = Statistics {
             time: now(),
             events: count(&self.counters.events),
             told: count(&counters.told),
@@ -355,12 +377,21 @@ impl Sensor {
             stuck: count(&counters.stuck),
             requests: count(&counters.requests),
             refused_requests: count(&counters.refused_requests),
-            latency: self.latency.snapshot(),
-            clients: self.outbox.notes(),
-            suppressed,
-            suppressed_rules,
-        }
+            ..Statistics::default()
+        };
+        self.latency.read(&mut statistics.latency);
+        self.outbox.notes(&mut statistics.clients);
+        let suppressed = &mut statistics.suppressed;
+        let rules = self.active.read(|active| active.rate.noisiest(suppressed));
+        statistics.suppressed_rules = rules.unwrap_or(0);
+        statistics
     }
+}
+
+/// Not inlined: the section's copy is a kilobyte of stack.
+#[inline(never)]
+fn parse_anchor() -> core::result::Result<Anchor, Refusal> {
+    Anchor::parse(&anchor::bytes())
 }
 
 impl Service for Sensor {

@@ -1,6 +1,7 @@
 //! A table of what is kept between events, in parts with a lock each: events on several processors
 //! seldom wait for each other.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use driver_core::processes::{Processes, Slot};
@@ -37,11 +38,23 @@ impl<V: Send> Shard<V> {
 #[derive(Clone, Copy)]
 pub struct Moment(u32);
 
+impl<V> Shards<V> {
+    /// Where a debugger finds the slots of the first part, how far apart the parts are, in bytes,
+    /// and how many there are.
+    pub const AT: [usize; 3] = {
+        let values = offset_of!(Self, shards).saturating_add(offset_of!(Shard<V>, values));
+        let slots = PushLock::<Processes<PoolSlice<Slot<V>>>>::AT
+            .saturating_add(Processes::<PoolSlice<Slot<V>>>::SLOTS_AT);
+        [values.saturating_add(slots), size_of::<Shard<V>>(), SHARDS]
+    };
+}
+
 impl<V: Send> Shards<V> {
     /// An empty table with this many slots in each part. Nothing is allocated afterwards.
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new(slots: usize) -> Result<Self> {
         let shards = [
             Shard::new(slots)?,

@@ -1,4 +1,4 @@
-//! The state folder: accepted content in its slots, and the journal.
+//! The state folder: accepted content in its slots, channel 0, and the journal.
 //!
 //! Only the driver writes there. Every write goes through to the disk before it returns.
 
@@ -9,6 +9,8 @@ use crate::ffi::io::{Directory, File};
 use crate::ffi::lane::Lane;
 use crate::ffi::status::{NtStatus, Result};
 
+/// The file names of the two copies of channel 0.
+pub const CONTROL_COPIES: [&str; 2] = ["control-a.sys", "control-b.sys"];
 /// The longest file name in the folder.
 const NAME_UNITS: usize = 16;
 
@@ -57,6 +59,22 @@ impl<'l> StateFolder<'l> {
         self.0.rename(ascii(from.file_name(), &mut old), ascii(to.file_name(), &mut new))
     }
 
+    /// Opens a copy of channel 0 to read.
+    ///
+    /// # Errors
+    /// The kernel's reason; `NOT_FOUND` when there is none.
+    pub fn open_control(&self, copy: usize) -> Result<File<'l>> {
+        self.0.open_file(ascii(control_name(copy), &mut [0; NAME_UNITS]))
+    }
+
+    /// Replaces a copy of channel 0.
+    ///
+    /// # Errors
+    /// The kernel's reason; the copy may then hold anything.
+    pub fn save_control(&self, copy: usize, content: &[u8]) -> Result<()> {
+        self.0.write_file(ascii(control_name(copy), &mut [0; NAME_UNITS]), content)
+    }
+
     /// The journal as it is on the disk.
     ///
     /// # Errors
@@ -85,6 +103,10 @@ impl<'l> StateFolder<'l> {
             Err(status) => Err(status),
         }
     }
+}
+
+fn control_name(copy: usize) -> &'static str {
+    CONTROL_COPIES.get(copy).copied().unwrap_or_default()
 }
 
 /// The UTF-16 units of a short ASCII name.

@@ -53,16 +53,15 @@ fn is_traced(sensor: &Sensor, verdict: Verdict, notable: bool) -> bool {
     is_news && sensor.events.wants(verdict)
 }
 
-/// Queues one record for all who hear of it. False when it found room nowhere.
-fn queue(
-    sensor: &Sensor,
-    verdict: Verdict,
-    notable: bool,
-    write: impl Fn(&mut EventRecord),
-) -> bool {
-    let heard = sensor.outbox.wants(notable) && sensor.outbox.queue(notable, &write);
-    let traced = is_traced(sensor, verdict, notable) && sensor.events.queue(&write);
-    heard || traced
+/// Queues one record for all who hear of it. Where it finds no room it is counted as lost, and so is
+/// each that follows it: none is left out in silence.
+fn queue(sensor: &Sensor, verdict: Verdict, notable: bool, write: impl Fn(&mut EventRecord)) {
+    if sensor.outbox.wants(notable) {
+        sensor.outbox.queue(notable, &write);
+    }
+    if is_traced(sensor, verdict, notable) {
+        sensor.events.queue(&write);
+    }
 }
 
 /// Fills in the records of an event. They come back when they are to wait for its result, else they
@@ -84,7 +83,7 @@ pub fn tell(
     for (share, more) in shares(hits) {
         // Once for all who hear of it: what one is told of here is not told to another later.
         let untold = untold(rate, share);
-        let queued = queue(sensor, told.verdict, told.notable, |record| {
+        queue(sensor, told.verdict, told.notable, |record| {
             fill(record, event, told, share);
             record.more = more;
             record.untold = untold;
@@ -92,9 +91,6 @@ pub fn tell(
                 record.result = Some(NtStatus::ACCESS_DENIED.number());
             }
         });
-        if !queued {
-            break;
-        }
     }
     sensor.outbox.wake.set();
     None
@@ -127,9 +123,7 @@ impl Telling {
             if completed.is_of_remote_origin {
                 record.remote = Some(true);
             }
-            if !queue(sensor, record.verdict, self.notable, |slot| slot.copy_from(record)) {
-                break;
-            }
+            queue(sensor, record.verdict, self.notable, |slot| slot.copy_from(record));
         }
         sensor.outbox.wake.set();
     }

@@ -4,13 +4,17 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::Error;
 use crate::content::ContentCommand;
 use crate::device::Device;
 use crate::device::commands::DeviceCommand;
+use crate::host::commands::HostCommand;
 use crate::machine::MachineCommand;
+use crate::offline::OfflineCommand;
+use crate::service::ServiceCommand;
 use crate::trust::TrustCommand;
 
 /// Saker in user mode: makes, checks and tries channel files, puts keys into the driver, and talks
@@ -40,9 +44,23 @@ pub enum Command {
     /// Say whose content sensors take, and which files are over
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// Look at the disk of a machine that does not run
+    #[command(subcommand)]
+    Offline(OfflineCommand),
     /// Talk to a running driver
     #[command(flatten)]
     Device(DeviceCommand),
+    /// Keep what the driver detects, in files and the event log
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// This Windows machine
+    #[command(flatten)]
+    Host(HostCommand),
+    /// Print a script that completes sakerctl's commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Reads the process' arguments, runs the command and reports.
@@ -74,6 +92,15 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Error> {
         Command::Content(command) => command.run(out),
         Command::Machine(command) => command.run(out),
         Command::Trust(command) => command.run(out),
+        Command::Offline(command) => command.run(out),
+        Command::Service(command) => command.run(cli.sim.as_deref(), out),
+        Command::Host(command) => command.run(cli.sim.as_deref(), out),
+        Command::Completions { shell } => {
+            // Into memory first: the generator does not survive a reader that goes.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "sakerctl", &mut script);
+            out.write_all(&script).map_err(|source| Error::Output { source })
+        }
         Command::Device(command) => command.run(&Device::new(cli.sim.as_deref())?, out),
     }
 }
@@ -95,7 +122,19 @@ fn report(error: Error) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn completions_know_the_commands_and_no_other_shell() {
+        for shell in ["bash", "powershell", "zsh", "fish"] {
+            let cli = super::Cli::try_parse_from(["sakerctl", "completions", shell]).unwrap();
+            let mut out = Vec::new();
+            super::run(&cli, &mut out).unwrap();
+            let script = String::from_utf8(out).unwrap();
+            assert!(script.contains("uninstall") && script.contains("quarantine"), "{shell}");
+        }
+        assert!(super::Cli::try_parse_from(["sakerctl", "completions", "cmd"]).is_err());
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

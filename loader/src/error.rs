@@ -4,16 +4,25 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use channel_compiler::control::ControlError;
+use channel_compiler::control::{ControlError, EditError};
+use channel_compiler::key_text::format_id;
 use channel_compiler::{FaultKind, KeyError, RuleError, SignError};
 use channel_format::refusal::Refusal;
+use channel_format::signature::KeyId;
+use driver_abi::Cause;
 use miette::Diagnostic;
 use pipe_log::LogError;
 use thiserror::Error;
 
 use crate::content::failed_example::FailedExample;
+use crate::content::position::PositionError;
+use crate::content::revert::RevertError;
+use crate::content::sensor::SensorError;
+use crate::content::validate::not_read;
 use crate::device::DeviceError;
+use crate::host::HostError;
 use crate::machine::stamp::StampError;
+use crate::offline::OfflineError;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Error)]
@@ -114,7 +123,7 @@ pub enum Error {
     },
     /// A rule does not judge one of its examples as it must. Nothing was written.
     #[error(
-        "{}: not signed: {} {} of the rule `{}` ({}) must {}match, and does {}: {}",
+        "{}: refused: {} {} of the rule `{}` ({}) must {}match, and does {}: {}",
         path.display(),
         example.origin(),
         example.number,
@@ -132,6 +141,69 @@ pub enum Error {
         /// What the driver would say.
         #[source]
         refusal: Refusal,
+    },
+    /// The sensor would not even read the file's body.
+    #[error("{}: not read: {}", path.display(), not_read(*cause))]
+    NotRead {
+        /// The channel file.
+        path: PathBuf,
+        /// What is in the way.
+        cause: Cause,
+    },
+    /// The file does not say what a sensor can do.
+    #[error("{}: does not say what a sensor can do", path.display())]
+    Sensor {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: SensorError,
+    },
+    /// The signature is said to be of another key than the one given.
+    #[error(
+        "{}: is the key {}, and the signature is said to be of {}",
+        path.display(),
+        format_id(*given),
+        format_id(*named)
+    )]
+    OtherKey {
+        /// The public key.
+        path: PathBuf,
+        /// The key that the signature is said to be of.
+        named: KeyId,
+        /// The key that was given.
+        given: KeyId,
+    },
+    /// There is nothing to be signed in the file.
+    #[error("{}: nothing to sign", path.display())]
+    NotSigned {
+        /// The channel file.
+        path: PathBuf,
+        /// Why.
+        source: SignError,
+    },
+    /// The next file cannot have that position.
+    #[error("{}: {source}", path.display())]
+    Position {
+        /// The file that it is to follow.
+        path: PathBuf,
+        /// Why.
+        source: PositionError,
+    },
+    /// The older rules are not issued again. Nothing was written.
+    #[error("{}: {source}", path.display())]
+    Revert {
+        /// The older file.
+        path: PathBuf,
+        /// Why.
+        source: RevertError,
+    },
+    /// Channel 0 is not changed so. Nothing was written.
+    #[error("{}: {source}", path.display())]
+    Edit {
+        /// The file of channel 0.
+        path: PathBuf,
+        /// Why.
+        source: EditError,
     },
     /// The file is refused, as the driver would refuse it.
     #[error("{}: refused", path.display())]
@@ -156,6 +228,12 @@ pub enum Error {
         /// The key.
         path: PathBuf,
     },
+    /// A file of channel 0 is to be revoked. Nothing was written.
+    #[error("{}: is a file of channel 0, which no file of channel 0 revokes", path.display())]
+    ControlRevoked {
+        /// The file.
+        path: PathBuf,
+    },
     /// The driver was not stamped. Nothing was written.
     #[error("{}: not stamped", path.display())]
     Stamp {
@@ -167,6 +245,12 @@ pub enum Error {
     /// The running driver was not reached, or did not do what it was asked.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The machine was not changed, or is not as it should be.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A disk was not looked at, or holds what would not be taken.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
     /// The log gives no records.
     #[error("the log cannot be used")]
     Log(#[from] LogError),
@@ -221,7 +305,18 @@ impl Error {
                 "mend the rule or its example, and build the file again; no driver would take it"
                     .into()
             }
-            Self::Sign { source, .. } => return source.help().map(|help| help.to_string()),
+            Self::Sign { source, .. } | Self::NotSigned { source, .. } => {
+                return source.help().map(|help| help.to_string());
+            }
+            Self::NotRead { cause: Cause::OtherChannel, .. } => {
+                "build it for the channel that the sensor serves: --channel 291".into()
+            }
+            Self::NotRead { .. } => "split the rules over several files, or leave some out".into(),
+            Self::Sensor { source, .. } => source.remedy().into(),
+            Self::OtherKey { .. } => "give the public key of the pair that signed".into(),
+            Self::Position { source, .. } => source.remedy().into(),
+            Self::Revert { source, .. } => source.remedy().into(),
+            Self::Edit { source, .. } => return source.help().map(|help| help.to_string()),
             Self::Refused { refusal, .. } => format!(
                 "whose fault: the {}'s. Remedy: {}",
                 refusal.fault().name(),
@@ -229,8 +324,13 @@ impl Error {
             ),
             Self::Trust { source, .. } => return source.help().map(|help| help.to_string()),
             Self::RootInControl { .. } => "root keys belong into the driver's anchor".into(),
+            Self::ControlRevoked { .. } => {
+                "a newer file of channel 0 ends an older one by itself: give it out".into()
+            }
             Self::Stamp { source, .. } => source.remedy().into(),
             Self::Device(error) => error.remedy().into(),
+            Self::Host(error) => error.remedy().into(),
+            Self::Offline(error) => error.remedy().into(),
             Self::Log(error) => error.remedy().into(),
             Self::LogBroken { .. } => "read the log again; the results so far are printed".into(),
             Self::NoKey { .. } | Self::Output { .. } => return None,

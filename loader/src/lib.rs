@@ -11,13 +11,20 @@
 //!   never overwritten.
 //! * The driver is never asked to trust any of this: it checks all again.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod content;
 pub mod device;
 pub mod error;
 pub mod files;
+pub mod host;
 pub mod machine;
+pub mod offline;
 pub mod report;
+pub mod service;
 pub mod trust;
+#[cfg(windows)]
+mod windows;
 
 pub use error::Error;

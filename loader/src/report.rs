@@ -105,6 +105,11 @@ pub fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{ending}")
 }
 
+/// A number of things whose plural is a word of its own: `1 body`, `2 bodies`.
+pub fn count_of(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -3,7 +3,9 @@
 mod support;
 
 use channel_format::control::Trust;
+use channel_format::schema::SensorProfile;
 use channel_format::signature::Role;
+use loader::content::validate::{Accepted, Obstacle, judge};
 use support::{SIGNED, Sandbox, UNSIGNED};
 
 fn json(text: &str) -> serde_json::Value {
@@ -17,6 +19,10 @@ fn without_sizes(text: &str) -> String {
         _ => row.to_owned(),
     });
     rows.collect::<Vec<_>>().join("\n")
+}
+
+fn check(bytes: &[u8], trust: &Trust<'_, Vec<u8>>) -> Result<Accepted, Obstacle> {
+    judge(bytes, &SensorProfile::CURRENT, Some(trust))
 }
 
 #[test]
@@ -72,7 +78,9 @@ fn every_cut_is_refused_by_verify_and_shown_by_inspect() {
     let trust = Trust::<Vec<u8>> { anchor: &anchor, control: None };
     // Cuts within the header end before the costly check of a signature.
     for cut in (0..1_024).chain((1_024..good.len()).step_by(7)) {
-        let refusal = loader::content::verify::check(&good[..cut], &trust).unwrap_err();
+        let Err(Obstacle::Refused(refusal)) = check(&good[..cut], &trust) else {
+            panic!("cut at {cut}");
+        };
         assert_eq!(refusal.code.name(), "Absent", "cut at {cut}");
     }
     let step = good.len() / 25;
@@ -95,7 +103,7 @@ fn changed_bytes_are_refused() {
     for at in (0..good.len()).step_by(7) {
         let mut changed = good.clone();
         changed[at] ^= 0x41;
-        assert!(loader::content::verify::check(&changed, &trust).is_err(), "byte {at}");
+        assert!(check(&changed, &trust).is_err(), "byte {at}");
     }
 }
 

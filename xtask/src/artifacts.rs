@@ -40,6 +40,11 @@ impl Workspace {
         self.target_dir.join("driver-lane")
     }
 
+    /// Where `sakerctl.exe` is built on Linux.
+    pub fn user_mode_dir(&self) -> PathBuf {
+        self.target_dir.join("windows-lane")
+    }
+
     /// The user's own cargo, with which everything but drivers is built.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -66,11 +71,16 @@ pub struct Artifacts {
 impl fmt::Display for Artifacts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for path in [&self.driver, &self.driver_pdb, &self.sakerctl, &self.kernel_host] {
-            let size = fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0);
-            writeln!(formatter, "  {:>9} KB  {}", size.div_ceil(1024), path.display())?;
+            writeln!(formatter, "{}", line(path))?;
         }
         Ok(())
     }
+}
+
+/// A finished file, with its size.
+pub fn line(path: &Path) -> String {
+    let size = fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0);
+    format!("  {:>9} KB  {}", size.div_ceil(1024), path.display())
 }
 
 /// Builds everything that is shipped or shown.
@@ -117,7 +127,7 @@ fn build_host_programs(workspace: &Workspace) -> Result<[PathBuf; 2], Failure> {
 }
 
 /// Copies a file by way of a temporary name, so that a program that runs is never written to.
-fn place(from: &Path, to: &Path) -> Result<(), Failure> {
+pub fn place(from: &Path, to: &Path) -> Result<(), Failure> {
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = to.with_file_name(name);

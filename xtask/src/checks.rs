@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::artifacts::{self, Artifacts, Workspace};
+use crate::facts;
 use crate::failure::Failure;
 use crate::inspect::{self, Facts};
 use crate::lane::{Lane, Linked};
 use crate::panics;
 use crate::process;
 use crate::progress::{clock, note};
-use crate::tools::{Tools, bare};
+use crate::tools::{self, Tools, bare};
+use crate::user_mode;
 
 /// Runs everything, or only the checks whose name contains one of `only`.
 pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
@@ -42,7 +44,11 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<(), Failure> {
     table.check("saker.sys: structures match Microsoft's metadata", || {
         lane.check("saker", &["abi-check"]).map(|()| Outcome::Passed)
     });
+    table.check("docs/safety.md: what is counted", || {
+        facts::check(workspace).map(|()| Outcome::Passed)
+    });
     table.check("clippy, drivers", || driver_clippy(&lane));
+    table.check("sakerctl.exe", || user_mode_programs(workspace));
     table.check("planted bugs: build", || planted_bugs(workspace, &lane));
     table.check("tests", || tests(workspace, &built));
     table.finish()
@@ -159,6 +165,16 @@ fn driver_clippy(lane: &Lane<'_>) -> Result<Outcome, Failure> {
     })
 }
 
+/// The tool for Windows builds, needs nothing but Windows, and pleases clippy.
+fn user_mode_programs(workspace: &Workspace) -> Result<Outcome, Failure> {
+    user_mode::build(workspace)?;
+    Ok(if user_mode::clippy(workspace)? {
+        Outcome::Passed
+    } else {
+        Outcome::Skipped("built; its toolchain has no clippy")
+    })
+}
+
 fn has_subcommand(workspace: &Workspace, name: &str) -> bool {
     process::output(workspace.cargo().args([name, "--version"])).is_ok()
 }
@@ -209,6 +225,7 @@ fn planted_bugs(workspace: &Workspace, lane: &Lane<'_>) -> Result<Outcome, Failu
 
 /// Unit, integration and documentation tests; those that need the built files must find them.
 fn tests(workspace: &Workspace, built: &Artifacts) -> Result<Outcome, Failure> {
+    tools::find_or_install_node()?;
     let mut command = bare(workspace.cargo());
     command
         .env("SAKER_REQUIRE_ARTIFACTS", "1")

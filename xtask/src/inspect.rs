@@ -19,7 +19,7 @@ const MAX_SIZE: usize = 256 * 1024;
 /// What an image says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Bytes of the file.
+    /// Bytes of the file, without its signature.
     pub file_size: usize,
     /// COFF machine.
     pub machine: u16,
@@ -39,6 +39,10 @@ pub struct Facts {
     pub has_load_config: bool,
     /// Whether there is a thread-local storage or delayed import directory.
     pub has_loader_extras: bool,
+    /// Whether there is a version resource.
+    pub has_version: bool,
+    /// Whether there is an embedded signature.
+    pub is_signed: bool,
     /// The sections.
     pub sections: Vec<Section>,
     /// Imported names with the module they come from, as `module!name`.
@@ -73,7 +77,7 @@ impl Facts {
             file.data_directory(index).is_some_and(|entry| entry.virtual_address.get(LE) != 0)
         };
         let mut facts = Self {
-            file_size: bytes.len(),
+            file_size: signature_at(&file).unwrap_or(bytes.len()),
             machine: headers.file_header().machine.get(LE).0,
             subsystem: optional.subsystem().0,
             subsystem_version: optional.major_subsystem_version(),
@@ -81,6 +85,9 @@ impl Facts {
             section_alignment: optional.section_alignment(),
             checksum: optional.check_sum(),
             true_checksum: checksum(bytes)?,
+            has_version: has_version(&file),
+            // Its address is a place in the file.
+            is_signed: directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY),
             has_load_config: directory(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG),
             has_loader_extras: directory(pe::IMAGE_DIRECTORY_ENTRY_TLS)
                 || directory(pe::IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT),
@@ -151,6 +158,7 @@ pub fn faults(facts: &Facts) -> Vec<String> {
         facts.checksum != 0 && facts.checksum == facts.true_checksum,
         format!("checksum is {:#x}, should be {:#x}", facts.checksum, facts.true_checksum),
     );
+    require(facts.has_version, "has no version resource".to_owned());
     require(!facts.has_loader_extras, "has thread-local storage or delayed imports".to_owned());
     require(
         facts.file_size < MAX_SIZE,
@@ -189,6 +197,12 @@ pub fn faults(facts: &Facts) -> Vec<String> {
             require(anchor.flags & code == 0, ".anchor is not read-only data".to_owned());
         }
     }
+    let says = |section: &&Section| section.name == ".profile" && !section.is_zero;
+    let profile = facts.sections.iter().find(says);
+    require(
+        profile.is_some_and(|section| section.flags & pe::IMAGE_SCN_MEM_WRITE.0 == 0),
+        "has no read-only .profile that says what it can do for content".to_owned(),
+    );
     faults
 }
 
@@ -213,6 +227,27 @@ fn imports(file: &PeFile64<'_>) -> object::Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// Whether there is a resource that holds a version. One that cannot be read is none.
+fn has_version(file: &PeFile64<'_>) -> bool {
+    /// `RT_VERSION`.
+    const VERSION: u16 = 16;
+    let sections = file.section_table();
+    let Ok(Some(resources)) = file.data_directories().resource_directory(file.data(), &sections)
+    else {
+        return false;
+    };
+    let root = resources.root();
+    root.is_ok_and(|table| {
+        table.entries.iter().any(|entry| entry.name_or_id().id() == Some(VERSION))
+    })
+}
+
+/// Where a signature is; it is behind all else.
+fn signature_at(file: &PeFile64<'_>) -> Option<usize> {
+    let table = file.data_directory(pe::IMAGE_DIRECTORY_ENTRY_SECURITY)?;
+    usize::try_from(table.virtual_address.get(LE)).ok().filter(|at| *at != 0)
 }
 
 /// The PE checksum: the file as little-endian 16-bit words, summed with end-around carry and the

@@ -14,6 +14,8 @@ fn good() -> Facts {
         section_alignment: 0x1000,
         checksum: 7,
         true_checksum: 7,
+        has_version: true,
+        is_signed: false,
         has_load_config: false,
         has_loader_extras: false,
         sections: vec![
@@ -21,6 +23,12 @@ fn good() -> Facts {
                 name: ".text".to_owned(),
                 flags: pe::IMAGE_SCN_MEM_EXECUTE.0 | pe::IMAGE_SCN_MEM_READ.0,
                 virtual_size: 5000,
+                is_zero: false,
+            },
+            Section {
+                name: ".profile".to_owned(),
+                flags: pe::IMAGE_SCN_MEM_READ.0,
+                virtual_size: 64,
                 is_zero: false,
             },
             Section {
@@ -77,6 +85,12 @@ fn each_missing_characteristic_is_found() {
 }
 
 #[test]
+fn a_missing_version_is_found() {
+    let facts = Facts { has_version: false, ..good() };
+    assert_eq!(faults(&facts), ["has no version resource"]);
+}
+
+#[test]
 fn guard_without_load_configuration_is_found() {
     let guard = pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF.0;
     one_fault(|facts| facts.characteristics |= guard, "GUARD_CF");
@@ -105,9 +119,19 @@ fn numbers_out_of_bounds_are_found() {
 #[test]
 fn a_wrong_anchor_is_found() {
     one_fault(|facts| drop(facts.sections.pop()), "no .anchor");
-    one_fault(|facts| facts.sections[1].is_zero = false, "not zero");
-    one_fault(|facts| facts.sections[1].virtual_size = 512, "512 bytes");
-    one_fault(|facts| facts.sections[1].flags |= pe::IMAGE_SCN_MEM_WRITE.0, "read-only");
+    one_fault(|facts| facts.sections[2].is_zero = false, "not zero");
+    one_fault(|facts| facts.sections[2].virtual_size = 512, "512 bytes");
+    one_fault(|facts| facts.sections[2].flags |= pe::IMAGE_SCN_MEM_WRITE.0, "read-only");
+}
+
+#[test]
+fn an_image_that_does_not_say_what_it_can_do_is_found() {
+    one_fault(|facts| drop(facts.sections.remove(1)), "no read-only .profile");
+    one_fault(|facts| facts.sections[1].is_zero = true, "no read-only .profile");
+    one_fault(
+        |facts| facts.sections[1].flags |= pe::IMAGE_SCN_MEM_WRITE.0,
+        "no read-only .profile",
+    );
 }
 
 #[test]

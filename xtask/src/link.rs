@@ -15,12 +15,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Failure;
+use crate::version;
 
 /// Names the real linker; set by the lane for the compilers it starts.
 pub const LINKER: &str = "SAKER_LLD_LINK";
 
 /// What the PDB says about where it was linked.
 const SHOWN_DIR: &str = "/saker/link";
+
+/// The driver that is shipped, and so says its version.
+const SHIPPED: &str = "saker.sys";
+
+/// The name of its version resource in the stage.
+const VERSION: &str = "version.res";
 
 /// The real linker, if this process was started as one: the variable is set and the arguments are
 /// a linker's.
@@ -44,6 +51,12 @@ pub fn run(linker: &Path) -> Result<(), Failure> {
         let staged = stage.path().join(name);
         let source = fs::canonicalize(source).map_err(Failure::file(source))?;
         place(&source, &staged).map_err(Failure::file(&staged))?;
+    }
+
+    if plan.outputs.contains_key(SHIPPED) {
+        let resource = stage.path().join(VERSION);
+        fs::write(&resource, version::resource()).map_err(Failure::file(&resource))?;
+        plan.arguments.push(VERSION.to_owned());
     }
 
     let mut command = Command::new(linker);

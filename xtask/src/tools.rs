@@ -28,14 +28,27 @@ pub struct Tools {
     pub mingw_include: PathBuf,
 }
 
-/// A Rust compiler that can build for [`TARGET`].
+/// The target triple of `sakerctl.exe`: unlike the driver's, its runtime library is to be had on
+/// Linux.
+pub const USER_TARGET: &str = "x86_64-pc-windows-gnu";
+
+/// What building `sakerctl.exe` needs besides cargo's own crates.
+#[derive(Debug, Clone)]
+pub struct UserModeTools {
+    /// Compiler for [`USER_TARGET`].
+    pub toolchain: Toolchain,
+    /// mingw-w64's `gcc`, as the linker.
+    pub linker: PathBuf,
+}
+
+/// A Rust compiler that can build for one of the targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
     /// Its cargo.
     pub cargo: PathBuf,
     /// Its rustc.
     pub rustc: PathBuf,
-    /// Where its library for [`TARGET`] comes from.
+    /// Where its library for the target comes from.
     pub library: Library,
     /// Its sysroot.
     pub sysroot: PathBuf,
@@ -43,7 +56,7 @@ pub struct Toolchain {
     pub clippy: Option<PathBuf>,
 }
 
-/// Where `core` and `alloc` for the target come from.
+/// Where the standard library for the target comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Library {
     /// The target is installed.
@@ -52,26 +65,93 @@ pub enum Library {
     Source,
 }
 
-impl Tools {
+/// What `find` finds, after installing what is missing if that is possible.
+fn find_or_install<T>(find: impl Fn() -> Result<T, Vec<Need>>) -> Result<T, Failure> {
+    let missing = match find() {
+        Ok(tools) => return Ok(tools),
+        Err(missing) => missing,
+    };
+    note(&format!("  ..  missing: {}", names(&missing)));
+    let packages = install(&missing)?;
+    find().map_err(|still| {
+        Failure::MissingTools(format!(
+            "still missing after installing {}: {}",
+            packages.join(" "),
+            names(&still)
+        ))
+    })
+}
+
+impl UserModeTools {
     /// Finds the tools, installing what is missing if that is possible.
     pub fn find_or_install() -> Result<Self, Failure> {
-        let missing = match Self::find() {
-            Ok(tools) => return Ok(tools),
-            Err(missing) => missing,
-        };
-        note(&format!("  ..  missing: {}", names(&missing)));
-        let packages = install(&missing)?;
-        Self::find().map_err(|still| {
-            Failure::MissingTools(format!(
-                "still missing after installing {}: {}",
-                packages.join(" "),
-                names(&still)
-            ))
-        })
+        find_or_install(Self::find)
     }
 
     fn find() -> Result<Self, Vec<Need>> {
-        let toolchain = find_toolchain();
+        match (find_toolchain(USER_TARGET), find_program("x86_64-w64-mingw32-gcc")) {
+            (Some(toolchain), Some(linker)) => Ok(Self { toolchain, linker }),
+            (toolchain, linker) => {
+                let needs = [
+                    (toolchain.is_none(), Need::Toolchain),
+                    (linker.is_none(), Need::UserModeLinker),
+                ];
+                Err(needs.into_iter().filter(|need| need.0).map(|need| need.1).collect())
+            }
+        }
+    }
+}
+
+/// What running programs for Windows needs where there is no Windows.
+#[derive(Debug, Clone)]
+pub struct WineTools {
+    /// Wine, for 64-bit programs.
+    pub wine: PathBuf,
+}
+
+impl WineTools {
+    /// Finds the tools, installing what is missing if that is possible.
+    pub fn find_or_install() -> Result<Self, Failure> {
+        find_or_install(|| {
+            // The bare loader of Debian's wine64 package, else whatever is called wine.
+            let wine = find_program("wine64").or_else(|| find_program("wine"));
+            wine.map(|wine| Self { wine }).ok_or_else(|| vec![Need::Wine])
+        })
+    }
+}
+
+/// What signing a package needs.
+#[derive(Debug, Clone)]
+pub struct SigningTools {
+    /// Signs, and reads signatures.
+    pub osslsigncode: PathBuf,
+    /// Makes keys and certificates.
+    pub openssl: PathBuf,
+}
+
+impl SigningTools {
+    /// Finds the tools, installing what is missing if that is possible.
+    pub fn find_or_install() -> Result<Self, Failure> {
+        find_or_install(|| Self::find().map_err(|()| vec![Need::Signer]))
+    }
+
+    /// Finds the tools.
+    pub fn find() -> Result<Self, ()> {
+        match (find_program("osslsigncode"), find_program("openssl")) {
+            (Some(osslsigncode), Some(openssl)) => Ok(Self { osslsigncode, openssl }),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Tools {
+    /// Finds the tools, installing what is missing if that is possible.
+    pub fn find_or_install() -> Result<Self, Failure> {
+        find_or_install(Self::find)
+    }
+
+    fn find() -> Result<Self, Vec<Need>> {
+        let toolchain = find_toolchain(TARGET);
         let lld_link = find_program("lld-link");
         let libclang = find_libclang();
         let mingw = find_mingw_include();
@@ -106,6 +186,56 @@ pub fn find_or_install_vectorscan() -> Result<(), Failure> {
     Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
 }
 
+/// Sees to it that there is Node, under which the debugger's script is tested.
+pub fn find_or_install_node() -> Result<(), Failure> {
+    if find_program("node").is_some() {
+        return Ok(());
+    }
+    note(&format!("  ..  missing: {}", Need::Node.name()));
+    install(&[Need::Node])?;
+    if find_program("node").is_some() {
+        return Ok(());
+    }
+    let name = Need::Node.name();
+    Err(Failure::MissingTools(format!("still missing after an installation: {name}")))
+}
+
+/// A virtual machine: QEMU and the firmware.
+#[derive(Debug, Clone)]
+pub struct Qemu {
+    /// `qemu-system-x86_64`.
+    pub program: PathBuf,
+    /// The firmware's code.
+    pub firmware: PathBuf,
+    /// What its variables are at first.
+    pub variables: PathBuf,
+}
+
+/// Finds QEMU with a UEFI firmware, or installs it.
+pub fn find_or_install_qemu() -> Result<Qemu, Failure> {
+    if let Some(found) = find_qemu() {
+        return Ok(found);
+    }
+    note(&format!("  ..  missing: {}", Need::Qemu.name()));
+    install(&[Need::Qemu])?;
+    let name = Need::Qemu.name();
+    find_qemu().ok_or_else(|| {
+        Failure::MissingTools(format!("still missing after an installation: {name}"))
+    })
+}
+
+fn find_qemu() -> Option<Qemu> {
+    let program = find_program("qemu-system-x86_64")?;
+    let pairs = [
+        ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+        ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+        ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ];
+    let mut pairs = pairs.iter().map(|(code, variables)| [code, variables].map(PathBuf::from));
+    let [firmware, variables] = pairs.find(|pair| pair.iter().all(|path| path.is_file()))?;
+    Some(Qemu { program, firmware, variables })
+}
+
 /// Sees to it that C++ can be compiled, which only libFuzzer is written in.
 pub fn find_or_install_cxx() -> Result<(), Failure> {
     if find_program("c++").is_some() {
@@ -129,18 +259,28 @@ enum Need {
     Linker,
     Libclang,
     Headers,
+    UserModeLinker,
+    Wine,
+    Signer,
     Vectorscan,
+    Node,
+    Qemu,
     Cxx,
 }
 
 impl Need {
     fn name(self) -> &'static str {
         match self {
-            Need::Toolchain => "a Rust toolchain for x86_64-pc-windows-msvc",
+            Need::Toolchain => "a Rust toolchain for Windows",
             Need::Linker => "lld-link",
             Need::Libclang => "libclang",
             Need::Headers => "the mingw-w64 headers",
+            Need::UserModeLinker => "mingw-w64's gcc",
+            Need::Wine => "Wine",
+            Need::Signer => "osslsigncode with openssl",
             Need::Vectorscan => "Vectorscan (libhs.so)",
+            Need::Node => "Node (node)",
+            Need::Qemu => "QEMU (qemu-system-x86_64) with the OVMF firmware",
             Need::Cxx => "a C++ compiler",
         }
     }
@@ -157,7 +297,12 @@ impl Need {
                 vec![format!("libclang1-{llvm}"), format!("libclang-common-{llvm}-dev")]
             }
             Need::Headers => named(&["mingw-w64-x86-64-dev", "mingw-w64-common"]),
+            Need::UserModeLinker => named(&["gcc-mingw-w64-x86-64-win32"]),
+            Need::Wine => named(&["wine", "wine64"]),
+            Need::Signer => named(&["osslsigncode", "openssl"]),
             Need::Vectorscan => named(&["libvectorscan-dev"]),
+            Need::Node => named(&["nodejs"]),
+            Need::Qemu => named(&["qemu-system-x86", "ovmf"]),
             Need::Cxx => named(&["g++"]),
         }
     }
@@ -215,7 +360,7 @@ fn advice(needs: &[Need], llvm: u32) -> String {
     if needs.contains(&Need::Toolchain) {
         text.push_str(&format!(
             "\nIn place of the rustc-web packages, where rustup can download:\n    \
-             rustup target add {TARGET}\n"
+             rustup target add {TARGET} {USER_TARGET}\n"
         ));
     }
     text
@@ -242,15 +387,15 @@ fn is_root() -> bool {
 }
 
 /// The best toolchain among all on `PATH`: an installed target before a library from source.
-fn find_toolchain() -> Option<Toolchain> {
+fn find_toolchain(target: &str) -> Option<Toolchain> {
     let mut found: Vec<Toolchain> =
-        search_path().iter().filter_map(|dir| toolchain_in(dir)).collect();
+        search_path().iter().filter_map(|dir| toolchain_in(dir, target)).collect();
     // A stable sort: of equals, the first on `PATH`.
     found.sort_by_key(|toolchain| toolchain.library);
     found.into_iter().next()
 }
 
-fn toolchain_in(dir: &Path) -> Option<Toolchain> {
+fn toolchain_in(dir: &Path, target: &str) -> Option<Toolchain> {
     let (cargo, rustc) = (dir.join("cargo"), dir.join("rustc"));
     if !cargo.is_file() || !rustc.is_file() {
         return None;
@@ -260,7 +405,7 @@ fn toolchain_in(dir: &Path) -> Option<Toolchain> {
         Some(PathBuf::from(text.trim()))
     };
     let sysroot = printed(&["--print", "sysroot"])?;
-    let library_dir = printed(&["--print", "target-libdir", "--target", TARGET])?;
+    let library_dir = printed(&["--print", "target-libdir", "--target", target])?;
     let library = if holds_core(&library_dir) {
         Library::Installed
     } else if library_source(&sysroot).join("core/src/lib.rs").is_file() {
@@ -392,7 +537,8 @@ mod tests {
     fn advice_names_packages_and_the_other_way() {
         let text = advice(&[Need::Toolchain, Need::Linker], 42);
         assert!(text.contains("lld-42") && text.contains("rustc-web"), "{text}");
-        assert!(text.contains("rustup target add x86_64-pc-windows-msvc"), "{text}");
+        let add = "rustup target add x86_64-pc-windows-msvc x86_64-pc-windows-gnu";
+        assert!(text.contains(add), "{text}");
     }
 
     #[test]
@@ -421,6 +567,6 @@ mod tests {
     #[test]
     fn a_folder_without_a_toolchain_has_none() {
         let empty = tempfile::tempdir().expect("a temporary folder");
-        assert_eq!(toolchain_in(empty.path()), None);
+        assert_eq!(toolchain_in(empty.path(), TARGET), None);
     }
 }

@@ -12,6 +12,8 @@
 //!
 //! Everything but `keys` may be left out. The order is free; the file has its own.
 
+mod edit;
+
 use std::collections::BTreeMap;
 
 use channel_format::control::{
@@ -27,8 +29,11 @@ use miette::Diagnostic;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+use crate::key_text::format_id;
 use crate::keys::SecretKey;
 use crate::sign::attach_signature;
+
+pub use edit::{EditError, Rotation};
 
 /// Why channel 0 could not be built.
 #[derive(Debug, Error, Diagnostic)]
@@ -168,31 +173,78 @@ impl ControlSource {
         keys: &[PublicKey],
         options: &ControlOptions,
     ) -> Result<Vec<u8>, ControlError> {
-        let mut sections = [const { BTreeMap::<Vec<u8>, Vec<u8>>::new() }; 4];
-        let [key_records, channels, ranges, files] = &mut sections;
-        for (source, key) in self.keys.iter().zip(keys) {
+        let keys = self.keys.iter().zip(keys).map(|(source, key)| {
             let Pair(first_epoch, last_epoch) = source.epochs;
-            let record = key_record(&ControlKey { key: *key, first_epoch, last_epoch });
-            put(key_records, key.bytes.to_vec(), record, || format!("the key {}", source.key))?;
+            ControlKey { key: *key, first_epoch, last_epoch }
+        });
+        let channels = self.channels.iter().map(|source| ChannelRule {
+            channel: source.channel,
+            least_epoch: source.least_epoch,
+            floor: (source.floor.0, source.floor.1),
+            rules: source.rules,
+            halted: source.halted,
+        });
+        let ranges = self.revoked.iter().map(|source| RevokedRange {
+            channel: source.channel,
+            epoch: source.epoch,
+            through: source.through,
+        });
+        let content = ControlContent {
+            keys: keys.collect(),
+            channels: channels.collect(),
+            ranges: ranges.collect(),
+            files: self.files.iter().map(|FileSource(id)| *id).collect(),
+        };
+        content.build(options)
+    }
+}
+
+/// All that a file of channel 0 says, in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ControlContent {
+    /// The keys that sign content.
+    pub keys: Vec<ControlKey>,
+    /// What is asked of the files of each channel.
+    pub channels: Vec<ChannelRule>,
+    /// The revoked ranges.
+    pub ranges: Vec<RevokedRange>,
+    /// The files that are revoked one by one.
+    pub files: Vec<FileId>,
+}
+
+impl ControlContent {
+    /// What a file says.
+    pub fn of<B: AsRef<[u8]>>(control: &Control<B>) -> Self {
+        Self {
+            keys: control.keys().collect(),
+            channels: control.channels().collect(),
+            ranges: control.ranges().collect(),
+            files: control.files().collect(),
         }
-        for source in &self.channels {
-            let rule = ChannelRule {
-                channel: source.channel,
-                least_epoch: source.least_epoch,
-                floor: (source.floor.0, source.floor.1),
-                rules: source.rules,
-                halted: source.halted,
-            };
+    }
+
+    /// Builds the unsigned file.
+    ///
+    /// # Errors
+    /// What is there twice, or what the driver would refuse the file for.
+    pub fn build(&self, options: &ControlOptions) -> Result<Vec<u8>, ControlError> {
+        let mut sections = [const { BTreeMap::<Vec<u8>, Vec<u8>>::new() }; 4];
+        let [keys, channels, ranges, files] = &mut sections;
+        for key in &self.keys {
+            let name = || format!("the key {}", format_id(key.key.id()));
+            put(keys, key.key.bytes.to_vec(), key_record(key), name)?;
+        }
+        for rule in &self.channels {
             let order = rule.channel.to_be_bytes().to_vec();
-            put(channels, order, channel_record(&rule), || format!("channel {}", rule.channel))?;
+            put(channels, order, channel_record(rule), || format!("channel {}", rule.channel))?;
         }
-        for source in &self.revoked {
-            let RangeSource { channel, epoch, through } = *source;
+        for range in &self.ranges {
+            let RevokedRange { channel, epoch, .. } = *range;
             let order = [channel.to_be_bytes(), epoch.to_be_bytes()].concat();
-            let record = range_record(&RevokedRange { channel, epoch, through });
-            put(ranges, order, record, || format!("epoch {epoch} of channel {channel}"))?;
+            let name = || format!("epoch {epoch} of channel {channel}");
+            put(ranges, order, range_record(range), name)?;
         }
-        for FileSource(id) in &self.files {
+        for id in &self.files {
             put(files, id.0.to_vec(), id.0.to_vec(), || "a revoked file".into())?;
         }
         let file =

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use channel_format::signature::{PublicKey, Role};
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use thiserror::Error;
 
 use crate::key_text;
@@ -49,24 +49,9 @@ impl SecretKey {
         may_block: bool,
         channels: RangeInclusive<u32>,
     ) -> Result<Self, KeyError> {
-        let (first_channel, last_channel) = channels.into_inner();
-        match role {
-            Role::Root if (first_channel, last_channel) != (0, 0) || may_block => {
-                return Err(KeyError::Permissions(
-                    "a root key signs channel 0 only and never blocks; leave out channels and \
-                     --may-block",
-                ));
-            }
-            Role::Content if first_channel == 0 || first_channel > last_channel => {
-                return Err(KeyError::Permissions(
-                    "a content key needs a range of channels that starts at 1 or above",
-                ));
-            }
-            _ => {}
-        }
         let signing = SigningKey::from_bytes(&seed);
         let bytes = signing.verifying_key().to_bytes();
-        let public = PublicKey { role, may_block, first_channel, last_channel, bytes };
+        let public = public_key(bytes, role, may_block, channels)?;
         Ok(Self { public, signing })
     }
 
@@ -91,6 +76,40 @@ impl SecretKey {
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.signing.sign(message).to_bytes()
     }
+}
+
+/// A public key of a pair that was made elsewhere, and what it may sign.
+///
+/// # Errors
+/// The permissions contradict each other, or no signature by such a key could ever verify.
+pub fn public_key(
+    bytes: [u8; 32],
+    role: Role,
+    may_block: bool,
+    channels: RangeInclusive<u32>,
+) -> Result<PublicKey, KeyError> {
+    let (first_channel, last_channel) = channels.into_inner();
+    match role {
+        Role::Root if (first_channel, last_channel) != (0, 0) || may_block => {
+            return Err(KeyError::Permissions(
+                "a root key signs channel 0 only and never blocks; leave out channels and \
+                 --may-block",
+            ));
+        }
+        Role::Content if first_channel == 0 || first_channel > last_channel => {
+            return Err(KeyError::Permissions(
+                "a content key needs a range of channels that starts at 1 or above",
+            ));
+        }
+        _ => {}
+    }
+    if VerifyingKey::from_bytes(&bytes).map_or(true, |key| key.is_weak()) {
+        return Err(KeyError::Text(
+            "these bytes are no Ed25519 public key; give the 32 bytes of one, not its wrapping"
+                .into(),
+        ));
+    }
+    Ok(PublicKey { role, may_block, first_channel, last_channel, bytes })
 }
 
 impl std::fmt::Debug for SecretKey {

@@ -26,15 +26,17 @@ pub mod lint;
 mod lower;
 pub mod naive;
 mod regex;
+mod reissue;
 mod sign;
 mod source;
 mod supported;
 mod users;
 
 pub use error::{FaultKind, RuleError};
-pub use keys::{KeyError, SecretKey};
+pub use keys::{KeyError, SecretKey, public_key};
 pub use layout::{BuildOptions, build, build_for};
-pub use sign::{SignError, attach_signature, sign};
+pub use reissue::reissue;
+pub use sign::{SignError, add_signature, attach_signature, message, sign, sign_for};
 pub use source::{
     Example, ExampleValue, Loaded, RefusedRule, SourceRule, load, load_rules, parse, parse_rules,
 };

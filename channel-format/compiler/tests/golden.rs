@@ -130,8 +130,8 @@ fn the_file_of_every_field_is_accepted_by_a_sensor_that_supplies_them() {
 #[test]
 fn the_golden_files_hold_all_that_the_format_can_say() {
     let [golden, full] = [golden(), full_golden()];
-    let files =
-        [golden.clone(), full].map(|file| open(&file, &test_key(), &SensorProfile::FULL).unwrap());
+    let files = [golden.clone(), full.clone()]
+        .map(|file| open(&file, &test_key(), &SensorProfile::FULL).unwrap());
     let criteria: Vec<Criterion> =
         files.iter().flat_map(|file| file.tables().criteria).filter_map(Criterion::read).collect();
     let has = |what: &dyn Fn(&Criterion) -> bool| assert!(criteria.iter().any(what));
@@ -165,10 +165,14 @@ fn the_golden_files_hold_all_that_the_format_can_say() {
     for anywhere in [false, true] {
         let bits = if anywhere { OUT | ANYWHERE } else { OUT };
         assert!(states().any(|state| state & (OUT | ANYWHERE) == bits), "{anywhere}");
-        let flags = if anywhere { FLAG_ANYWHERE.into() } else { 0 };
-        assert!(groups().any(|at| word(&golden, at + 12) >> 16 == flags), "{anywhere}");
+        let flags = if anywhere { FLAG_ANYWHERE } else { 0 };
+        assert!(groups().any(|at| golden[at + 3] & FLAG_ANYWHERE == flags), "{anywhere}");
     }
     assert!(!scan.others.is_empty());
+    // A literal that is longer than its key.
+    let of_full = &scans(&full)[0];
+    let longer = |at: usize| word(&full, at + 12) & 0xffff > word(&full, at + 12) >> 16;
+    assert!(of_full.groups.clone().step_by(16).any(longer));
     // Rules that every event is judged by.
     let pointed = criteria.iter().map(|criterion| criterion.triggers as usize).sum::<usize>();
     let listed = files.iter().map(|file| file.tables().triggers.len()).sum::<usize>();

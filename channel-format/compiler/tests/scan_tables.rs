@@ -63,7 +63,7 @@ fn descriptors_of_scans_are_checked_field_by_field() {
         (first + 8, &wild, Code::TooMany),
         // Groups.
         (first + 12, &[0], Code::ScanTable),
-        (first + 12, &[9], Code::ScanTable),
+        (first + 12, &[9], Code::IndexOutOfRange),
         (first + 12, &[11], Code::ScanTable),
         (first + 12, &wild, Code::TooMany),
         // Hits.
@@ -202,14 +202,14 @@ fn groups_and_hits_are_checked_field_by_field() {
     let scan = scan();
     let groups = scan.groups.clone().step_by(16);
     let group = groups.clone().find(|at| word(&golden, at + 4) != NO_GROUP).unwrap();
-    const FLAG: u32 = (FLAG_ANYWHERE as u32) << 16;
-    let flag = |at: usize| word(&golden, at + 12) & FLAG;
+    const FLAG: u32 = (FLAG_ANYWHERE as u32) << 24;
+    let flag = |at: usize| word(&golden, at) & FLAG;
     let elsewhere = groups.clone().find(|at| flag(*at) != flag(group)).unwrap();
     let hit = scan.hits.start;
     let number = |at: usize| word(&golden, at);
     for (at, changed, expected) in [
         (group, number(group) + 1, Code::ScanTable),
-        (group, u32::MAX, Code::ScanTable),
+        (group, number(group) | 0x00ff_ffff, Code::ScanTable),
         (group + 4, NO_GROUP, Code::ScanTable),
         (group + 4, number(group + 4) + 1, Code::ScanTable),
         (group + 4, 1000, Code::ScanTable),
@@ -217,10 +217,14 @@ fn groups_and_hits_are_checked_field_by_field() {
         (group + 8, number(group + 8) + 1, Code::ScanTable),
         (group + 12, number(group + 12) + 1, Code::ScanTable),
         // Flags: anywhere or not, the other way round; and one that there is not.
-        (group + 12, number(group + 12) ^ FLAG, Code::ScanTable),
-        (elsewhere + 12, number(elsewhere + 12) ^ FLAG, Code::ScanTable),
-        (group + 12, number(group + 12) | 2 << 16, Code::UnknownFlags),
-        (group + 12, number(group + 12) | 1 << 31, Code::UnknownFlags),
+        (group, number(group) ^ FLAG, Code::ScanTable),
+        (elsewhere, number(elsewhere) ^ FLAG, Code::ScanTable),
+        (group, number(group) | 2 << 24, Code::UnknownFlags),
+        (group, number(group) | 1 << 31, Code::UnknownFlags),
+        // Key: longer than the literal, shorter, none.
+        (group + 12, number(group + 12) + (1 << 16), Code::ScanTable),
+        (group + 12, number(group + 12) - (1 << 16), Code::ScanTable),
+        (group + 12, number(group + 12) & 0xffff, Code::ScanTable),
         // A hit's operator and case, its criterion: another's, and none.
         (hit, number(hit) ^ 2, Code::ScanTable),
         (hit, number(hit) ^ 0x80, Code::ScanTable),
@@ -231,9 +235,12 @@ fn groups_and_hits_are_checked_field_by_field() {
     ] {
         assert_eq!(scan_code(&[(at, changed)]), expected, "{changed:#x} at {at:#x}");
     }
-    let of_two =
-        groups.clone().zip(groups.skip(1)).find(|(at, next)| number(*next) - number(*at) == 2);
-    let first = scan.hits.start + 4 * number(of_two.map_or(group, |(at, _)| at)) as usize;
+    let first_hit = |at: usize| number(at) & 0x00ff_ffff;
+    let of_two = groups
+        .clone()
+        .zip(groups.skip(1))
+        .find(|(at, next)| first_hit(*next) - first_hit(*at) == 2);
+    let first = scan.hits.start + 4 * first_hit(of_two.map_or(group, |(at, _)| at)) as usize;
     let swapped = [(first, number(first + 4)), (first + 4, number(first))];
     assert_eq!(scan_code(&swapped), Code::ScanTable);
 }

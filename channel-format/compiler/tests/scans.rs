@@ -102,7 +102,12 @@ fn letters(length: std::ops::Range<usize>) -> impl Strategy<Value = String> {
     proptest::collection::vec(letter, length).prop_map(|letters| letters.into_iter().collect())
 }
 
+/// Literals of any length, and longer ones, of which the scan finds a beginning.
 fn sought() -> impl Strategy<Value = Vec<Sought>> {
+    prop_oneof![sought_of(1..7), sought_of(20..40)]
+}
+
+fn sought_of(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Sought>> {
     let how = proptest::sample::select(
         &[
             How::Contains,
@@ -114,11 +119,11 @@ fn sought() -> impl Strategy<Value = Vec<Sought>> {
             How::Filter,
         ][..],
     );
-    proptest::collection::btree_set((letters(1..7), how), 1..14)
+    proptest::collection::btree_set((letters(length), how), 1..14)
         .prop_map(|sought| sought.into_iter().collect())
 }
 
-/// Texts of literals' letters, of literals one behind the other, and the literals themselves.
+/// Texts of literals' letters, of literals one behind the other and apart, and the literals themselves.
 fn texts(sought: &[Sought], random: &[(String, Vec<prop::sample::Index>)]) -> Vec<Vec<u16>> {
     let mut texts: Vec<Vec<u16>> =
         sought.iter().map(|(literal, _)| literal.encode_utf16().collect()).collect();
@@ -127,6 +132,10 @@ fn texts(sought: &[Sought], random: &[(String, Vec<prop::sample::Index>)]) -> Ve
         let glued: String =
             literals.iter().map(|at| sought[at.index(sought.len())].0.as_str()).collect();
         texts.push(glued.encode_utf16().collect());
+        let spread: Vec<&str> =
+            literals.iter().map(|at| sought[at.index(sought.len())].0.as_str()).collect();
+        let apart = ["xy", "xyzxyzxyz", "xyſzK"][text.len() % 3];
+        texts.push(format!("{text}{}{text}", spread.join(apart)).encode_utf16().collect());
         texts.push((PIPE.to_owned() + text).encode_utf16().collect());
     }
     // The empty name is that of an anonymous pipe, which rules know by another.
@@ -224,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn no_two_states_share_a_base(sought in sought()) {
+    fn no_two_states_share_a_base(sought in sought_of(1..7)) {
         let file = built(&sought);
         for scan in scans(&file) {
             let states = states(&file, &scan);
@@ -290,6 +299,81 @@ fn a_state_does_not_have_the_slots_of_another() {
     assert_eq!(check(&shared).unwrap_err().code, Code::ScanTable);
     // Either may have any base of its own.
     assert_eq!(check(&file), Ok(()));
+}
+
+/// Length and key of each group of a scan.
+fn keys(file: &[u8], scan: &ScanPlaces) -> Vec<(u32, u32)> {
+    let words = scan.groups.clone().step_by(16).map(|at| word(file, at + 12));
+    words.map(|word| (word & 0xffff, word >> 16)).collect()
+}
+
+/// A literal of which the scan finds a beginning, and what follows decides.
+#[test]
+fn what_follows_a_key_is_compared() {
+    let sought = [
+        ("alphabetical-order-of-all-tables".to_owned(), How::Contains),
+        ("omega-omicron-upsilon-epsilon".to_owned(), How::StartsWith),
+        ("epsilon-eta-theta-iota-kappa-lambda".to_owned(), How::Equals),
+        ("lambda-kappa-iota-theta-eta-zeta".to_owned(), How::EndsWith),
+        ("Sigma-Tau-RHO-Pi-Omicron-Xi".to_owned(), How::Cased),
+    ];
+    let file = built(&sought);
+    let ruleset = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap();
+    // What must stand at the end is its own key.
+    let expected_keys = [(32, 24), (35, 24), (32, 32), (29, 24), (27, 24)];
+    assert_eq!(keys(&file, &scans(&file)[0]), expected_keys);
+    for (literal, _) in &sought {
+        let units: Vec<u16> = literal.encode_utf16().collect();
+        let changed = |at: usize, unit: u16| {
+            let mut changed = units.clone();
+            changed[at] = unit;
+            changed
+        };
+        let variants = (0..units.len()).flat_map(|at| {
+            // Another letter, the same one in the other case, a unit taken for S, nothing more.
+            let other = [u16::from(b'x'), units[at] ^ 0x20, 0x017f].map(|unit| changed(at, unit));
+            other.into_iter().chain([units[..at].to_vec()])
+        });
+        for text in variants.chain([units.clone()]).filter(|text| !text.is_empty()) {
+            for (before, behind) in [("", ""), ("x", ""), ("", "x"), ("some-text-", "-more")] {
+                let [before, behind] = [before, behind].map(str::encode_utf16);
+                let text: Vec<u16> = before.chain(text.iter().copied()).chain(behind).collect();
+                let spelled = String::from_utf16_lossy(&text);
+                let expected = expected(&sought, &text, &text);
+                assert_eq!(found(&ruleset, &text, &text), expected, "{spelled}");
+            }
+        }
+    }
+}
+
+/// Where literals are many, keys are short.
+#[test]
+fn keys_of_many_literals_tell_them_apart() {
+    let hows = [How::Contains, How::StartsWith, How::EndsWith, How::Equals, How::Cased];
+    // Words of a few syllables, so that many begin as others do.
+    let syllables = ["ka", "ro", "mi", "tes", "lun", "Do", "va", "É", "sk"];
+    let word = |number: usize| {
+        let places = (0..9).map(|place| number / 7_usize.pow(place % 4) + place as usize * number);
+        places.map(|place| syllables[place % syllables.len()]).collect::<String>()
+    };
+    let sought: Vec<Sought> =
+        (0..700).map(|number| (word(number), hows[number % hows.len()])).collect();
+    let file = built(&sought);
+    let keys = keys(&file, &scans(&file)[0]);
+    assert!(keys.iter().filter(|(length, key)| key < length).count() > 300);
+    assert!(keys.iter().all(|(length, key)| *key >= 8.min(*length)));
+    let ruleset = open(&file, &test_key(), &SensorProfile::CURRENT).unwrap();
+    for number in 0..700 {
+        let (one, other) = (word(number), word(number * 31 % 700));
+        for text in [format!("{one}{other}"), format!("{other}x{one}"), one.clone(), one + "-"] {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            assert_eq!(
+                found(&ruleset, &units, &units),
+                expected(&sought, &units, &units),
+                "{text}"
+            );
+        }
+    }
 }
 
 /// Every short text of few letters: what stands at its beginning, at its end, at both, and what is

@@ -5,7 +5,7 @@ mod common;
 use channel_format::engine::scan;
 use channel_format::limits;
 use channel_format::refusal::Code;
-use channel_format::schema::{Field, Kind};
+use channel_format::schema::{Field, FieldSet, Kind, SensorProfile};
 
 use common::root;
 
@@ -13,7 +13,7 @@ fn page() -> String {
     std::fs::read_to_string(root().join("docs/channel-format.md")).unwrap()
 }
 
-/// The rows of the last table of the section whose heading starts so, without their backquotes.
+/// The rows of the first table of the section whose heading starts so, without their backquotes.
 fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
     let section = page.split("\n## ").find(|part| part.starts_with(heading)).unwrap();
     let table = section.split("\n|---").nth(1).unwrap();
@@ -54,12 +54,50 @@ fn the_fields_are_those_of_the_code() {
     assert_eq!(rows(&page(), "6."), expected);
 }
 
+/// The record of `.profile`, place by place, and what the page says of today's sensor.
+#[test]
+fn the_profile_is_that_of_the_code() {
+    let page = page();
+    let section = page.split("\n## ").find(|part| part.starts_with("6.")).unwrap();
+    let table = section.split("\n|---").nth(2).unwrap();
+    let sensor = SensorProfile::CURRENT;
+    let expected = [
+        u64::from_le_bytes(*b"SKRPROFL"),
+        0,
+        sensor.format_version.into(),
+        sensor.schema_version.into(),
+        0,
+        sensor.api_level.into(),
+        sensor.max_rules.into(),
+        sensor.supplied.bits(),
+        sensor.max_file,
+        sensor.max_steps_per_event,
+        sensor.max_steps_per_load,
+        0,
+    ];
+    let record = sensor.record();
+    let rows: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), expected.len());
+    for (row, expected) in rows.iter().zip(expected) {
+        let mut cells = row.trim_matches('|').split('|').map(str::trim);
+        let mut number = || cells.next().unwrap().parse::<usize>().unwrap();
+        let (at, size) = (number(), number());
+        let mut bytes = [0; 8];
+        bytes[..size].copy_from_slice(&record[at..at + size]);
+        assert_eq!(u64::from_le_bytes(bytes), expected, "{row}");
+    }
+    let parent = FieldSet::EMPTY.with(Field::ParentImage);
+    assert_eq!(sensor.supplied, FieldSet::ALL.without(parent));
+    assert!(section.contains("API level 1 and supplies all of these but `ParentImage`"));
+}
+
 #[test]
 fn the_limits_are_those_of_the_code() {
     let expected: Vec<(&str, u64)> = vec![
         ("HEADER_LEN", limits::HEADER_LEN as u64),
         ("SIGNED_LEN", limits::SIGNED_LEN as u64),
         ("ANCHOR_LEN", limits::ANCHOR_LEN as u64),
+        ("PROFILE_LEN", limits::PROFILE_LEN as u64),
         ("MAX_FILE", limits::MAX_FILE.into()),
         ("MAX_ACTIVE", limits::MAX_ACTIVE.into()),
         ("MAX_NAME_NUMBER", limits::MAX_NAME_NUMBER.into()),

@@ -31,11 +31,18 @@ pub const EXCEPTIONS: &[(u16, u16)] = &[
 ];
 
 /// The unit that `unit` compares as.
+#[inline]
 pub fn fold(unit: u16) -> u16 {
     if unit < 0x80 {
         let lower = unit.wrapping_sub(0x61) < 26;
         return if lower { unit.wrapping_sub(0x20) } else { unit };
     }
+    fold_beyond_ascii(unit)
+}
+
+#[cold]
+#[inline(never)]
+fn fold_beyond_ascii(unit: u16) -> u16 {
     let [low, high] = unit.to_le_bytes();
     let page = PAGE_OF.get(usize::from(high)).copied().unwrap_or(0);
     let delta = DELTAS.get(usize::from(page)).and_then(|page| page.get(usize::from(low)));

@@ -9,9 +9,8 @@ use super::candidates::Candidates;
 use super::criterion::{Criterion, Operator, Search};
 use super::found::{Found, Outcome};
 use super::kept::{Kept, MAX_KEPT, field_bit};
-use super::scan::{CASED, Hit, NO_GROUP, Scan, Scans, TEXT_FIELDS, TablePlace, Walk, text_index};
+use super::scan::{Hit, Scan, Scans, TEXT_FIELDS, TablePlace, Walk, folded_as_scanned, text_index};
 use super::{Event, Units, Value, literals, program, regex};
-use crate::limits::MAX_LITERAL_UNITS;
 use crate::ruleset::{Layout, RuleRecord, Tables};
 use crate::schema::Truth;
 
@@ -215,70 +214,41 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         let scan = Scan::at(self.tables().scans, place)?;
         let mut walk = Walk::new(&scan, text);
         if text.count() == 0 {
-            return match scan.empty_group() {
-                Some(group) => self.ends(&walk, group),
-                None => Some(()),
-            };
+            return if scan.empty_group().is_some() { self.ends(&walk) } else { Some(()) };
         }
         while walk.advance()? {
-            self.ends(&walk, walk.group()?)?;
+            self.ends(&walk)?;
         }
         let units = u64::try_from(walk.taken()).ok()?;
         self.steps = self.steps.saturating_add(units);
         Some(())
     }
 
-    /// Keeps the criteria whose literals end where a walk is: those of a group and of its suffixes.
-    fn ends(&mut self, walk: &Walk<'_, '_, E::Text>, group: u32) -> Option<()> {
+    /// Keeps the criteria that hold where the key of their literal ends, which is where a walk is.
+    fn ends(&mut self, walk: &Walk<'_, '_, E::Text>) -> Option<()> {
         let text = walk.text();
-        let at_end = walk.taken() == text.count();
-        let mut next = group;
-        // Each suffix is shorter than the one before.
-        for _ in 0..=MAX_LITERAL_UNITS {
-            let (group, hits) = walk.scan().group(next)?;
-            let start = walk.taken().checked_sub(usize::from(group.length))?;
-            for hit in hits {
-                let hit = Hit::read(*hit);
-                self.steps = self.steps.saturating_add(1);
-                let (starts, operator) = (start == 0, hit.operator & !CASED);
-                let holds = match Operator::from_number(operator)? {
-                    Operator::Equals => starts && at_end,
-                    Operator::StartsWith => starts,
-                    Operator::EndsWith => at_end,
-                    Operator::Contains => true,
-                    Operator::Regex => {
-                        let start = u16::try_from(start).ok()?;
-                        if !self.found.add_run(hit.criterion, start) {
-                            // Whether it accepts is found out when it is asked for.
-                            self.point(hit.criterion);
-                        }
-                        false
-                    }
-                    _ => return None,
-                };
-                // Some units beyond ASCII go through a scan as letters that they do not fold to.
-                let compare = || {
-                    let mut units = text.units_from(start).take(group.length.into());
-                    hit.operator & CASED != 0 || units.any(|unit| unit >= 0x80)
-                };
-                if holds && (!compare() || self.spelled(hit.criterion, text, start)?) {
-                    self.keep_found(hit.criterion);
-                }
+        walk.hits(|hit, start, known| {
+            self.steps = self.steps.saturating_add(1);
+            if !known && !self.spelled(hit, text, start)? {
+                return Some(false);
             }
-            match group.suffix {
-                NO_GROUP => return Some(()),
-                suffix => next = suffix,
+            if !hit.is_regex() {
+                self.keep_found(hit.criterion);
+            } else if !self.found.add_run(hit.criterion, u16::try_from(start).ok()?) {
+                // Whether it accepts is found out when it is asked for.
+                self.point(hit.criterion);
             }
-        }
-        None
+            Some(false)
+        })?;
+        Some(())
     }
 
-    /// Compares a literal that was found once more, unit by unit.
-    fn spelled(&mut self, criterion: u32, text: E::Text, start: usize) -> Option<bool> {
-        let criterion = criterion_at(&self.tables(), criterion)?;
-        let literal = literals::literal(&self.tables(), criterion.value, criterion.length)?;
-        self.steps = self.steps.saturating_add(criterion.length.into());
-        literals::equals_at(literal, criterion.cased, text, start)
+    /// Compares a literal whose key was found, unit by unit.
+    #[inline(never)]
+    fn spelled(&mut self, hit: Hit, text: E::Text, start: usize) -> Option<bool> {
+        let (units, same) = spelled(&self.tables(), hit, text, start)?;
+        self.steps = self.steps.saturating_add(units);
+        Some(same)
     }
 
     fn keep_found(&mut self, criterion: u32) {
@@ -307,6 +277,26 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
         self.found.set_outcome(place, if accepts { Outcome::Accepts } else { Outcome::Rejects });
         Some(accepts)
     }
+}
+
+/// Whether the literal of a hit stands at a place, and how long it is.
+pub(crate) fn spelled<T: Units>(
+    tables: &Tables<'_>,
+    hit: Hit,
+    text: T,
+    start: usize,
+) -> Option<(u64, bool)> {
+    let criterion = criterion_at(tables, hit.criterion)?;
+    let literal = literals::literal(tables, criterion.value, criterion.length)?;
+    let same = if hit.is_regex() {
+        // It is its automaton that says which letters it takes for others.
+        literal
+            .units_from(0)
+            .eq(text.units_from(start).take(literal.count()).map(folded_as_scanned))
+    } else {
+        literals::equals_at(literal, criterion.cased, text, start)?
+    };
+    Some((criterion.length.into(), same))
 }
 
 #[inline]

@@ -38,8 +38,9 @@ impl Kept {
         self.found.get(..usize::from(self.count)).unwrap_or(&[])
     }
 
-    /// Whether the event has texts for all that it speaks for.
-    #[inline]
+    /// Whether the event has texts for all that it speaks for. A function of its own, so that its
+    /// stack is free again when rules are judged.
+    #[inline(never)]
     pub(crate) fn is_of_texts_of<E: Event>(&self, event: &E) -> bool {
         TEXT_FIELDS.into_iter().enumerate().all(|(index, field)| {
             let has_text = || match event.value(field) {

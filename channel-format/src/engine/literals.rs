@@ -29,10 +29,10 @@ pub fn equals_at<T: Units>(
     text: T,
     start: usize,
 ) -> Option<bool> {
-    for (index, wanted) in literal.0.iter().enumerate() {
-        let unit = text.unit(start.checked_add(index)?)?;
-        let unit = if cased { unit } else { fold(unit) };
-        if unit != u16::from_le_bytes(*wanted) {
+    let mut units = text.units_from(start);
+    for wanted in literal.0 {
+        let (unit, wanted) = (units.next()?, u16::from_le_bytes(*wanted));
+        if unit != wanted && (cased || fold(unit) != wanted) {
             return Some(false);
         }
     }

@@ -46,6 +46,10 @@ pub(super) struct Example<'a> {
     pub(super) offset: u32,
     pub(super) rule: u32,
     pub(super) expected: Truth,
+    /// Length of its longest text.
+    longest: u16,
+    /// From here on its values are absent.
+    end: usize,
     values: [Value<'a, LeUnits<'a>>; FIELD_COUNT],
 }
 
@@ -58,12 +62,32 @@ impl<'a> Event for Example<'a> {
     }
 }
 
-impl Example<'_> {
+impl<'a> Example<'a> {
+    fn clear(&mut self) {
+        if let Some(values) = self.values.get_mut(..self.end) {
+            values.fill(Value::Absent);
+        }
+        (self.longest, self.end) = (0, 0);
+    }
+
+    /// Takes in the value of a field behind those it has.
+    fn set(&mut self, field: Field, value: Value<'a, LeUnits<'a>>) {
+        if let Some(slot) = self.values.get_mut(field.index()) {
+            *slot = value;
+        }
+        if let Value::Text(text) = value {
+            self.longest = self.longest.max(text.length().unwrap_or(u16::MAX));
+        }
+        self.end = field.index().saturating_add(1);
+    }
+
     /// Before the first one is read.
     pub(super) const NONE: Self = Self {
         offset: 0,
         rule: 0,
         expected: Truth::Unknown,
+        longest: 0,
+        end: 0,
         values: [const { Value::Absent }; FIELD_COUNT],
     };
 
@@ -104,7 +128,7 @@ impl<'a> Examples<'a> {
         let count = reader.u8()?;
         reader.zeros(2)?;
         (example.offset, example.rule, example.expected) = (offset, rule, expected);
-        example.values.fill(Value::Absent);
+        example.clear();
         let mut next = 0_u64;
         for _ in 0..count {
             let at = reader.offset();
@@ -113,9 +137,7 @@ impl<'a> Examples<'a> {
                 return Err(Refusal::new(Code::OutOfOrder, at, next, field.number()));
             }
             next = field.number().saturating_add(1);
-            if let Some(slot) = example.values.get_mut(field.index()) {
-                *slot = value;
-            }
+            example.set(field, value);
         }
         Ok(true)
     }
@@ -176,7 +198,7 @@ pub(super) fn validate(
         count = count.saturating_add(1);
         at_most(Code::TooMany, example.offset, MAX_RULE_EXAMPLES.into(), of_rule.count)?;
         at_most(Code::TooMany, example.offset, MAX_EXAMPLES.into(), count)?;
-        let units = example.longest_text();
+        let units = example.longest.into();
         let judging = of_rule.cost.of(units).saturating_add(run_cost(units));
         let own = judging.saturating_add(EXAMPLE_COST).saturating_add(example.scans(scans));
         steps = steps.saturating_add(own);
@@ -213,15 +235,6 @@ impl OfRule {
 }
 
 impl Example<'_> {
-    /// Units of its longest text.
-    fn longest_text(&self) -> u64 {
-        let lengths = self.values.iter().map(|value| match value {
-            Value::Text(text) => u64::try_from(text.count()).unwrap_or(u64::MAX),
-            _ => 0,
-        });
-        lengths.max().unwrap_or(0)
-    }
-
     /// The most steps that the scans of its texts may cost.
     fn scans(&self, scans: &Scans) -> u64 {
         let mut steps = 0_u64;

@@ -18,9 +18,11 @@ pub use rules::{Action, Level, RULE_LEN, Rule, Texts};
 pub(crate) use tables::Layout;
 pub use tables::{SectionKind, Tables};
 
-use crate::engine::judgement::Judgement;
+use core::mem::offset_of;
+
+use crate::engine::judgement::{Judgement, spelled};
 use crate::engine::kept::Kept;
-use crate::engine::scan::{Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
+use crate::engine::scan::{Hit, Scan, Scans, TEXT_FIELDS, Walk, pass_cost};
 use crate::engine::{Event, Units, Value};
 use crate::frame::{Header, Verified, at_least, at_most, equal};
 use crate::limits::{MAX_CRITERIA, MAX_RUNS, MAX_TEXT_UNITS, MAX_TRIGGERS};
@@ -57,6 +59,11 @@ pub struct Evaluation {
     pub block: bool,
     /// What the evaluation cost.
     pub steps: u64,
+}
+
+impl<B> Ruleset<B> {
+    /// Where a debugger finds the file and whether its key may block, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, file), offset_of!(Self, may_block)];
 }
 
 impl<B: AsRef<[u8]>> Ruleset<B> {
@@ -225,12 +232,19 @@ impl<B: AsRef<[u8]>> Ruleset<B> {
                 continue;
             }
             let mut walk = Walk::new(&scan, text);
-            if walk.advance()? {
-                return None;
+            while walk.advance()? {
+                if walk.hits(|hit, start, known| Some(known || self.spelled(hit, text, start)?))? {
+                    return None;
+                }
             }
             steps = steps.wrapping_add(walk.taken());
         }
         u64::try_from(steps).ok()
+    }
+
+    #[inline(never)]
+    fn spelled<T: Units>(&self, hit: Hit, text: T, start: usize) -> Option<bool> {
+        Some(spelled(&self.tables(), hit, text, start)?.1)
     }
 
     /// Judges an event by the rules that what is found in its texts points to.

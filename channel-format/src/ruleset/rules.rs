@@ -302,6 +302,7 @@ pub(super) fn validate(
 }
 
 /// The rules that every event is judged by: those behind the triggers of the criteria.
+#[inline]
 pub(super) fn always<'a>(tables: &Tables<'a>) -> &'a [[u8; 4]] {
     let last = tables.criteria.last().and_then(Criterion::read);
     let end = last.map_or(0, |last| last.first_trigger.saturating_add(last.triggers));

@@ -29,11 +29,16 @@ pub enum Cause {
     OtherChannel,
     /// The machine went down twice while this body was tried.
     Struck,
+    /// The machine went down while this body was in force or tried: it is tried again after an hour
+    /// in which nothing happens.
+    Waits,
+    /// What the root keys said last is missing here, so nobody knows whether the file is over.
+    NoControl,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::None,
         Self::Host,
         Self::Held,
@@ -45,6 +50,8 @@ impl Cause {
         Self::NoFile,
         Self::OtherChannel,
         Self::Struck,
+        Self::Waits,
+        Self::NoControl,
     ];
 
     /// The word used in logs and JSON.
@@ -61,6 +68,8 @@ impl Cause {
             Self::NoFile => "no_file",
             Self::OtherChannel => "other_channel",
             Self::Struck => "struck",
+            Self::Waits => "waits",
+            Self::NoControl => "no_control",
         }
     }
 
@@ -78,12 +87,14 @@ impl Cause {
             Self::NoFile => "put a content file there; see the limits of the format",
             Self::OtherChannel => "give the file the name that its header says",
             Self::Struck => "build the content anew, or clear the quarantine",
+            Self::NoControl => "put the newest file of channel 0 into the folder",
+            Self::Waits => "nothing: it is tried again after an hour; or clear the quarantine",
         }
     }
 
     /// True when the file is worth another try though it did not change.
     pub const fn passes(self) -> bool {
-        matches!(self, Self::Host | Self::Held | Self::Slow)
+        matches!(self, Self::Host | Self::Held | Self::Slow | Self::Waits | Self::NoControl)
     }
 
     pub(crate) const fn number(self) -> u16 {
@@ -99,6 +110,8 @@ impl Cause {
             Self::NoFile => 8,
             Self::OtherChannel => 9,
             Self::Struck => 10,
+            Self::Waits => 11,
+            Self::NoControl => 12,
         }
     }
 
@@ -118,7 +131,7 @@ mod tests {
             assert_eq!((cause.number(), Cause::from_number(number)), (number, Ok(cause)));
             assert!(!cause.name().is_empty() && !cause.remedy().is_empty());
         }
-        assert_eq!(Cause::from_number(11), Err(Malformed::Value));
+        assert_eq!(Cause::from_number(13), Err(Malformed::Value));
         assert_eq!(Cause::from_number(u16::MAX), Err(Malformed::Value));
     }
 }

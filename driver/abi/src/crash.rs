@@ -192,6 +192,8 @@ pub struct CrashNote {
     pub ended: u64,
     /// The last rule that came out other than false, and the low half of its event's number.
     pub last_rule: (u32, u32),
+    /// Address of the driver's map for debuggers.
+    pub map: u64,
     /// The last verdicts other than *allow*, the newest first. Those that were being written are
     /// left out.
     pub verdicts: [Option<NoteVerdict>; NOTE_VERDICTS],
@@ -222,10 +224,7 @@ impl CrashNote {
         let (tried_epoch, tried_sequence) = halves(word()?);
         let (begun, ended) = (word()?, word()?);
         let last_rule = halves(word()?);
-        let count = word()?;
-        if word()? != 0 {
-            return Err(Malformed::Value);
-        }
+        let (count, map) = (word()?, word()?);
         let mut slots = [None; NOTE_VERDICTS];
         for slot in &mut slots {
             let (event, time) = (word()?, word()?);
@@ -256,6 +255,7 @@ impl CrashNote {
             begun,
             ended,
             last_rule,
+            map,
             verdicts,
         })
     }
@@ -309,7 +309,7 @@ mod tests {
             9,
             pair(10, 11),
             count,
-            0,
+            0xFFFF_F801_2345_6780,
         ];
         for (slot, event) in (0..16).zip(100_u64..) {
             // Slot 3 is being written.
@@ -329,6 +329,7 @@ mod tests {
         assert_eq!((note.phase, note.phases), (Phase::Body, 77));
         assert_eq!((note.tried_epoch, note.tried_sequence), (6, 7));
         assert_eq!((note.begun, note.ended, note.last_rule), (8, 9, (10, 11)));
+        assert_eq!(note.map, 0xFFFF_F801_2345_6780);
         // Verdict 19 lies in slot 3.
         let events = note.verdicts.map(|verdict| verdict.map(|verdict| verdict.event));
         assert_eq!(events[..4], [None, Some(102), Some(101), Some(100)]);
@@ -354,9 +355,7 @@ mod tests {
             assert!(CrashNote::decode(&bytes[..len]).is_err(), "{len}");
         }
         assert!(CrashNote::decode(&[&bytes[..], &[0]].concat()).is_err());
-        for (at, value) in
-            [(7, 1), (14, 1), (16, 9), (21, 1), (40, 99), (88, 1), (NOTE_LEN - 4, 99)]
-        {
+        for (at, value) in [(7, 1), (14, 1), (16, 9), (21, 1), (40, 99), (NOTE_LEN - 4, 99)] {
             let mut wrong = bytes.clone();
             wrong[at] = value;
             assert_eq!(CrashNote::decode(&wrong), Err(Malformed::Value), "byte {at}");

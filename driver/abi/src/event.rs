@@ -1,5 +1,7 @@
 //! One judged pipe event.
 
+use core::mem::offset_of;
+
 use crate::sid::{SID_MAX, Sid};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
@@ -26,6 +28,7 @@ pub const EVENT_LEN: usize = HEAD_LEN
 
 /// What was asked of the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Operation {
     /// A server end was to be created (Sysmon event 17).
     Created,
@@ -35,6 +38,7 @@ pub enum Operation {
 
 /// What the sensor decided about one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Verdict {
     /// No rule matched.
     #[default]
@@ -139,6 +143,9 @@ pub struct Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
+    /// Where a debugger finds the units and how many were kept, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, units), offset_of!(Self, kept)];
+
     /// The empty string.
     pub const EMPTY: Self = Self { units: [0; N], kept: 0, full: 0 };
 
@@ -249,6 +256,9 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
+    /// Where a debugger finds the hits and how many there are, in bytes.
+    pub const HITS_AT: [usize; 2] = [offset_of!(Self, hits), offset_of!(Self, hit_count)];
+
     /// A record of nothing.
     pub const EMPTY: Self = Self {
         event: 0,

@@ -27,10 +27,12 @@ mod event;
 mod hello;
 mod loss;
 mod probe;
+mod record;
 mod request;
 mod sid;
 mod statistics;
 mod status;
+mod trust;
 mod wire;
 
 pub use cause::Cause;
@@ -42,6 +44,7 @@ pub use event::{
 pub use hello::{HELLO_LEN, Hello, Interest};
 pub use loss::Loss;
 pub use probe::{Probe, ProbeOutcome};
+pub use record::SensorRecord;
 pub use request::{ANSWER_LEN, Answer, Ask, Outcome, REQUEST_LEN, Request};
 pub use sid::{SID_MAX, Sid};
 pub use statistics::{
@@ -49,6 +52,7 @@ pub use statistics::{
     Suppressed,
 };
 pub use status::{Mode, Protection, RefusalNote, STATUS_LEN, Stage, Status};
+pub use trust::{SLOTS, SlotNote, SlotState, TrustNote};
 pub use wire::{Malformed, Reader, Writer};
 
 /// Object-manager name of the driver's port; only SYSTEM and administrators may open it.

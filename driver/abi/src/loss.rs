@@ -33,11 +33,22 @@ pub enum Loss {
     Slow,
     /// The filter is attached, but did not see a pipe that the driver opened itself.
     NotSeen,
+    /// A pipe that the driver opens itself does not come back, and the content worker with it.
+    ProbeHeld,
+    /// The anchor has root keys, and what they said last, channel 0, is missing, damaged or older than
+    /// it was: nothing says which keys and files are over.
+    NoControl,
+    /// Channel 0 has expired: newer words of the root keys may be kept from this machine.
+    ControlStale,
+    /// The content in force has no rules.
+    NoRules,
+    /// The content in force is far ahead of what was good before it: nothing in between can follow.
+    SequenceJump,
 }
 
 impl Loss {
     /// Every loss.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::NoAnchor,
         Self::NoContent,
         Self::OnTrial,
@@ -52,6 +63,11 @@ impl Loss {
         Self::InboxUnsafe,
         Self::Slow,
         Self::NotSeen,
+        Self::ProbeHeld,
+        Self::NoControl,
+        Self::ControlStale,
+        Self::NoRules,
+        Self::SequenceJump,
     ];
 
     /// The word used in logs and JSON.
@@ -71,6 +87,11 @@ impl Loss {
             Self::InboxUnsafe => "inbox_unsafe",
             Self::Slow => "slow",
             Self::NotSeen => "not_seen",
+            Self::ProbeHeld => "probe_held",
+            Self::NoControl => "no_control",
+            Self::ControlStale => "control_stale",
+            Self::NoRules => "no_rules",
+            Self::SequenceJump => "sequence_jump",
         }
     }
 
@@ -90,6 +111,11 @@ impl Loss {
             Self::InboxUnsafe => 12,
             Self::Slow => 13,
             Self::NotSeen => 14,
+            Self::ProbeHeld => 15,
+            Self::NoControl => 16,
+            Self::ControlStale => 17,
+            Self::NoRules => 18,
+            Self::SequenceJump => 19,
         }
     }
 
@@ -109,6 +135,11 @@ impl Loss {
             12 => Self::InboxUnsafe,
             13 => Self::Slow,
             14 => Self::NotSeen,
+            15 => Self::ProbeHeld,
+            16 => Self::NoControl,
+            17 => Self::ControlStale,
+            18 => Self::NoRules,
+            19 => Self::SequenceJump,
             _ => return Err(Malformed::Value),
         })
     }

@@ -18,11 +18,15 @@ pub enum ProbeOutcome {
     /// The filter is not attached, so there was nothing to see it: early in a boot there is no
     /// named-pipe file system yet.
     NotAttached,
+    /// One is under way and does not come back: a filter or the file system keeps it. What the
+    /// filter sees is not known meanwhile.
+    Held,
 }
 
 impl ProbeOutcome {
     /// Every outcome.
-    pub const ALL: [Self; 4] = [Self::NotYet, Self::Seen, Self::NotSeen, Self::NotAttached];
+    pub const ALL: [Self; 5] =
+        [Self::NotYet, Self::Seen, Self::NotSeen, Self::NotAttached, Self::Held];
 
     /// The word used in logs and JSON.
     pub const fn name(self) -> &'static str {
@@ -31,6 +35,7 @@ impl ProbeOutcome {
             Self::Seen => "seen",
             Self::NotSeen => "not_seen",
             Self::NotAttached => "not_attached",
+            Self::Held => "held",
         }
     }
 
@@ -40,16 +45,17 @@ impl ProbeOutcome {
             Self::Seen => 1,
             Self::NotSeen => 2,
             Self::NotAttached => 3,
+            Self::Held => 4,
         }
     }
 }
 
-/// The last probe that said anything.
+/// The last probe that said anything, or the one that does not come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Probe {
     /// What it said.
     pub outcome: ProbeOutcome,
-    /// When: 100-nanosecond units since boot, not counting sleep.
+    /// When, or since when it is held: 100-nanosecond units since boot, not counting sleep.
     pub at: u64,
 }
 
@@ -86,7 +92,7 @@ mod tests {
             probe.write(&mut writer);
             assert!(writer.finish());
             assert_eq!(Probe::read(&mut Reader::new(&bytes)), Ok(probe));
-            let unknown: Vec<u8> = [&[4][..], &bytes[1..]].concat();
+            let unknown: Vec<u8> = [&[5][..], &bytes[1..]].concat();
             assert_eq!(Probe::read(&mut Reader::new(&unknown)), Err(Malformed::Value));
             let reserved: Vec<u8> = [&bytes[..7], &[1][..], &bytes[8..]].concat();
             assert_eq!(Probe::read(&mut Reader::new(&reserved)), Err(Malformed::Value));

@@ -5,12 +5,16 @@ use crate::condition::{Losses, Settings, State, Trip};
 use crate::event::flag;
 use crate::loss::Loss;
 use crate::probe::{PROBE_LEN, Probe};
+use crate::record::{RECORD_LEN, SensorRecord};
+use crate::trust::{TRUST_LEN, TrustNote};
 use crate::wire::{Malformed, Reader, Writer};
 use crate::{HEAD_LEN, Kind, write_head};
 
 /// Length of a status message in bytes.
 pub const STATUS_LEN: usize =
-    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 4 + 4 * 5 + 8 * 2 + 4 + 4 + 8 * 6 + PROBE_LEN;
+    HEAD_LEN + 4 + 4 + 4 * 4 + 8 * 10 + 40 + 4 + 4 + 8 * 6 + PROBE_LEN + RECORD_LEN + NAMES_LEN + 8;
+/// What is trusted, and the names of both refused files.
+const NAMES_LEN: usize = TRUST_LEN + 2 * 32;
 
 /// What is asked of the sensor's verdicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,9 +95,43 @@ impl RefusalNote {
     /// while it was tried: `STATUS_DRIVER_BLOCKED_CRITICAL`, which says the same of a driver.
     pub const STRUCK: u32 = 0xC000_036B;
 
+    /// The host status of a file whose body waits for a healthy hour: `STATUS_RETRY`.
+    pub const WAITS: u32 = 0xC000_022D;
+
     /// True when a file stands refused.
     pub const fn stands(&self) -> bool {
         self.code != 0 || self.host_status != 0
+    }
+
+    /// All but the names, which follow at the end of the message.
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        writer.u16(self.code);
+        writer.u16(self.cause.number());
+        writer.u32(self.offset);
+        writer.u32(self.epoch);
+        writer.u32(self.sequence);
+        writer.u32(self.host_status);
+        writer.u32(0);
+        writer.u64(self.expected);
+        writer.u64(self.found);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut refusal = Self {
+            code: reader.u16()?,
+            cause: Cause::from_number(reader.u16()?)?,
+            offset: reader.u32()?,
+            epoch: reader.u32()?,
+            sequence: reader.u32()?,
+            host_status: reader.u32()?,
+            ..Self::default()
+        };
+        if reader.u32()? != 0 {
+            return Err(Malformed::Value);
+        }
+        refusal.expected = reader.u64()?;
+        refusal.found = reader.u64()?;
+        Ok(refusal)
     }
 }
 
@@ -122,6 +160,10 @@ pub struct RefusalNote {
     pub host_status: u32,
     /// What that status means here.
     pub cause: Cause,
+    /// The first half of the file's id, as the tools print it; zeros while its header is not signed.
+    pub file: [u8; 16],
+    /// The id of the key that signed it; zeros likewise.
+    pub key: [u8; 16],
 }
 
 /// The sensor's state.
@@ -185,7 +227,8 @@ pub struct Status {
     pub untold: u64,
     /// Operations let through unjudged because too little stack was left.
     pub stack_low: u64,
-    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL.
+    /// Operations let through unjudged because they came at another IRQL than PASSIVE_LEVEL, or not
+    /// told because they came back at another.
     pub wrong_irql: u64,
     /// Times that something was not found out or not told for want of memory.
     pub no_memory: u64,
@@ -193,6 +236,13 @@ pub struct Status {
     pub nameless: u64,
     /// What opening a pipe of our own showed the last time.
     pub probe: Probe,
+    /// What this sensor can do for content.
+    pub profile: SensorRecord,
+    /// Why the driver is not told when processes end, as an NT status; 0 when it is. What it keeps of
+    /// them then stays until others need the room, under a key that is never given twice.
+    pub unwatched: u32,
+    /// What is trusted, and what is kept for the next boot.
+    pub trust: TrustNote,
 }
 
 impl Status {
@@ -224,16 +274,7 @@ impl Status {
         ] {
             writer.u64(number);
         }
-        let refusal = &self.refusal;
-        writer.u16(refusal.code);
-        writer.u16(refusal.cause.number());
-        writer.u32(refusal.offset);
-        writer.u32(refusal.epoch);
-        writer.u32(refusal.sequence);
-        writer.u32(refusal.host_status);
-        writer.u32(0);
-        writer.u64(refusal.expected);
-        writer.u64(refusal.found);
+        self.refusal.write(&mut writer);
         writer.u32(self.losses.bits());
         writer.u16(self.settings_refused.bits());
         writer.array([self.start_mode.number(), u8::from(self.attached)]);
@@ -248,6 +289,14 @@ impl Status {
             writer.u64(number);
         }
         self.probe.write(&mut writer);
+        self.profile.write(&mut writer);
+        self.trust.write(&mut writer);
+        for refusal in [&self.refusal, &self.trust.refusal] {
+            writer.array(refusal.file);
+            writer.array(refusal.key);
+        }
+        writer.u32(self.unwatched);
+        writer.u32(0);
         writer.finish()
     }
 
@@ -280,18 +329,7 @@ impl Status {
         ] {
             *number = reader.u64()?;
         }
-        let refusal = &mut status.refusal;
-        refusal.code = reader.u16()?;
-        refusal.cause = Cause::from_number(reader.u16()?)?;
-        refusal.offset = reader.u32()?;
-        refusal.epoch = reader.u32()?;
-        refusal.sequence = reader.u32()?;
-        refusal.host_status = reader.u32()?;
-        if reader.u32()? != 0 {
-            return Err(Malformed::Value);
-        }
-        refusal.expected = reader.u64()?;
-        refusal.found = reader.u64()?;
+        status.refusal = RefusalNote::read(reader)?;
         status.losses = Losses::from_bits(reader.u32()?)?;
         status.settings_refused = Settings::from_bits(reader.u16()?)?;
         status.start_mode = Mode::from_number(reader.u8()?)?;
@@ -307,6 +345,16 @@ impl Status {
             *number = reader.u64()?;
         }
         status.probe = Probe::read(reader)?;
+        status.profile = SensorRecord::read(reader)?;
+        status.trust = TrustNote::read(reader)?;
+        for refusal in [&mut status.refusal, &mut status.trust.refusal] {
+            refusal.file = reader.array()?;
+            refusal.key = reader.array()?;
+        }
+        status.unwatched = reader.u32()?;
+        if reader.u32()? != 0 {
+            return Err(Malformed::Value);
+        }
         Ok(status)
     }
 }

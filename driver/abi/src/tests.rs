@@ -69,6 +69,8 @@ fn status() -> Status {
             sequence: 19,
             host_status: 20,
             cause: Cause::HardLink,
+            file: [27; 16],
+            key: [28; 16],
         },
         state: State::Stopping,
         trip: Some(Trip::Share),
@@ -86,6 +88,26 @@ fn status() -> Status {
         no_memory: 25,
         nameless: 26,
         probe: Probe { outcome: ProbeOutcome::Seen, at: 21 },
+        profile: SensorRecord(core::array::from_fn(|at| u8::try_from(at).unwrap())),
+        unwatched: 27,
+        trust: TrustNote {
+            control: true,
+            halted: true,
+            control_epoch: 29,
+            control_sequence: 30,
+            floor_epoch: 31,
+            floor_sequence: 32,
+            floor_rules: 33,
+            slots: [SlotState::Ready, SlotState::Struck, SlotState::Refused].map(|state| {
+                SlotNote { state, code: 34, epoch: 35, sequence: 36, file: [37; 16], key: [38; 16] }
+            }),
+            refusal: RefusalNote {
+                code: 39,
+                file: [40; 16],
+                key: [41; 16],
+                ..RefusalNote::default()
+            },
+        },
     }
 }
 

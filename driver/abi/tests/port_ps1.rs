@@ -156,6 +156,7 @@ fn every_field_is_where_the_script_says() {
         ("status.wrong_irql", status(|s| s.wrong_irql = u64::MAX)),
         ("status.no_memory", status(|s| s.no_memory = u64::MAX)),
         ("status.nameless", status(|s| s.nameless = u64::MAX)),
+        ("status.unwatched", status(|s| s.unwatched = u32::MAX)),
         ("probe.outcome", status(|s| s.probe.outcome = ProbeOutcome::NotSeen)),
         ("probe.at", status(|s| s.probe.at = u64::MAX)),
         ("event.number", event(|e| e.event = u64::MAX)),

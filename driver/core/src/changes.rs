@@ -5,9 +5,14 @@
 //! is told that the status does not say too.
 
 use channel_format::refusal::Code;
-use driver_abi::{Mode, ProbeOutcome, Protection, RefusalNote, Stage, Status};
+use driver_abi::{
+    Mode, ProbeOutcome, Protection, RefusalNote, SLOTS, SlotState, Stage, Status, TrustNote,
+};
 
 use crate::events::Event;
+
+/// The slots in the order of the status.
+const SLOT_NAMES: [&str; SLOTS] = ["good", "previous", "trial"];
 
 /// Calls `tell` with each event that turns `before` into `after`.
 pub fn between(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
@@ -16,6 +21,7 @@ pub fn between(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)
     if after.refusal != before.refusal {
         refusal(&after.refusal, tell);
     }
+    trust(&before.trust, &after.trust, tell);
     fuse(before, after, tell);
     let refused_before = before.settings_refused;
     for setting in after.settings_refused.iter().filter(|new| !refused_before.contains(*new)) {
@@ -24,6 +30,13 @@ pub fn between(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)
     let unseen = |status: &Status| status.probe.outcome == ProbeOutcome::NotSeen;
     if unseen(after) && !unseen(before) {
         tell(&Event::ProbeFailed { time: after.probe.at });
+    }
+    let held = |status: &Status| status.probe.outcome == ProbeOutcome::Held;
+    if held(after) && !held(before) {
+        tell(&Event::ProbeHeld { time: after.probe.at });
+    }
+    if after.unwatched != 0 && before.unwatched == 0 {
+        tell(&Event::ProcessesUnwatched { status: after.unwatched });
     }
     if after.mode != before.mode {
         tell(&Event::ModeChanged { mode: mode(after.mode), was: mode(before.mode) });
@@ -65,7 +78,10 @@ fn content(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
     let may_block = after.may_block;
     let same = (before.epoch, before.sequence) == (epoch, sequence) && before.stage != Stage::None;
     match (same, before.stage, after.stage) {
-        (_, _, Stage::None) => {}
+        (_, Stage::None, Stage::None) => {}
+        (_, _, Stage::None) => {
+            tell(&Event::ContentWithdrawn { epoch: before.epoch, sequence: before.sequence })
+        }
         (false, _, Stage::Trial) => {
             tell(&Event::ContentAccepted { epoch, sequence, rules, may_block });
         }
@@ -76,6 +92,52 @@ fn content(before: &Status, after: &Status, tell: &mut dyn FnMut(&Event<'_>)) {
         (true, Stage::Good, Stage::Trial) => tell(&Event::ContentDemoted { epoch, sequence }),
         (true, _, _) => {}
     }
+}
+
+/// What is trusted, and what the slots are worth.
+fn trust(before: &TrustNote, after: &TrustNote, tell: &mut dyn FnMut(&Event<'_>)) {
+    let position = |note: &TrustNote| (note.control, note.control_epoch, note.control_sequence);
+    if position(after) != position(before) && after.control {
+        tell(&Event::ControlTaken {
+            epoch: after.control_epoch,
+            sequence: after.control_sequence,
+            halted: after.halted,
+        });
+    }
+    if after.refusal != before.refusal && after.refusal.stands() {
+        let refusal = &after.refusal;
+        let code = code_of(refusal.code);
+        tell(&Event::ControlRefused {
+            epoch: refusal.epoch,
+            sequence: refusal.sequence,
+            code: u32::from(refusal.code),
+            name: code.map_or("", |code| code.name()),
+            offset: refusal.offset,
+            expected: refusal.expected,
+            found: refusal.found,
+            status: refusal.host_status,
+            cause: refusal.cause.name(),
+        });
+    }
+    for (slot, (old, new)) in SLOT_NAMES.into_iter().zip(before.slots.iter().zip(&after.slots)) {
+        if (new.state, new.code) == (old.state, old.code) && new.file == old.file {
+            continue;
+        }
+        if matches!(new.state, SlotState::Waits | SlotState::Struck | SlotState::Refused) {
+            tell(&Event::SlotOut {
+                slot,
+                epoch: new.epoch,
+                sequence: new.sequence,
+                state: new.state.name(),
+                code: u32::from(new.code),
+                name: code_of(new.code).map_or("", |code| code.name()),
+            });
+        }
+    }
+}
+
+fn code_of(number: u16) -> Option<Code> {
+    Code::ALL.iter().copied().find(|code| code.number() == number)
 }
 
 /// Each content has a fuse of its own, so one that is the same as before may be another's.
@@ -99,7 +161,7 @@ fn refusal(refusal: &RefusalNote, tell: &mut dyn FnMut(&Event<'_>)) {
     if refusal.code == 0 && refusal.host_status == 0 {
         return;
     }
-    let code = Code::ALL.iter().find(|code| code.number() == refusal.code);
+    let code = code_of(refusal.code);
     tell(&Event::ContentRefused {
         epoch,
         sequence,
@@ -140,6 +202,36 @@ mod tests {
     #[test]
     fn nothing_is_told_of_what_stays() {
         assert_eq!(told(&trial(), &Status { events: 9, scans: 3, ..trial() }), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_trusted_and_what_slots_are_worth_is_told() {
+        let note = |change: fn(&mut TrustNote)| {
+            let mut status = trial();
+            change(&mut status.trust);
+            status
+        };
+        let taken = note(|trust| trust.control = true);
+        assert_eq!(told(&trial(), &taken), ["ControlTaken"]);
+        assert_eq!(told(&taken, &trial()), [""; 0], "its loss is a loss of protection");
+        let refused = note(|trust| trust.refusal.code = 1);
+        assert_eq!(told(&trial(), &refused), ["ControlRefused"]);
+        assert_eq!(told(&refused, &trial()), [""; 0]);
+        let ready = note(|trust| trust.slots[0].state = SlotState::Ready);
+        assert_eq!(told(&trial(), &ready), [""; 0]);
+        for state in [SlotState::Waits, SlotState::Struck, SlotState::Refused] {
+            let mut out = ready;
+            out.trust.slots[0].state = state;
+            assert_eq!(told(&ready, &out), ["SlotOut"]);
+            assert_eq!(told(&out, &ready), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn content_that_is_gone_is_told() {
+        let none = Status { stage: Stage::None, sequence: 0, rules: 0, ..trial() };
+        assert_eq!(told(&trial(), &none), ["ContentWithdrawn"]);
+        assert_eq!(told(&none, &none), [""; 0]);
     }
 
     #[test]
@@ -234,6 +326,14 @@ mod tests {
         let unseen = Status { probe, ..trial() };
         assert_eq!(told(&trial(), &unseen), ["ProbeFailed"]);
         assert_eq!(told(&unseen, &unseen), [""; 0]);
+        let probe = Probe { outcome: ProbeOutcome::Held, at: 7 };
+        let held = Status { probe, ..trial() };
+        assert_eq!(told(&trial(), &held), ["ProbeHeld"]);
+        assert_eq!(told(&held, &held), [""; 0]);
+        assert_eq!(told(&held, &trial()), [""; 0], "it has come back");
+        let unwatched = Status { unwatched: 0xC000_000D, ..trial() };
+        assert_eq!(told(&trial(), &unwatched), ["ProcessesUnwatched"]);
+        assert_eq!(told(&unwatched, &unwatched), [""; 0]);
         let full = Status { protection: Protection::Full, ..trial() };
         assert_eq!(told(&trial(), &full), ["ProtectionChanged"]);
     }

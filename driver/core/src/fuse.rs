@@ -7,7 +7,9 @@
 //!
 //! Somebody who is blocked can trip it on purpose, by asking again and again. That is the lesser
 //! evil, is loud, and leaves every detection in place: a machine whose services get no pipes is
-//! down, whoever meant well.
+//! down, whoever meant well. For the same reason a trip is not written to the disk: it would
+//! disarm the machine for longer than who caused it is there. A start begins with a whole fuse, and
+//! content that is still wrong blocks up to the same bounds once more.
 
 use driver_abi::Trip;
 

@@ -28,13 +28,13 @@ impl Histogram {
         }
     }
 
-    /// The counts now.
-    pub fn snapshot(&self) -> [u64; BUCKETS] {
-        let mut counts = [0; BUCKETS];
+    /// Fills in the counts of now.
+    // Not inlined: unrolled it would be half a kilobyte of code.
+    #[inline(never)]
+    pub fn read(&self, counts: &mut [u64]) {
         for (to, from) in counts.iter_mut().zip(&self.buckets) {
             *to = from.load(Ordering::Relaxed);
         }
-        counts
     }
 }
 
@@ -75,7 +75,9 @@ mod tests {
             histogram.count(ticks);
             let mut counts = [0; BUCKETS];
             counts[expected] = 2;
-            assert_eq!(histogram.snapshot(), counts, "{frequency} {ticks}");
+            let mut found = [0; BUCKETS];
+            histogram.read(&mut found);
+            assert_eq!(found, counts, "{frequency} {ticks}");
         }
     }
 }

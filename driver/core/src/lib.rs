@@ -10,7 +10,8 @@
 //! | [`access`] | whether a folder is the administrators' alone |
 //! | [`inbox`] | which dropped file is tried next |
 //! | [`journal`] | what survives a crash during a try |
-//! | [`slots`] | which accepted content serves after a boot |
+//! | [`ladder`] | which content a boot serves, and what becomes of content that takes machines down |
+//! | [`slots`] | where accepted content lies |
 //! | [`merit`] | when content on trial has become good |
 //! | [`judge`] | what becomes of one pipe event |
 //! | [`exempt`] | whom and what content never blocks |
@@ -50,6 +51,7 @@ pub mod fuse;
 pub mod inbox;
 pub mod journal;
 pub mod judge;
+pub mod ladder;
 pub mod latency;
 pub mod merit;
 pub mod probe;

@@ -14,6 +14,9 @@ pub const NAME_UNITS: usize = 29;
 const PERIOD: u64 = 5 * 60 * 10_000_000;
 /// Probes in a row that may end without saying anything before that says enough.
 const MAX_SILENT: u32 = 3;
+/// How long a probe may be under way before that is told, in 100-nanosecond units: ten seconds,
+/// where one takes microseconds.
+const PATIENCE: u64 = 10 * 10_000_000;
 
 /// How one probe ended.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +39,8 @@ pub struct Probing {
     /// The circumstances of the last probe: attached, and the content in force.
     circumstances: Option<(bool, Option<Position>)>,
     next: u64,
+    /// When the probe began that is under way.
+    begun: Option<u64>,
 }
 
 impl Probing {
@@ -51,8 +56,14 @@ impl Probing {
         now >= self.next
     }
 
+    /// A probe begins.
+    pub const fn begin(&mut self, now: u64) {
+        self.begun = Some(now);
+    }
+
     /// Takes in how a probe that was made at `now` ended.
     pub fn note(&mut self, now: u64, attempt: Attempt) {
+        self.begun = None;
         let outcome = if attempt.seen {
             ProbeOutcome::Seen
         } else if !attempt.attached {
@@ -80,6 +91,14 @@ impl Probing {
     /// What the last probe that said anything said.
     pub const fn said(&self) -> Probe {
         self.said
+    }
+
+    /// The probe that has been under way for longer than it should, if there is one. What the last
+    /// one said stands beside it.
+    pub fn held(&self, now: u64) -> Option<Probe> {
+        let at = self.begun?;
+        let held = now.saturating_sub(at) > PATIENCE;
+        held.then_some(Probe { outcome: ProbeOutcome::Held, at })
     }
 
     /// Probes in a row that were not seen.
@@ -183,6 +202,19 @@ mod tests {
         }
         probing.note(9, NO_MEMORY);
         assert_eq!(probing.said().outcome, ProbeOutcome::NotSeen);
+    }
+
+    #[test]
+    fn one_that_does_not_come_back_is_held_until_it_does() {
+        let mut probing = Probing::default();
+        probing.note(1, NOT_SEEN);
+        assert_eq!(probing.held(u64::MAX), None, "none is under way");
+        probing.begin(5);
+        assert_eq!(probing.held(5 + PATIENCE), None);
+        assert_eq!(probing.held(6 + PATIENCE), Some(Probe { outcome: ProbeOutcome::Held, at: 5 }));
+        assert_eq!(probing.said().outcome, ProbeOutcome::NotSeen, "that is still what is known");
+        probing.note(7 + PATIENCE, SEEN);
+        assert_eq!(probing.held(u64::MAX), None);
     }
 
     #[test]

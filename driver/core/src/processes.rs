@@ -7,6 +7,8 @@
 //!
 //! The same goes for access tokens, whose identifiers are not given twice either.
 
+use core::mem::offset_of;
+
 /// Processes that share a set.
 pub const WAYS: usize = 4;
 
@@ -21,6 +23,13 @@ pub struct Slot<V> {
 impl<V> Slot<V> {
     /// Room that is free.
     pub const FREE: Self = Self { process: 0, asked: 0, value: None };
+
+    /// Where a debugger finds the number, which is 0 in a free slot, and what is kept, in bytes.
+    pub const AT: [usize; 2] = {
+        // Without a byte that says whether there is a value, the value begins where it lies.
+        assert!(size_of::<Option<V>>() == size_of::<V>());
+        [offset_of!(Self, process), offset_of!(Self, value)]
+    };
 }
 
 /// The table, over slots that its owner allocated once: a multiple of [`WAYS`]; slots beyond the
@@ -32,6 +41,9 @@ pub struct Processes<S> {
 }
 
 impl<S> Processes<S> {
+    /// Where a debugger finds the slots, in bytes.
+    pub const SLOTS_AT: usize = offset_of!(Self, slots);
+
     /// A table over `slots`.
     pub const fn new(slots: S) -> Self {
         Self { slots, clock: 0 }

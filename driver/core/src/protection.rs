@@ -11,6 +11,8 @@ pub struct Facts {
     pub attached: bool,
     /// The filter did not see a pipe that the driver opened itself.
     pub unseen: bool,
+    /// Such a pipe is being opened and does not come back.
+    pub held: bool,
     /// How far the content in force has come.
     pub stage: Stage,
     /// The fuse of the content in force has tripped: it blocks nothing any more.
@@ -31,6 +33,14 @@ pub struct Facts {
     pub fell_back: bool,
     /// A service parameter made no sense and was replaced by its default.
     pub settings_refused: bool,
+    /// What the root keys said last is missing, damaged or older than it was.
+    pub control_lost: bool,
+    /// What they said last has expired.
+    pub control_stale: bool,
+    /// The content in force has no rules.
+    pub no_rules: bool,
+    /// The content in force is far ahead of what was good before it.
+    pub jumped: bool,
 }
 
 impl Facts {
@@ -43,6 +53,7 @@ impl Facts {
             .with(Loss::NotAttached, !self.attached)
             .with(Loss::NotSeen, self.unseen)
             .with(Loss::FuseTripped, self.fuse_tripped)
+            .with(Loss::ProbeHeld, self.held)
             .with(Loss::Slow, self.slow)
             .with(Loss::NoState, !self.state)
             .with(Loss::InboxUnsafe, self.exposed)
@@ -51,22 +62,31 @@ impl Facts {
             .with(Loss::FellBack, self.fell_back)
             .with(Loss::Stale, self.stale)
             .with(Loss::SettingsRefused, self.settings_refused)
+            .with(Loss::NoRules, self.no_rules)
+            .with(Loss::NoControl, self.control_lost)
+            .with(Loss::ControlStale, self.control_stale)
+            .with(Loss::SequenceJump, self.jumped)
             .with(Loss::OnTrial, matches!(self.stage, Stage::Trial))
     }
 }
 
 /// The losses that leave events unjudged, worst first.
-const NONE: [Loss; 4] = [Loss::NoAnchor, Loss::NoContent, Loss::NotAttached, Loss::NotSeen];
+const NONE: [Loss; 5] =
+    [Loss::NoAnchor, Loss::NoContent, Loss::NoRules, Loss::NotAttached, Loss::NotSeen];
 /// The losses that only restrict, worst first.
-const DEGRADED: [Loss; 10] = [
+const DEGRADED: [Loss; 14] = [
     Loss::FuseTripped,
+    Loss::ProbeHeld,
     Loss::Slow,
     Loss::NoState,
+    Loss::NoControl,
     Loss::InboxUnsafe,
     Loss::NoInbox,
     Loss::Refused,
     Loss::FellBack,
+    Loss::SequenceJump,
     Loss::Stale,
+    Loss::ControlStale,
     Loss::SettingsRefused,
     Loss::OnTrial,
 ];
@@ -99,6 +119,7 @@ mod tests {
         anchored: true,
         attached: true,
         unseen: false,
+        held: false,
         stage: Stage::Good,
         fuse_tripped: false,
         state: true,
@@ -109,22 +130,31 @@ mod tests {
         stale: false,
         fell_back: false,
         settings_refused: false,
+        control_lost: false,
+        control_stale: false,
+        no_rules: false,
+        jumped: false,
     };
 
     /// Each fact that is amiss alone, worst first.
-    const CASES: [(Facts, Protection); 14] = [
+    const CASES: [(Facts, Protection); 19] = [
         (Facts { anchored: false, ..ALL_WELL }, Protection::None(Loss::NoAnchor)),
         (Facts { stage: Stage::None, ..ALL_WELL }, Protection::None(Loss::NoContent)),
+        (Facts { no_rules: true, ..ALL_WELL }, Protection::None(Loss::NoRules)),
         (Facts { attached: false, ..ALL_WELL }, Protection::None(Loss::NotAttached)),
         (Facts { unseen: true, ..ALL_WELL }, Protection::None(Loss::NotSeen)),
         (Facts { fuse_tripped: true, ..ALL_WELL }, Protection::Degraded(Loss::FuseTripped)),
+        (Facts { held: true, ..ALL_WELL }, Protection::Degraded(Loss::ProbeHeld)),
         (Facts { slow: true, ..ALL_WELL }, Protection::Degraded(Loss::Slow)),
         (Facts { state: false, ..ALL_WELL }, Protection::Degraded(Loss::NoState)),
+        (Facts { control_lost: true, ..ALL_WELL }, Protection::Degraded(Loss::NoControl)),
         (Facts { exposed: true, ..ALL_WELL }, Protection::Degraded(Loss::InboxUnsafe)),
         (Facts { inbox: false, ..ALL_WELL }, Protection::Degraded(Loss::NoInbox)),
         (Facts { refused: true, ..ALL_WELL }, Protection::Degraded(Loss::Refused)),
         (Facts { fell_back: true, ..ALL_WELL }, Protection::Degraded(Loss::FellBack)),
+        (Facts { jumped: true, ..ALL_WELL }, Protection::Degraded(Loss::SequenceJump)),
         (Facts { stale: true, ..ALL_WELL }, Protection::Degraded(Loss::Stale)),
+        (Facts { control_stale: true, ..ALL_WELL }, Protection::Degraded(Loss::ControlStale)),
         (Facts { settings_refused: true, ..ALL_WELL }, Protection::Degraded(Loss::SettingsRefused)),
         (Facts { stage: Stage::Trial, ..ALL_WELL }, Protection::Degraded(Loss::OnTrial)),
     ];

@@ -11,6 +11,7 @@
 //! place and runs this very code through every order of steps that threads can take
 //! (`cargo test -p driver-core --features loom --test publish`).
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Swaps a reader may meet in one read before it gives up and goes without.
@@ -77,6 +78,14 @@ pub struct Swap<S, W> {
     writing: W,
 }
 
+impl<S, W> Swap<S, W> {
+    /// Where a debugger finds the two slots and the generation, in bytes.
+    pub const AT: [usize; 3] = {
+        let [slots, generation] = [offset_of!(Self, slots), offset_of!(Self, generation)];
+        [slots, slots.saturating_add(size_of::<S>()), generation]
+    };
+}
+
 impl<S: Slot, W: Word> Swap<S, W> {
     /// Nothing published yet, over two slots that are empty and run down and two words that are 0.
     pub const fn new(slots: [S; 2], generation: W, writing: W) -> Self {
@@ -116,16 +125,36 @@ impl<S: Slot, W: Word> Swap<S, W> {
         if self.writing.swap(1, Ordering::Acquire) != 0 {
             return Err(Busy(value));
         }
+        self.turn(|new| {
+            new.put(value);
+            new.open();
+        });
+        Ok(())
+    }
+
+    /// Takes what is published back and frees it, when its last reader has left.
+    ///
+    /// # Errors
+    /// [`Busy`] while another thread is publishing; then the value stays.
+    pub fn withdraw(&self) -> Result<(), Busy<()>> {
+        if self.writing.swap(1, Ordering::Acquire) != 0 {
+            return Err(Busy(()));
+        }
+        // The slot stays run down: who comes finds that nothing is there.
+        self.turn(|_| ());
+        Ok(())
+    }
+
+    /// Only for who has `writing`, which is given back.
+    fn turn(&self, fill: impl FnOnce(&S)) {
         let generation = self.generation.load(Ordering::Relaxed);
         let next = generation.wrapping_add(1);
         let (old, new) = (self.slot(generation), self.slot(next));
-        new.put(value);
-        new.open();
+        fill(new);
         self.generation.store(next, Ordering::Release);
         old.run_down();
         old.clear();
         self.writing.store(0, Ordering::Release);
-        Ok(())
     }
 
     /// The slots, for whoever takes the whole apart.

@@ -3,7 +3,10 @@
 //! Only telling is limited. Every event is judged, acted on and counted; what was not told is
 //! counted too, and the rule's next record says how much that was.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use driver_abi::Suppressed;
 
 /// Detections of one rule that are told in a minute: an analyst has seen enough of it, and even a
 /// dozen noisy rules leave most of a ring of 128 records, emptied many times a second, to others.
@@ -30,6 +33,9 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// Where a debugger finds what was not told, and what of that was owned up to, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, untold), offset_of!(Self, owned_up)];
+
     /// One of which nothing is spent.
     pub const fn new() -> Self {
         Self { spent: AtomicU64::new(0), untold: AtomicU32::new(0), owned_up: AtomicU32::new(0) }
@@ -60,20 +66,16 @@ impl Default for Allowance {
     }
 }
 
-/// How much of a rule was not told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Untold {
-    /// Index of the rule in the content; the first of those that share its allowance.
-    pub rule: u32,
-    /// Its detections that were not told.
-    pub events: u32,
-}
-
 /// The allowances of the rules of one content, over slots that its owner allocated once.
 #[derive(Debug)]
 pub struct RateLimit<S> {
     slots: S,
     undecided: Allowance,
+}
+
+impl<S> RateLimit<S> {
+    /// Where a debugger finds the allowances, in bytes.
+    pub const SLOTS_AT: usize = offset_of!(Self, slots);
 }
 
 impl<S: AsRef<[Allowance]>> RateLimit<S> {
@@ -108,27 +110,21 @@ impl<S: AsRef<[Allowance]>> RateLimit<S> {
         })
     }
 
-    /// The rules of which most was not told since the content came into force, and how much; most
-    /// first. And of how many rules anything was not told.
-    pub fn noisiest<const N: usize>(&self) -> ([Option<Untold>; N], u32) {
-        let mut noisiest = [None; N];
-        let rules = self.rank(&mut noisiest);
-        (noisiest, rules)
-    }
-
-    // Not inlined, nor for each length: unrolled it would be kilobytes of code.
+    /// Fills in the rules of which most was not told since the content came into force, most first,
+    /// and says of how many rules anything was not told. The places must be empty.
+    // Not inlined: unrolled it would be kilobytes of code.
     #[inline(never)]
-    fn rank(&self, noisiest: &mut [Option<Untold>]) -> u32 {
+    pub fn noisiest(&self, noisiest: &mut [Option<Suppressed>]) -> u32 {
         let mut rules: u32 = 0;
         for (rule, slot) in (0..).zip(self.slots.as_ref()) {
-            let events = slot.untold.load(Ordering::Relaxed);
+            let events = u64::from(slot.untold.load(Ordering::Relaxed));
             if events == 0 {
                 continue;
             }
             rules = rules.saturating_add(1);
-            let mut next = Some(Untold { rule, events });
+            let mut next = Some(Suppressed { rule, events });
             for place in &mut *noisiest {
-                let least = place.map_or(0, |untold: Untold| untold.events);
+                let least = place.map_or(0, |noisy: Suppressed| noisy.events);
                 if next.is_some_and(|next| next.events > least) {
                     core::mem::swap(place, &mut next);
                 }
@@ -225,16 +221,18 @@ mod tests {
     #[test]
     fn the_noisiest_rules_come_first_and_all_are_counted() {
         let limit = limit(6);
-        assert_eq!(limit.noisiest::<2>(), ([None; 2], 0));
+        let mut two = [None; 2];
+        assert_eq!((limit.noisiest(&mut two), two), (0, [None; 2]));
         for (rule, untold) in [(0, 3), (2, 9), (3, 1), (5, 7)] {
             told(&limit, rule, 5, TOLD_A_MINUTE + untold);
         }
         // What a record has said counts as before.
         assert_eq!(limit.take_untold(2), 9);
-        let untold = |rule, events| Some(Untold { rule, events });
-        assert_eq!(limit.noisiest(), ([untold(2, 9), untold(5, 7)], 4));
+        let untold = |rule, events| Some(Suppressed { rule, events });
+        assert_eq!((limit.noisiest(&mut two), two), (4, [untold(2, 9), untold(5, 7)]));
+        let mut five = [None; 5];
         let all = [untold(2, 9), untold(5, 7), untold(0, 3), untold(3, 1), None];
-        assert_eq!(limit.noisiest(), (all, 4));
+        assert_eq!((limit.noisiest(&mut five), five), (4, all));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A bounded queue that drops the newest when it is full, and counts what it dropped.
 
+use core::mem::offset_of;
+
 /// A queue over slots that the caller allocated once. The slots are written and read in place, so
 /// that a large element never crosses the stack.
 #[derive(Debug)]
@@ -11,6 +13,14 @@ pub struct Ring<S> {
 }
 
 impl<S> Ring<S> {
+    /// Where a debugger finds slots, head, length and what was dropped, in bytes.
+    pub const AT: [usize; 4] = [
+        offset_of!(Self, slots),
+        offset_of!(Self, head),
+        offset_of!(Self, len),
+        offset_of!(Self, dropped),
+    ];
+
     /// An empty ring over `slots`.
     pub const fn new(slots: S) -> Self {
         Self { slots, head: 0, len: 0, dropped: 0 }

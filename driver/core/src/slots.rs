@@ -1,4 +1,4 @@
-//! Which accepted content serves after a boot.
+//! Where accepted content lies, and in what order a boot looks for it.
 //!
 //! Accepted bytes live in three slots of the state folder. A boot reads slots only, never the
 //! inbox, and serves only what was already good: `good`, else `previous`. Content on trial goes
@@ -32,6 +32,13 @@ pub const BOOT_ORDER: [Slot; 2] = [Slot::Good, Slot::Previous];
 /// The renames that make content on trial good, in order. A power cut after any of them leaves
 /// `good` or `previous` whole, so a boot never finds nothing where there was something.
 pub const PROMOTION: [(Slot, Slot); 2] = [(Slot::Good, Slot::Previous), (Slot::Trial, Slot::Good)];
+
+/// The same when what is in `good` is not to be kept: what is in `previous` stays.
+pub const REPLACEMENT: [(Slot, Slot); 1] = [(Slot::Trial, Slot::Good)];
+
+/// The renames that put good content aside which serves no boot any more: it is on trial again, and
+/// what was good before it is good. A power cut after the first leaves `previous` to serve.
+pub const DEMOTION: [(Slot, Slot); 2] = [(Slot::Good, Slot::Trial), (Slot::Previous, Slot::Good)];
 
 #[cfg(test)]
 mod tests {

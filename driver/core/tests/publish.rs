@@ -175,6 +175,28 @@ fn before_the_first_value_a_reader_goes_without() {
 }
 
 #[test]
+fn what_is_withdrawn_stays_for_who_reads_it_and_is_gone_for_who_comes() {
+    loom::model(|| {
+        let freed = Arc::new(AtomicUsize::new(0));
+        let shared = Arc::new(swap(&freed));
+        assert!(shared.publish(1).is_ok());
+        let reader = {
+            let shared = shared.clone();
+            thread::spawn(move || {
+                let first = whole(&shared);
+                let second = whole(&shared);
+                assert!(first.is_some() || second.is_none(), "gone, and there again");
+            })
+        };
+        assert_eq!(shared.withdraw(), Ok(()));
+        reader.join().unwrap();
+        assert_eq!((whole(&shared), freed.load(Ordering::Relaxed)), (None, 1));
+        assert!(shared.publish(2).is_ok());
+        assert_eq!(whole(&shared), Some(2));
+    });
+}
+
+#[test]
 fn of_two_writers_at_once_one_is_sent_away_or_they_take_turns() {
     loom::model(|| {
         let freed = Arc::new(AtomicUsize::new(0));

@@ -1,14 +1,17 @@
 //! One look at everything, and what is remembered from look to look.
 
+use driver_abi::TrustNote;
 use driver_core::inbox::{Ignored, MAX_NAMES, Stamp};
-use driver_core::journal::Journal;
+use driver_core::journal::{BodyId, Floor, Journal, Start};
 
+use super::control::Obeyed;
+use super::slots::Slots;
 use super::trial::OnTrial;
-use super::{letters, until_first_use};
+use super::{CHANNEL, boot, letters, until_first_use};
 use crate::ffi::lane::Lane;
 use crate::ffi::pool::{PoolBox, PoolSlice, Tag};
 use crate::ffi::status::Result;
-use crate::ffi::sync::unix_seconds;
+use crate::ffi::sync::{now, unix_seconds};
 use crate::sensor::Sensor;
 use crate::state_folder::StateFolder;
 
@@ -30,6 +33,24 @@ pub(super) struct Desk {
     pub trial_saved: bool,
     /// Bytes this look may still read.
     pub budget: u32,
+    /// Channel 0.
+    pub obeyed: Obeyed,
+    /// What the slots hold.
+    pub slots: Slots,
+    /// Which session this is, and when it began.
+    pub start: Start,
+    began: u64,
+    /// What was settled at the start has yet to be written.
+    pub unwritten: bool,
+    /// Content that has become good, which has yet to be written.
+    pub promoted: Option<(BodyId, Floor)>,
+    /// Since when what is in force is, and whether it has been since the boot.
+    pub since: u64,
+    pub served_boot: bool,
+    /// What is in force is far ahead of what was good before.
+    pub jumped: bool,
+    /// The session has been healthy for a day, which has been seen to.
+    pub day_over: bool,
 }
 
 impl Desk {
@@ -47,6 +68,16 @@ impl Desk {
             trial: None,
             trial_saved: false,
             budget: 0,
+            obeyed: Obeyed::default(),
+            slots: Slots::default(),
+            start: boot::start(),
+            began: now(),
+            unwritten: false,
+            promoted: None,
+            since: 0,
+            served_boot: false,
+            jumped: false,
+            day_over: false,
         };
         PoolBox::new(desk, Tag::Content)
     }
@@ -71,6 +102,48 @@ impl Desk {
             expires != 0 && expires <= unix_seconds()
         });
         sensor.content.lock().stale = expired.unwrap_or(false);
+        self.tell(sensor);
+    }
+
+    /// Has the status say what is trusted and kept.
+    #[inline(never)]
+    fn tell(&self, sensor: &Sensor) {
+        let journal = self.journal.unwrap_or_default();
+        let rooted = sensor.anchor.as_ref().is_ok_and(|anchor| anchor.root_threshold() > 0);
+        let position = self.obeyed.position();
+        let control = self.obeyed.control.as_ref();
+        let expires = control.map_or(0, |control| control.header().expires);
+        let halted = control.is_some_and(|control| {
+            control.channels().any(|rule| rule.channel == CHANNEL && rule.halted)
+        });
+        let floor = journal.floor();
+        let mut facts = sensor.content.lock();
+        facts.control_lost =
+            rooted && self.booted && (position.is_none() || position < journal.control());
+        facts.control_stale = expires != 0 && expires <= unix_seconds();
+        facts.jumped = self.jumped;
+        let of_control = position.unwrap_or_default();
+        facts.trust = TrustNote {
+            control: position.is_some(),
+            halted,
+            control_epoch: of_control.epoch,
+            control_sequence: of_control.sequence,
+            floor_epoch: floor.position.epoch,
+            floor_sequence: floor.position.sequence,
+            floor_rules: floor.rules,
+            slots: self.slots.notes(&journal),
+            refusal: facts.trust.refusal,
+        };
+    }
+
+    /// How long the session has lasted.
+    pub(super) fn up(&self) -> u64 {
+        now().saturating_sub(self.began)
+    }
+
+    /// What is in force has come into force.
+    pub(super) fn in_force_since(&mut self, now: u64, served_boot: bool) {
+        (self.since, self.served_boot) = (now, served_boot);
     }
 
     fn work(&mut self, sensor: &Sensor, lane: &Lane) {
@@ -88,23 +161,28 @@ impl Desk {
         if !self.booted || early {
             return;
         }
-        if self.recall(&state).and_then(|()| self.forgive(sensor, &state)).is_err() {
+        self.note_promotion(&state);
+        let kept = self.keep_journal(sensor, &state);
+        if kept.and_then(|()| self.forgive(sensor, &state)).is_err() {
             sensor.content.lock().state_usable = false;
             return;
         }
+        self.mend_control(sensor, &state);
         self.promote(sensor, &state);
         self.look(sensor, &state, lane);
+        self.retry(sensor, &state);
     }
 
-    /// The driver is unloaded or the machine shut down: all is well, and content on trial is not
-    /// to blame for anything that comes.
+    /// The driver is unloaded or the machine shut down: all is well, and nobody is to blame for
+    /// anything that comes. Said also when the session was too short for another word: its boot
+    /// would else count as one that went down.
     pub(super) fn close(&mut self, sensor: &Sensor, lane: &Lane) {
         if let (Some(journal), Ok(state)) =
             (self.journal, StateFolder::open(&sensor.settings.state, lane))
-            && journal.is_open()
+            && (journal.mark().is_some() || self.unwritten)
         {
-            // A mark that stays costs the body one of its tries.
-            let _ = self.write_journal(&state, journal.end());
+            // A mark that stays costs the body a loss.
+            let _ = self.write_journal(&state, journal.closed());
         }
     }
 }

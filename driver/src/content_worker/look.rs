@@ -6,15 +6,15 @@ use driver_abi::crash::Phase;
 use driver_abi::{Cause, RefusalNote};
 use driver_core::Position;
 use driver_core::access::{MAX_DESCRIPTOR, administrators_alone};
-use driver_core::inbox::{
-    Candidate, Entry, MAX_SCAN_BYTES, Scan, Stamp, refusal_after, worse_refusal,
-};
-use driver_core::journal::BodyId;
+use driver_core::inbox::{Candidate, Entry, MAX_SCAN_BYTES, Scan, Stamp, refusal_after};
+use driver_core::ladder::is_jump;
 use driver_core::merit::Trial;
 use driver_core::slots::Slot;
 
 use super::desk::Desk;
-use super::load::{SignedFile, resident};
+use super::load::{SignedFile, resident, trust};
+use super::slots::{Content, Kept};
+use super::tell::Names;
 use super::trial::OnTrial;
 use super::{CHANNEL, Failure, Outcome, must_end};
 use crate::crash_note;
@@ -25,6 +25,15 @@ use crate::ffi::sync::now;
 use crate::ffi::utf16;
 use crate::sensor::{Active, Sensor};
 use crate::state_folder::StateFolder;
+
+/// Where content that is tried comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The inbox; it has yet to be kept.
+    Inbox,
+    /// The slot of content on trial.
+    Slot,
+}
 
 /// The names of [`CHANNEL`]'s files, for the file system to pick.
 const PATTERN: [u16; 16] = utf16("C-00000291-*.sys");
@@ -41,7 +50,11 @@ impl Desk {
         let inbox = Directory::open(&sensor.settings.inbox, lane);
         let safe = inbox.as_ref().map_err(|status| *status).and_then(|inbox| self.is_safe(inbox));
         let scan = match (&inbox, safe) {
-            (Ok(inbox), Ok(true)) => self.scan(sensor, inbox),
+            (Ok(inbox), Ok(true)) => {
+                // First whose files are taken, then the files.
+                let control = self.look_for_control(sensor, state, inbox);
+                control.and_then(|()| self.scan(sensor, inbox))
+            }
             (_, Ok(_)) => Err(NtStatus::ACCESS_DENIED),
             (_, Err(status)) => Err(status),
         };
@@ -62,21 +75,23 @@ impl Desk {
             if must_end() {
                 return;
             }
-            match self.attempt(sensor, state, &inbox, candidate) {
+            let mut names = Names::default();
+            match self.attempt(sensor, state, &inbox, candidate, &mut names) {
                 Ok(()) => {
                     let mut facts = sensor.content.lock();
                     facts.accepted = facts.accepted.saturating_add(1);
                     facts.refusal = refusal_after(&facts.refusal, candidate.position());
                     return;
                 }
-                Err(failure) => {
-                    self.note(sensor, candidate, &failure);
-                    if matches!(failure, Failure::Later) {
-                        return;
-                    }
-                }
+                Err(Failure::Later) => return,
+                Err(failure) => self.note(sensor, candidate, &failure, &names),
             }
         }
+    }
+
+    fn scan(&mut self, sensor: &Sensor, inbox: &Directory<'_>) -> Result<Scan> {
+        let refused = sensor.content.lock().refusal;
+        self.list(inbox, &PATTERN, Scan::new(CHANNEL, position_in_force(sensor), &refused))
     }
 
     /// True when only administrators may change what is in the folder. Others could not bring
@@ -86,12 +101,16 @@ impl Desk {
         Ok(administrators_alone(inbox.descriptor(buffer)?).is_ok())
     }
 
+    /// Goes through the names that match, and puts what may be newer in order.
     #[inline(never)]
-    fn scan(&mut self, sensor: &Sensor, inbox: &Directory<'_>) -> Result<Scan> {
-        let refused = sensor.content.lock().refusal;
-        let mut scan = Scan::new(CHANNEL, position_in_force(sensor), &refused);
+    pub(super) fn list(
+        &mut self,
+        inbox: &Directory<'_>,
+        pattern: &[u16],
+        mut scan: Scan,
+    ) -> Result<Scan> {
         let Self { listing, ignored, .. } = self;
-        inbox.for_each(&PATTERN, listing, |entry| {
+        inbox.for_each(pattern, listing, |entry| {
             let stamp = Stamp { file_id: entry.file_id, size: entry.size, changed: entry.changed };
             scan.offer(&Entry { name: entry.name, stamp, attributes: entry.attributes }, ignored)
         })?;
@@ -106,6 +125,7 @@ impl Desk {
         state: &StateFolder<'_>,
         inbox: &Directory<'_>,
         candidate: &Candidate,
+        names: &mut Names,
     ) -> Outcome<()> {
         if let Some(obstacle) = candidate.obstacle {
             return Err(obstacle.into());
@@ -113,7 +133,9 @@ impl Desk {
         crash_note::tries(candidate.position());
         crash_note::phase(Phase::Header);
         let name = candidate.name.to_ascii().map(u16::from);
-        let file = SignedFile::read(sensor, inbox.open_file(&name)?)?;
+        let trust = trust(sensor, &self.obeyed)?;
+        let file = SignedFile::read(&trust, inbox.open_file(&name)?)?;
+        *names = Names::of(&file.signed);
         let header = &file.signed.header;
         let position = Position { epoch: header.epoch, sequence: header.sequence };
         if header.channel != CHANNEL {
@@ -123,27 +145,38 @@ impl Desk {
         if position_in_force(sensor).is_some_and(|in_force| position <= in_force) {
             return Err(Failure::NotNewer);
         }
-        let body = BodyId::of(&header.digest);
         let journal = self.journal.unwrap_or_default();
-        if journal.is_struck(body) {
-            return Err(Cause::Struck.into());
+        if self.obeyed.position() < journal.control() {
+            // What is over may be what this file is, and nobody says so here.
+            return Err(Cause::NoControl.into());
         }
-        let size = u32::try_from(file.size()).unwrap_or(u32::MAX);
-        self.budget = self.budget.checked_sub(size).ok_or(Failure::Later)?;
+        trust.admits(&file.signed)?;
+        journal.floor().admits(header)?;
+        self.try_file(sensor, state, file, Source::Inbox)
+    }
+
+    /// Tries content that may come in: from here on its body is read. Should that bring the machine
+    /// down, the mark says so.
+    #[inline(never)]
+    pub(super) fn try_file(
+        &mut self,
+        sensor: &Sensor,
+        state: &StateFolder<'_>,
+        file: SignedFile<'_>,
+        source: Source,
+    ) -> Outcome<()> {
+        let kept = Kept::of(&file.signed);
+        let journal = self.journal.unwrap_or_default();
+        journal.may_try(kept.body, self.up())?;
+        self.spend(file.size())?;
         crash_note::phase(Phase::Mark);
-        // From here on the body is read. Should that bring the machine down, the mark says so.
-        let journal = self
-            .write_journal(state, journal.begin(body))
+        self.write_journal(state, journal.try_body(kept.body))
             .inspect_err(|_| sensor.content.lock().state_usable = false)?;
-        let outcome = self.accept(sensor, state, file, body);
+        let outcome = self.accept(sensor, state, file, &kept, source);
         if outcome.is_err() {
-            // The mark goes back to what is still on trial, if anything is. One that cannot be
-            // taken back now is taken back at the next look.
-            let next = match &self.trial {
-                Some(trial) => journal.begin(trial.body),
-                None => journal.end(),
-            };
-            let _ = self.write_journal(state, next);
+            // The mark goes back to what is in force. One that cannot be put back now is put back
+            // at the next look.
+            let _ = self.keep_mark(sensor, state);
         }
         outcome
     }
@@ -153,81 +186,41 @@ impl Desk {
         sensor: &Sensor,
         state: &StateFolder<'_>,
         file: SignedFile<'_>,
-        body: BodyId,
+        kept: &Kept,
+        source: Source,
     ) -> Outcome<()> {
         crash_note::phase(Phase::Body);
         let rules = file.rules()?;
         crash_note::phase(Phase::SelfTest);
         rules.self_test()?;
-        // From here on the slot is no longer that of the content in force, should that be on trial.
-        self.trial_saved = false;
-        crash_note::phase(Phase::Save);
-        state.save(Slot::Trial, rules.bytes())?;
+        if source == Source::Inbox {
+            // From here on the slot is no longer that of the content in force, should that be on
+            // trial.
+            self.trial_saved = false;
+            self.slots.trial = Content::Nothing;
+            crash_note::phase(Phase::Save);
+            state.save(Slot::Trial, rules.bytes())?;
+            self.slots.trial = Content::Kept(*kept);
+        }
         crash_note::phase(Phase::Publish);
         let rules = resident(rules)?;
         crash_note::content(rules.header());
         sensor.active.publish(Active::new(rules, false)?)?;
-        // The mark stays: the try ends when the content is good.
+        // The mark stays: it is that of the content on trial now.
         let events = sensor.counters.events.load(Ordering::Relaxed);
-        self.trial = Some(OnTrial { body, merit: Trial::begin(now(), events) });
+        self.trial = Some(OnTrial { body: kept.body, merit: Trial::begin(now(), events) });
         self.trial_saved = true;
+        self.in_force_since(now(), false);
+        let before = self.journal.unwrap_or_default().floor().position;
+        self.jumped = is_jump(before, kept.position);
         Ok(())
     }
 
-    /// Tells why a file did not come into force, and remembers one that need not be read again.
-    #[inline(never)]
-    fn note(&mut self, sensor: &Sensor, candidate: &Candidate, failure: &Failure) {
-        let mut facts = sensor.content.lock();
-        let note = RefusalNote {
-            epoch: candidate.name.epoch,
-            sequence: candidate.name.sequence,
-            ..RefusalNote::default()
-        };
-        let note = match failure {
-            // The next look goes on with it.
-            Failure::Later => return,
-            Failure::NotNewer => {
-                self.ignored.insert(candidate.stamp);
-                if (facts.refusal.epoch, facts.refusal.sequence) == (note.epoch, note.sequence) {
-                    facts.refusal = RefusalNote::default();
-                }
-                return;
-            }
-            Failure::Refused(refusal) => RefusalNote {
-                code: refusal.code.number(),
-                offset: refusal.offset,
-                expected: refusal.expected,
-                found: refusal.found,
-                ..note
-            },
-            Failure::Host(status) => {
-                RefusalNote { host_status: status.number(), cause: cause(*status), ..note }
-            }
-            Failure::InTheWay(cause) => RefusalNote {
-                host_status: match cause {
-                    Cause::Struck => RefusalNote::STRUCK,
-                    _ => NtStatus::WRONG_TYPE.number(),
-                },
-                cause: *cause,
-                ..note
-            },
-        };
-        facts.refusal = worse_refusal(&facts.refusal, &note);
-        // What the host could not do is tried again; the rest changes only with its stamp, and
-        // keeps its place from others meanwhile.
-        if !note.cause.passes() {
-            facts.refused = facts.refused.saturating_add(1);
-            self.ignored.insert(candidate.stamp);
-        }
-    }
-}
-
-/// What the kernel's status means for a file.
-const fn cause(status: NtStatus) -> Cause {
-    match status {
-        NtStatus::SHARING_VIOLATION => Cause::Held,
-        NtStatus::IO_TIMEOUT => Cause::Slow,
-        _ => Cause::Host,
+    /// Takes so many bytes from what this look may read.
+    pub(super) fn spend(&mut self, bytes: usize) -> Outcome<()> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.budget = self.budget.checked_sub(bytes).ok_or(Failure::Later)?;
+        Ok(())
     }
 }
 

@@ -1,32 +1,46 @@
-//! The journal of tries: read once, written through before and after each try.
+//! The journal: who is to blame if the session ends, kept in step with what is in force.
 
 use driver_core::journal::Journal;
+use driver_core::ladder::HEALTHY_HOUR;
 
 use super::desk::Desk;
 use super::orders::Pardon;
-use crate::ffi::status::Result;
+use crate::ffi::status::{NtStatus, Result};
+use crate::ffi::sync::now;
 use crate::sensor::Sensor;
 use crate::state_folder::StateFolder;
 
 impl Desk {
-    /// Reads the journal once. A try it shows as open never ended, which is counted against its
-    /// body. That is written when the next try is, so that a boot writes nothing.
-    ///
-    /// A mark that could not be put back when its try ended is put back now.
+    /// Writes what the journal must say by now and does not yet: that this session has begun, whose
+    /// fault its end would be, that it has been healthy for an hour. A boot's first minute is over.
     ///
     /// # Errors
-    /// The kernel's reason. Nothing may be tried then: a copy that could not be read now may be the
-    /// newer one.
-    pub(super) fn recall(&mut self, state: &StateFolder<'_>) -> Result<()> {
-        let Some(journal) = self.journal else {
+    /// The kernel's reason. Nothing may be tried then: a journal that could not be read may know of
+    /// something, and one that cannot be written remembers nothing.
+    pub(super) fn keep_journal(&mut self, sensor: &Sensor, state: &StateFolder<'_>) -> Result<()> {
+        if self.journal.is_none() {
             let found = state.read_journal()?;
-            self.journal = Some(found.settle().unwrap_or(found));
-            return Ok(());
-        };
-        match journal.corrected(self.trial.map(|trial| trial.body)) {
-            Some(next) => self.write_journal(state, next).map(drop),
-            None => Ok(()),
+            self.journal = Some(found.settle(self.start, self.slots.rungs()));
+            self.unwritten = true;
         }
+        self.keep_mark(sensor, state)?;
+        if self.trial.is_none()
+            && now().saturating_sub(self.since) >= HEALTHY_HOUR
+            && let Some(lived) = self.journal.and_then(|journal| journal.lived(self.served_boot))
+        {
+            self.write_journal(state, lived)?;
+        }
+        Ok(())
+    }
+
+    /// Has the mark name what is in force, or nobody.
+    pub(super) fn keep_mark(&mut self, sensor: &Sensor, state: &StateFolder<'_>) -> Result<()> {
+        let journal = self.journal.ok_or(NtStatus::NOT_FOUND)?;
+        let mark = self.to_blame(sensor);
+        if self.unwritten || journal.mark() != mark {
+            self.write_journal(state, journal.marked(mark))?;
+        }
+        Ok(())
     }
 
     /// Forgets strikes, when that was asked for.
@@ -55,6 +69,7 @@ impl Desk {
     ) -> Result<Journal> {
         state.write_journal(&self.journal.unwrap_or_default(), &next)?;
         self.journal = Some(next);
+        self.unwritten = false;
         Ok(next)
     }
 }

@@ -38,6 +38,7 @@ impl Orders {
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         Ok(Self {
             reload: AtomicBool::new(false),

@@ -3,9 +3,10 @@
 use core::sync::atomic::Ordering;
 
 use driver_abi::crash::Phase;
-use driver_core::journal::BodyId;
+use driver_core::Position;
+use driver_core::journal::{BodyId, Floor};
 use driver_core::merit::Trial;
-use driver_core::slots::{PROMOTION, Slot};
+use driver_core::slots::{PROMOTION, REPLACEMENT, Slot};
 
 use super::desk::Desk;
 use crate::crash_note;
@@ -44,11 +45,17 @@ impl Desk {
             }
             self.trial_saved = true;
         }
-        for (from, to) in PROMOTION {
+        let journal = self.journal.unwrap_or_default();
+        // What serves no boot any more does not push out what does.
+        let on_trial = self.slots.trial.kept().map(|kept| kept.position);
+        let keeps_good = self.slots.good.kept().is_some_and(|good| Some(good.position) != on_trial)
+            && journal.serves(self.slots.rungs()) == Some(0);
+        let renames = if keeps_good { &PROMOTION[..] } else { &REPLACEMENT[..] };
+        for &(from, to) in renames {
             let renamed = state.move_slot(from, to);
             let missing_is_fine = from == Slot::Good;
             match renamed {
-                Ok(()) => {}
+                Ok(()) => self.slots.moved(from, to),
                 Err(NtStatus::NOT_FOUND) if missing_is_fine => {}
                 Err(status) => {
                     // A slot that is gone is written again.
@@ -61,10 +68,24 @@ impl Desk {
         self.trial = None;
         self.trial_saved = false;
         sensor.content.lock().fell_back = false;
-        sensor.active.read(|active| active.good.store(true, Ordering::Release));
-        if let Some(journal) = self.journal {
-            // A mark that cannot be taken back now is taken back at the next look.
-            let _ = self.write_journal(state, journal.end_well(trial.body));
+        let floor = sensor.active.read(|active| {
+            active.good.store(true, Ordering::Release);
+            let header = active.rules.header();
+            let position = Position { epoch: header.epoch, sequence: header.sequence };
+            Floor { position, rules: active.rules.rule_count() }
+        });
+        // Until it is written, the body on trial is to blame as before, and older files may come in.
+        self.promoted = floor.map(|floor| (trial.body, floor));
+        self.note_promotion(state);
+    }
+
+    /// Writes down that content has become good, if that is still to be done.
+    pub(super) fn note_promotion(&mut self, state: &StateFolder<'_>) {
+        if let Some((body, floor)) = self.promoted
+            && let Some(journal) = self.journal
+            && self.write_journal(state, journal.promoted(body, floor)).is_ok()
+        {
+            self.promoted = None;
         }
     }
 }

@@ -14,8 +14,8 @@ use super::bindings as nt;
 use super::pool::{PoolBox, Tag};
 use super::status::Result;
 
-/// A block of the image that goes into a dump as it stands. Made of atomics, so that it may be
-/// written while it is read.
+/// A block of the image that goes into a dump as it stands. What changes of it is atomic, so that it
+/// may be written while it is read.
 pub trait Block: 'static {
     /// What it is.
     type Note: Sync;

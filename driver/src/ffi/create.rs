@@ -63,6 +63,7 @@ impl<'a> PipeCreate<'a> {
 
     /// The name as the caller gave it: any units, with or without a leading backslash, or empty.
     /// `None` when it is not a string at all.
+    #[inline]
     pub fn name(&self) -> Option<&[u16]> {
         // SAFETY: the file object is valid throughout the callback, and in a pre-create its name
         // is stable.

@@ -186,14 +186,23 @@ extern "C" fn post_create<S: Service>(
         // SAFETY: the context is what this operation's `pre_create` gave up, with that tag, and it
         // comes back once.
         let pending = unsafe { PoolBox::<S::Pending>::from_raw(pending.cast(), S::PENDING_TAG) };
+        let Some(service) = S::global().get() else {
+            return nt::_FLT_POSTOP_CALLBACK_STATUS::FLT_POSTOP_FINISHED_PROCESSING;
+        };
+        // SAFETY: any IRQL.
+        if unsafe { nt::KeGetCurrentIrql() } != 0 {
+            // What takes locks is left; what was kept goes back to its pool, which is nonpaged and
+            // may be freed up to DISPATCH_LEVEL, above which no create comes back.
+            service.on_wrong_irql();
+            drop(pending);
+            return nt::_FLT_POSTOP_CALLBACK_STATUS::FLT_POSTOP_FINISHED_PROCESSING;
+        }
         let draining = flags & nt::FLTFL_POST_OPERATION_DRAINING != 0;
         let completed = match NonNull::new(data) {
             Some(data) if !draining => Completed::of(data),
             _ => Completed::UNKNOWN,
         };
-        if let Some(service) = S::global().get() {
-            service.on_pipe_done(pending, &completed);
-        }
+        service.on_pipe_done(pending, &completed);
     }
     nt::_FLT_POSTOP_CALLBACK_STATUS::FLT_POSTOP_FINISHED_PROCESSING
 }
@@ -226,6 +235,7 @@ extern "C" fn instance_gone<S: Service>(
 
 /// PASSIVE_LEVEL. Never refuses: the driver can always stop.
 extern "C" fn unload<S: Service>(_flags: nt::FLT_FILTER_UNLOAD_FLAGS) -> nt::NTSTATUS {
+    super::start::ENTRY.wait();
     S::stop();
     to_raw(Ok(()))
 }

@@ -10,6 +10,7 @@
 //! | [`io`] | directories and files |
 //! | [`lane`] | transfers to and from files, with a deadline |
 //! | [`registry`] | the service's parameters |
+//! | [`boot`] | which boot this is |
 //! | [`objects`] | what the drive letters name |
 //! | [`ps`] | the requesting process |
 //! | [`cpu`] | the stack's rest and the performance counter |
@@ -27,6 +28,7 @@
 //! | [`crash`] | what goes into a crash dump |
 //! | [`start`] | `DriverEntry`, safe mode, boot reinitialization, unload |
 //! | [`anchor`] | the root keys in the image |
+//! | [`profile`] | what this sensor can do, in the image |
 //!
 //! The rules here: one operation in an `unsafe` block; its `SAFETY:` says why the call is allowed
 //! and at which IRQL it runs; no pointer leaves this folder. What the folder offers is safe to
@@ -37,6 +39,7 @@
 mod abi_check;
 pub mod anchor;
 pub mod bindings;
+pub mod boot;
 pub mod cpu;
 pub mod crash;
 pub mod create;
@@ -50,6 +53,7 @@ pub mod pool;
 pub mod port;
 pub mod probe;
 pub mod process_watch;
+pub mod profile;
 pub mod ps;
 pub mod published;
 pub mod registry;

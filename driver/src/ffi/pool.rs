@@ -4,6 +4,7 @@
 //! read inside callbacks or shared with the kernel; only files on their way lie in paged pool.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
@@ -52,7 +53,8 @@ fn allocate_from(pool: nt::POOL_FLAGS, bytes: usize, tag: Tag) -> Result<NonNull
 
 fn free(memory: NonNull<c_void>, tag: Tag) {
     // SAFETY: both callers own `memory`, got it from `allocate_from` with this tag, and never use it
-    // again; pool of either kind may be freed up to APC_LEVEL, we are at PASSIVE_LEVEL.
+    // again; nonpaged pool may be freed up to DISPATCH_LEVEL and paged pool up to APC_LEVEL: we are at
+    // PASSIVE_LEVEL, but for what a create left that came back higher, which is nonpaged.
     unsafe { nt::ExFreePoolWithTag(memory.as_ptr(), tag.raw()) };
 }
 
@@ -128,6 +130,9 @@ pub struct PoolSlice<T> {
 }
 
 impl<T> PoolSlice<T> {
+    /// Where a debugger finds the first value's address and how many there are, in bytes.
+    pub const AT: [usize; 2] = [offset_of!(Self, first), offset_of!(Self, len)];
+
     /// `len` values, each made in place by `make`.
     ///
     /// # Errors

@@ -69,7 +69,9 @@ impl<'a> Requestor<'a> {
     }
 }
 
-/// An image path that the kernel allocated for us, in paged pool; freed when dropped.
+/// An image path that the kernel allocated for us, in paged pool; freed when dropped. Transparent, so
+/// that a path that is not there is a null pointer, for debuggers.
+#[repr(transparent)]
 pub struct ImagePath {
     path: NonNull<nt::UNICODE_STRING>,
 }

@@ -5,6 +5,7 @@
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -118,11 +119,23 @@ pub struct Published<T> {
     tag: Tag,
 }
 
+impl<T> Published<T> {
+    /// Where a debugger finds the generation and the addresses of its two values, in bytes: that of
+    /// an even generation first.
+    pub const AT: [usize; 3] = {
+        let [even, odd, generation] = Swap::<Slot<T>, AtomicUsize>::AT;
+        let swap = offset_of!(Self, swap);
+        let value = swap.saturating_add(offset_of!(Slot<T>, value));
+        [swap.saturating_add(generation), value.saturating_add(even), value.saturating_add(odd)]
+    };
+}
+
 impl<T: Send + Sync> Published<T> {
     /// Nothing published yet. Values will lie in pool with `tag`.
     ///
     /// # Errors
     /// [`NtStatus::NO_RESOURCES`].
+    #[inline(never)]
     pub fn new(tag: Tag) -> Result<Self> {
         let slots = [Slot::new(tag)?, Slot::new(tag)?];
         Ok(Self { swap: Swap::new(slots, AtomicUsize::new(0), AtomicUsize::new(0)), tag })
@@ -143,6 +156,14 @@ impl<T: Send + Sync> Published<T> {
     pub fn publish(&self, value: T) -> Result<()> {
         let value = PoolBox::new(value, self.tag)?;
         self.swap.publish(value).map_err(|_| NtStatus::NO_RESOURCES)
+    }
+
+    /// Takes what is published back and frees it, when its last reader has left.
+    ///
+    /// # Errors
+    /// [`NtStatus::NO_RESOURCES`] while another thread is publishing; then the value stays.
+    pub fn withdraw(&self) -> Result<()> {
+        self.swap.withdraw().map_err(|_| NtStatus::NO_RESOURCES)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One value in the pool that has several owners.
 
+use core::mem::offset_of;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -19,6 +20,12 @@ pub struct Shared<T> {
 }
 
 impl<T> Shared<T> {
+    /// Where a debugger finds the value behind the address that an owner is, in bytes.
+    pub const AT: usize = {
+        assert!(size_of::<Self>() == size_of::<usize>());
+        offset_of!(Counted<T>, value)
+    };
+
     /// Moves `value` into the pool.
     ///
     /// # Errors
@@ -53,6 +60,7 @@ impl<T> Deref for Shared<T> {
 }
 
 impl<T> Drop for Shared<T> {
+    #[inline]
     fn drop(&mut self) {
         let counted = self.counted();
         let tag = counted.tag;

@@ -1,6 +1,13 @@
 //! `DriverEntry`, safe mode, boot reinitialization, and where the service lives meanwhile.
+//!
+//! The filter manager may call the unload routine on another thread as soon as filtering has
+//! started, which is before `DriverEntry` has ended: no document says that it does not. So the
+//! unload waits for that end, and finds either everything or nothing. The image stays meanwhile:
+//! the I/O manager holds the driver object until `DriverEntry` has returned to it.
 
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::slice;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -13,6 +20,7 @@ use super::flt::Decision;
 use super::pool::{PoolBox, Tag};
 use super::port::Lines;
 use super::status::{Result, to_raw};
+use super::sync::KERNEL_MODE;
 
 /// What the kernel's callbacks need of the driver. Each is called at PASSIVE_LEVEL unless it
 /// says otherwise.
@@ -31,7 +39,8 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn on_pipe_done(&self, pending: PoolBox<Self::Pending>, completed: &Completed);
     /// The process with this start key has ended.
     fn on_process_end(&self, start_key: u64);
-    /// A create came at another IRQL than PASSIVE_LEVEL, and goes on unjudged. Called at that one.
+    /// A create came at another IRQL than PASSIVE_LEVEL and goes on unjudged, or came back at
+    /// another and is not told. Called at that one.
     fn on_wrong_irql(&self);
     /// The filter was attached to the named-pipe file system, or detached from it.
     fn on_attached(&self, attached: bool);
@@ -137,12 +146,15 @@ impl<T: Send> Kept<T> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Puts a value there; one that was there before is dropped.
+    /// Takes the `last` step with a value and puts it there, which cannot fail any more; one that
+    /// was there before is dropped.
     ///
     /// # Errors
-    /// `NO_RESOURCES`; then `value` is dropped.
-    pub fn put(&self, value: T) -> Result<()> {
-        let (value, _tag) = PoolBox::new(value, Tag::Sensor)?.into_raw();
+    /// `NO_RESOURCES`, or what `last` says; then `value` is dropped.
+    pub fn put(&self, value: T, last: impl FnOnce(&T) -> Result<()>) -> Result<()> {
+        let value = PoolBox::new(value, Tag::Sensor)?;
+        last(&value)?;
+        let (value, _tag) = value.into_raw();
         drop(self.swap(value.as_ptr()));
         Ok(())
     }
@@ -232,8 +244,55 @@ pub unsafe extern "system" fn driver_entry(
         }
         _ => &[],
     };
-    to_raw(crate::entry::start(&Driver { object, service_key }))
+    ENTRY.begin();
+    let started = crate::entry::start(&Driver { object, service_key });
+    ENTRY.end();
+    to_raw(started)
 }
+
+/// What has to wait for the end of `DriverEntry` waits here.
+pub(super) struct Entry(UnsafeCell<MaybeUninit<nt::KEVENT>>);
+
+pub(super) static ENTRY: Entry = Entry(UnsafeCell::new(MaybeUninit::uninit()));
+
+impl Entry {
+    fn begin(&self) {
+        // SAFETY: the event lies in the image's data, which is nonpaged and does not move; nothing
+        // of the driver runs yet that could use it; any IRQL.
+        unsafe {
+            nt::KeInitializeEvent(self.as_ptr(), nt::_EVENT_TYPE::NotificationEvent, 0);
+        }
+    }
+
+    fn end(&self) {
+        // SAFETY: initialised by `begin`; PASSIVE_LEVEL, and `Wait` is FALSE. Whoever waited does
+        // not free the event but returns to the filter manager.
+        unsafe { nt::KeSetEvent(self.as_ptr(), 0, 0) };
+    }
+
+    /// Returns once `DriverEntry` has come to its end. PASSIVE_LEVEL, in a callback that cannot
+    /// come before the filter was registered.
+    pub fn wait(&self) {
+        // SAFETY: initialised by `begin`, before anything was registered; no timeout, not alertable
+        // and in kernel mode, so that only the event ends the wait; PASSIVE_LEVEL.
+        let _ = unsafe {
+            nt::KeWaitForSingleObject(
+                self.as_ptr().cast(),
+                nt::_KWAIT_REASON::Executive,
+                KERNEL_MODE,
+                0,
+                ptr::null_mut(),
+            )
+        };
+    }
+
+    const fn as_ptr(&self) -> *mut nt::KEVENT {
+        self.0.get().cast()
+    }
+}
+
+// SAFETY: a KEVENT is made to be shared between threads; every access goes through the kernel.
+unsafe impl Sync for Entry {}
 
 /// PASSIVE_LEVEL, in a system thread, during boot.
 extern "C" fn boot_devices_ready<S: Service>(

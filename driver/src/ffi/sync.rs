@@ -3,6 +3,7 @@
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr;
 
@@ -52,6 +53,8 @@ impl Event {
     ///
     /// # Errors
     /// `NO_RESOURCES`.
+    // Not inlined: the sensor has many.
+    #[inline(never)]
     pub fn new() -> Result<Self> {
         let event = PoolBox::new(UnsafeCell::new(nt::KEVENT::default()), Tag::Sensor)?;
         // SAFETY: the event lies in nonpaged pool that nobody else knows yet; any IRQL.
@@ -93,7 +96,7 @@ unsafe impl Send for Event {}
 unsafe impl Sync for Event {}
 
 /// `KernelMode` as a `KPROCESSOR_MODE`.
-const KERNEL_MODE: nt::KPROCESSOR_MODE = 0;
+pub(super) const KERNEL_MODE: nt::KPROCESSOR_MODE = 0;
 
 /// A value behind a filter-manager push lock, which turns kernel APCs off by itself while held.
 pub struct PushLock<T> {
@@ -102,15 +105,15 @@ pub struct PushLock<T> {
 }
 
 impl<T> PushLock<T> {
+    /// Where a debugger finds the value, in bytes.
+    pub const AT: usize = offset_of!(Self, value);
+
     /// Wraps `value`.
     ///
     /// # Errors
     /// `NO_RESOURCES`.
     pub fn new(value: T) -> Result<Self> {
-        let lock = PoolBox::new(UnsafeCell::new(nt::EX_PUSH_LOCK::default()), Tag::Sensor)?;
-        // SAFETY: the lock lies in nonpaged pool that nobody else knows yet; any IRQL.
-        unsafe { nt::FltInitializePushLock(lock.get()) };
-        Ok(Self { lock, value: UnsafeCell::new(value) })
+        Ok(Self { lock: new_lock()?, value: UnsafeCell::new(value) })
     }
 
     /// Waits for the value and holds it until the guard is dropped. A thread that holds the guard
@@ -120,6 +123,15 @@ impl<T> PushLock<T> {
         unsafe { nt::FltAcquirePushLockExclusive(self.lock.get()) };
         Guard { owner: self, _not_send: PhantomData }
     }
+}
+
+// Not inlined: it is the same for every type behind a lock.
+#[inline(never)]
+fn new_lock() -> Result<PoolBox<UnsafeCell<nt::EX_PUSH_LOCK>>> {
+    let lock = PoolBox::new(UnsafeCell::new(nt::EX_PUSH_LOCK::default()), Tag::Sensor)?;
+    // SAFETY: the lock lies in nonpaged pool that nobody else knows yet; any IRQL.
+    unsafe { nt::FltInitializePushLock(lock.get()) };
+    Ok(lock)
 }
 
 impl<T> Drop for PushLock<T> {

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use channel_compiler::{SecretKey, key_text};
-use channel_format::signature::Role;
+use channel_compiler::{SecretKey, key_text, public_key};
+use channel_format::signature::{PublicKey, Role};
 
-use crate::content::say;
+use crate::content::{bytes_text, say};
 use crate::files::{self, Existing, Readers};
 use crate::{Error, cli};
 
@@ -16,7 +16,11 @@ use crate::{Error, cli};
 #[command(after_help = "\
 Writes DIR/NAME.key (the secret, mode 600; keep it off the machines it is for) and DIR/NAME.pub, \
 and prints both paths. NAME is the role and the first digits of the key's id, which covers the \
-permissions too: a changed permission is another key.")]
+permissions too: a changed permission is another key.
+
+With --public the pair was made elsewhere, and only NAME.pub is written: a key for production need \
+never be on this machine. Of a key that OpenSSL made, the 32 bytes are
+  openssl pkey -in KEY.pem -pubout -outform DER | tail -c 32 | base64")]
 pub struct Args {
     /// Folder for the two files; made if it is missing
     #[arg(long, value_name = "DIR")]
@@ -30,7 +34,13 @@ pub struct Args {
     /// Channels that the key may sign, one or a range [default: all but 0]
     #[arg(long, value_name = "N|FIRST-LAST", value_parser = parse_channels)]
     pub channels: Option<RangeInclusive<u32>>,
+    /// The 32 bytes of a public key that was made elsewhere, in hex or base64
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub public: Option<PublicBytes>,
 }
+
+/// The bytes of a public key.
+pub type PublicBytes = [u8; 32];
 
 /// The roles, as the command line spells them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +66,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     };
     std::fs::create_dir_all(&args.out_dir)
         .map_err(|source| Error::Folder { path: args.out_dir.clone(), source })?;
+    if let Some(bytes) = args.public {
+        let key = public_key(bytes, role, args.may_block, channels)
+            .map_err(|source| Error::NoKey { source })?;
+        let path = args.out_dir.join(format!("{}.pub", name(&key)));
+        let text = line(&key_text::format_public(&key));
+        files::write(&path, text.as_bytes(), Existing::Keep, Readers::All)?;
+        return say!(out, "{}", path.display());
+    }
     let key = SecretKey::generate(role, args.may_block, channels)
         .map_err(|source| Error::NoKey { source })?;
     let (secret, public) = write_pair(&args.out_dir, &key)?;
@@ -68,7 +86,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
 
 /// Writes a pair of key files, or neither; returns the paths of the secret and the public one.
 pub fn write_pair(folder: &Path, key: &SecretKey) -> Result<(PathBuf, PathBuf), Error> {
-    let name = name(key);
+    let name = name(&key.public);
     let secret = folder.join(format!("{name}.key"));
     let public = folder.join(format!("{name}.pub"));
     files::write(&secret, line(&key.to_text()).as_bytes(), Existing::Keep, Readers::Owner)?;
@@ -81,17 +99,21 @@ pub fn write_pair(folder: &Path, key: &SecretKey) -> Result<(PathBuf, PathBuf), 
     Ok((secret, public))
 }
 
-fn name(key: &SecretKey) -> String {
-    let role = match key.public.role {
+fn name(key: &PublicKey) -> String {
+    let role = match key.role {
         Role::Root => "root",
         Role::Content => "content",
     };
-    let id = key_text::format_id(key.public.id());
+    let id = key_text::format_id(key.id());
     format!("{role}-{}", id.get(..8).unwrap_or(&id))
 }
 
 fn line(text: &str) -> String {
     format!("{}\n", text.trim_end())
+}
+
+fn parse_bytes(text: &str) -> Result<PublicBytes, String> {
+    bytes_text::parse(text, "a public key")
 }
 
 fn parse_channels(text: &str) -> Result<RangeInclusive<u32>, String> {

@@ -4,16 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use channel_compiler::key_text;
-use channel_format::anchor::Anchor;
-use channel_format::control::{Control, Trust};
-use channel_format::frame::{Header, verify};
-use channel_format::limits::MAX_ACTIVE;
+use channel_format::control::Trust;
+use channel_format::frame::Header;
 use channel_format::name::ChannelName;
-use channel_format::refusal::{Code, Refusal};
-use channel_format::ruleset::Ruleset;
 use channel_format::schema::SensorProfile;
 
-use crate::content::{keys, say, time};
+use crate::content::{keys, say, time, validate};
 use crate::{Error, cli, files, report};
 
 /// Arguments of `verify`.
@@ -39,14 +35,12 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
     let anchor = keys::anchor(&args.key)?;
-    let control = args.control.as_ref().map(|path| {
-        let bytes = files::read_channel_file(path)?;
-        control(bytes, &anchor).map_err(|refusal| Error::Refused { path: path.clone(), refusal })
-    });
+    let control = args.control.as_ref().map(|path| validate::read_control(path, &anchor));
     let control = control.transpose()?;
     let bytes = files::read_channel_file(&args.file)?;
-    let accepted = check(&bytes, &Trust { anchor: &anchor, control: control.as_ref() })
-        .map_err(|refusal| Error::Refused { path: args.file.clone(), refusal })?;
+    let trust = Trust { anchor: &anchor, control: control.as_ref() };
+    let accepted = validate::judge(&bytes, &SensorProfile::CURRENT, Some(&trust))
+        .map_err(|obstacle| obstacle.into_error(&args.file, &bytes))?;
     remark(&args.file, &accepted.header);
 
     let header = &accepted.header;
@@ -58,49 +52,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
         header.epoch,
         header.sequence,
         report::count(header.rule_count.into(), "rule"),
-        accepted.signer,
+        key_text::format_id(accepted.signer.unwrap_or_default()),
         if accepted.may_block { "" } else { "not " },
     )
-}
-
-/// What is known of a file that passed.
-#[derive(Debug)]
-pub struct Accepted {
-    /// Its header.
-    pub header: Header,
-    /// Id of the first key that signed it.
-    pub signer: String,
-    /// Whether a key that may block has signed it.
-    pub may_block: bool,
-}
-
-/// The file of channel 0 that a sensor with that anchor would take.
-fn control(bytes: Vec<u8>, anchor: &Anchor) -> Result<Control<Vec<u8>>, Refusal> {
-    let signed = verify(&bytes, anchor)?;
-    if signed.header.channel != 0 {
-        return Err(Refusal::new(Code::TemplateType, 24, 0, signed.header.channel.into()));
-    }
-    Control::parse(signed.body(bytes)?)
-}
-
-/// Every check of the driver.
-///
-/// # Errors
-/// What it would refuse the file for.
-pub fn check<B: AsRef<[u8]>>(bytes: &[u8], trust: &Trust<'_, B>) -> Result<Accepted, Refusal> {
-    let signed = verify(bytes, trust)?;
-    trust.admits(&signed)?;
-    let accepted = Accepted {
-        header: signed.header,
-        signer: key_text::format_id(signed.signer),
-        may_block: signed.may_block,
-    };
-    let verified = signed.body(bytes)?;
-    match accepted.header.channel {
-        0 => Control::parse(verified).map(|_| ())?,
-        _ => Ruleset::parse(verified, &SensorProfile::CURRENT)?.self_test()?,
-    }
-    Ok(accepted)
 }
 
 /// Says what the driver would not refuse, but its owner would want to know.
@@ -108,12 +62,6 @@ fn remark(path: &Path, header: &Header) {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if ChannelName::parse(name).is_some_and(|name| name != header.name()) {
         cli::note(format_args!("the header says that the file is {}", header.name()));
-    }
-    if header.file_length > MAX_ACTIVE {
-        cli::note(format_args!(
-            "{} bytes: a sensor takes no file of more than {MAX_ACTIVE}",
-            header.file_length
-        ));
     }
     if header.expires != 0 && header.expires <= time::now() {
         cli::note(format_args!(

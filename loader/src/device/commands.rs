@@ -1,19 +1,17 @@
-//! `sakerctl --sim SOCKET status|watch|reload|mode|statistics|quarantine|fuse`: the running driver.
+//! `sakerctl status|watch|push|reload|mode|statistics|quarantine|fuse`: the running driver.
 
 use std::io::Write;
-use std::thread;
-use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
 use driver_abi::{Ask, EventRecord, Interest, Message, Mode, Statistics, Status};
 use serde_json::Value;
 
-use super::{Device, DeviceError, Session, text};
+use super::formats::Format;
+use super::push::Push;
+use super::{Device, DeviceError, Heard, Session, text};
 use crate::Error;
 use crate::cli::note;
-
-/// How long to wait before a driver that has gone is looked for again.
-const RETRY: Duration = Duration::from_millis(300);
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -22,6 +20,8 @@ pub enum DeviceCommand {
     Status(Form),
     /// Tell what the running driver detects, as it happens; goes on when the driver starts again
     Watch(Watch),
+    /// Put signed channel files into the driver's inbox, and tell what it says
+    Push(Push),
     /// Have the driver look into its inbox now
     Reload(Reload),
     /// Have it block (enforce) or only report (observe), until it is started again
@@ -50,9 +50,12 @@ pub struct Form {
 /// What to watch.
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// Print one JSON object a line
-    #[arg(long)]
+    /// Print one JSON object a line: the same as --format json
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Print one JSON object a line, in this form
+    #[arg(long, value_name = "FORM")]
+    format: Option<Format>,
     /// Every event, not those alone that a rule detected, blocked or could not decide
     #[arg(long)]
     everything: bool,
@@ -105,6 +108,7 @@ impl DeviceCommand {
                 print(out, form.json, &text::statistics(&found), &text::statistics_json(&found))
             }
             Self::Watch(watch) => watch.run(device, out),
+            Self::Push(push) => push.run(device, out),
             Self::Reload(reload) => {
                 let mut session = connect(device)?;
                 if !reload.wait {
@@ -139,7 +143,7 @@ fn connect(device: &Device) -> Result<Session, DeviceError> {
     device.connect(Interest::Status)
 }
 
-fn status(session: &mut Session) -> Result<Status, DeviceError> {
+pub(crate) fn status(session: &mut Session) -> Result<Status, DeviceError> {
     let heard = session.done(Ask::Status)?;
     // One may be older, sent because it had changed.
     let newest = heard.into_iter().rev().find_map(|message| match message {
@@ -166,53 +170,38 @@ fn print(out: &mut dyn Write, json: bool, text: &str, value: &Value) -> Result<(
 impl Watch {
     fn run(&self, device: &Device, out: &mut dyn Write) -> Result<(), Error> {
         let interest = if self.everything { Interest::Everything } else { Interest::Detections };
-        let mut watched = Watched { form: self, seen: 0, told: None, lost: 0 };
-        let mut was_there = false;
-        loop {
-            let ended = match device.connect(interest) {
-                Ok(mut session) => {
-                    was_there = true;
-                    watched.lost = 0;
-                    watched.listen(&mut session, out)
-                }
-                Err(error) => Err(error.into()),
-            };
-            match ended {
-                Ok(()) => return Ok(()),
-                // Only one that was there is waited for: else the path may be wrong.
-                Err(Error::Device(error)) if was_there && error.is_passing() => {
+        let format = if self.json { Some(Format::Json) } else { self.format };
+        let mut watched = Watched { format, seen: 0, told: None, lost: 0 };
+        if self.count == Some(0) {
+            return Ok(());
+        }
+        device.follow(interest, false, &mut |heard| {
+            match heard {
+                Heard::Connected => watched.lost = 0,
+                Heard::Gone(error) => {
                     if watched.told.take().is_some() {
                         note(format_args!("{error}; waiting for it"));
                     }
-                    thread::sleep(RETRY);
                 }
-                Err(error) => return Err(error),
+                Heard::Event(event) => watched.event(event, out)?,
+                Heard::Status(status) => watched.status(status, out)?,
+                Heard::Quiet => {}
             }
-        }
+            Ok(self.count.is_none_or(|count| watched.seen < count))
+        })
     }
 }
 
-struct Watched<'a> {
-    form: &'a Watch,
+struct Watched {
+    /// The form for programs, if it is for one.
+    format: Option<Format>,
     seen: u64,
     /// What was last said about the driver's state.
     told: Option<(String, String)>,
     lost: u64,
 }
 
-impl Watched<'_> {
-    /// Tells what comes until enough has.
-    fn listen(&mut self, session: &mut Session, out: &mut dyn Write) -> Result<(), Error> {
-        while self.form.count.is_none_or(|count| self.seen < count) {
-            match session.receive(Duration::from_secs(1))? {
-                Some(Message::Event(event)) => self.event(&event, out)?,
-                Some(Message::Status(status)) => self.status(&status, out)?,
-                Some(Message::Answer(_) | Message::Statistics(_)) | None => {}
-            }
-        }
-        Ok(())
-    }
-
+impl Watched {
     fn event(&mut self, event: &EventRecord, out: &mut dyn Write) -> Result<(), Error> {
         let lost = event.dropped.saturating_sub(self.lost);
         if lost > 0 {
@@ -222,8 +211,15 @@ impl Watched<'_> {
         if !event.more {
             self.seen += 1;
         }
-        let line = text::event(event) + "\n";
-        print(out, self.form.json, &line, &text::event_json(event))?;
+        match self.format {
+            None => print(out, false, &(text::event(event) + "\n"), &Value::Null)?,
+            Some(format) => {
+                let heard = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                if let Some(value) = format.event(event, heard) {
+                    print(out, true, "", &value)?;
+                }
+            }
+        }
         out.flush().map_err(|source| Error::Output { source })
     }
 
@@ -235,7 +231,12 @@ impl Watched<'_> {
         }
         let line = format!("-- protection {}; content: {}\n", news.0, news.1);
         self.told = Some(news);
-        print(out, self.form.json, &line, &text::status_json(status))?;
+        match self.format {
+            None => print(out, false, &line, &Value::Null)?,
+            Some(Format::Json) => print(out, true, "", &text::status_json(status))?,
+            // Those forms are of events; a reader of a pipe still hears it.
+            Some(_) => note(line.trim_end()),
+        }
         out.flush().map_err(|source| Error::Output { source })
     }
 }

@@ -10,7 +10,9 @@
 //! | 3 get | client | nothing | `FilterGetMessage`, posted: one message may come |
 //! | 4 message | machine | the message | that call's result |
 //! | 5 send | client | the message | `FilterSendMessage` |
+//! | 6 file | client | a [`FilePart`] | a file that is put into the driver's inbox |
 //!
+//! A file comes in parts, each with a status; it is there, whole, when the last one's is a success.
 //! The first frame is connect, and nothing but its status comes before that was a success. The
 //! messages are those of the crate `driver-abi`, byte by byte. A machine closes the socket where the
 //! driver would close the port.
@@ -34,10 +36,13 @@ pub enum FrameKind {
     Message,
     /// A message to the driver.
     Send,
+    /// A part of a file for the driver's inbox.
+    File,
 }
 
 impl FrameKind {
-    const ALL: [Self; 5] = [Self::Connect, Self::Status, Self::Get, Self::Message, Self::Send];
+    const ALL: [Self; 6] =
+        [Self::Connect, Self::Status, Self::Get, Self::Message, Self::Send, Self::File];
 
     const fn number(self) -> u32 {
         match self {
@@ -46,6 +51,7 @@ impl FrameKind {
             Self::Get => 3,
             Self::Message => 4,
             Self::Send => 5,
+            Self::File => 6,
         }
     }
 }
@@ -122,6 +128,56 @@ impl Frame {
     }
 }
 
+/// A part of a file for the inbox: 1 byte that is 1 in the last part, 1 byte for the length of the
+/// name, the name, and the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// No other follows.
+    pub is_last: bool,
+    /// The file's name in the inbox.
+    pub name: String,
+    /// What comes behind the parts before.
+    pub bytes: Vec<u8>,
+}
+
+impl FilePart {
+    /// How much of a file a part carries.
+    const LENGTH: usize = 32 * 1024;
+
+    /// A file in parts: at least one.
+    pub fn all(name: &str, bytes: &[u8]) -> Vec<Self> {
+        let part =
+            |bytes: &[u8]| Self { is_last: false, name: name.to_owned(), bytes: bytes.to_vec() };
+        let mut parts: Vec<Self> = bytes.chunks(Self::LENGTH).map(part).collect();
+        if parts.is_empty() {
+            parts.push(part(&[]));
+        }
+        if let Some(last) = parts.last_mut() {
+            last.is_last = true;
+        }
+        parts
+    }
+
+    /// The payload of a frame. A name of more than 255 bytes is cut.
+    pub fn encode(&self) -> Vec<u8> {
+        let length = u8::try_from(self.name.len()).unwrap_or(u8::MAX);
+        let name = self.name.as_bytes().iter().take(length.into());
+        [u8::from(self.is_last), length].iter().chain(name).chain(&self.bytes).copied().collect()
+    }
+
+    /// The part in a payload; `None` when it is none, or its name could lead out of a folder.
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        let ([last, length], rest) = payload.split_first_chunk::<2>()?;
+        let (name, bytes) = rest.split_at_checked((*length).into())?;
+        let name = std::str::from_utf8(name).ok()?;
+        let plain = |unit: char| unit.is_ascii_alphanumeric() || "-_.".contains(unit);
+        if *last > 1 || name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return None;
+        }
+        Some(Self { is_last: *last == 1, name: name.to_owned(), bytes: bytes.to_vec() })
+    }
+}
+
 fn broken(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
 }
@@ -159,6 +215,38 @@ mod tests {
         assert!(Frame::take(&mut long).is_err());
         let mut unknown = [0, 0, 0, 0, 9, 0, 0, 0].to_vec();
         assert!(Frame::take(&mut unknown).is_err());
+    }
+
+    #[test]
+    fn a_file_comes_whole_in_parts() {
+        for length in [0, 1, FilePart::LENGTH, FilePart::LENGTH + 1, 3 * FilePart::LENGTH] {
+            let file: Vec<u8> = (0..length).map(|at| at.to_le_bytes()[0]).collect();
+            let parts = FilePart::all("C-1.sys", &file);
+            let mut whole = Vec::new();
+            for (part, left) in parts.iter().zip((0..parts.len()).rev()) {
+                let found = FilePart::decode(&part.encode()).unwrap();
+                assert_eq!(&found, part);
+                assert_eq!(found.is_last, left == 0);
+                assert!(part.encode().len() <= MAX_PAYLOAD);
+                whole.extend(found.bytes);
+            }
+            assert_eq!(whole, file);
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_none_or_leads_elsewhere_is_refused() {
+        let good = FilePart { is_last: true, name: "C-1.sys".into(), bytes: vec![] }.encode();
+        for cut in 0..good.len() {
+            assert_eq!(FilePart::decode(&good[..cut]), None, "cut at {cut}");
+        }
+        for name in ["", "..", ".x", "a/b", r"a\b", "C:a", "a\0b"] {
+            let part = FilePart { is_last: true, name: name.into(), bytes: vec![1] };
+            assert_eq!(FilePart::decode(&part.encode()), None, "{name:?}");
+        }
+        let mut flag = good;
+        flag[0] = 2;
+        assert_eq!(FilePart::decode(&flag), None);
     }
 
     #[test]

@@ -1,38 +1,57 @@
 //! The running driver, as `sakerctl` talks to it: over its filter communication port.
 //!
-//! What there is today is the port of a simulated machine ([`frames`]); the port of Windows will be
-//! another [`Connection`].
+//! A [`Connection`] is the port of a simulated machine ([`frames`]) or, on Windows, that of the
+//! driver on this machine.
 
 pub mod commands;
+pub mod formats;
 pub mod frames;
+#[cfg(any(windows, test))]
+pub(crate) mod port_status;
+pub mod push;
 #[cfg(unix)]
 mod simulated;
 pub mod text;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use driver_abi::{Answer, Ask, Interest, Malformed, Message, Outcome, Request};
+use driver_abi::{
+    Answer, Ask, EventRecord, Interest, Malformed, Message, Outcome, Request, Status,
+};
 use thiserror::Error;
 
 /// How long the driver may take to answer a request.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before a driver that has gone is looked for again.
+const RETRY: Duration = Duration::from_millis(300);
 
 /// Where a driver runs.
 #[derive(Clone, Debug)]
 pub enum Device {
     /// In a machine that `kernel-host run` simulates and that listens at this socket.
     Simulated(PathBuf),
+    /// On this machine, which is one of Windows.
+    #[cfg(windows)]
+    Here,
 }
 
 impl Device {
-    /// The machine of `--sim`.
+    /// The machine of `--sim`, else the one that this process runs on.
     ///
     /// # Errors
-    /// [`DeviceError::NoDevice`] without one.
+    /// [`DeviceError::NoDevice`] when that is none of Windows.
     pub fn new(simulated: Option<&Path>) -> Result<Self, DeviceError> {
-        simulated.map(|path| Self::Simulated(path.to_owned())).ok_or(DeviceError::NoDevice)
+        match simulated {
+            Some(path) => Ok(Self::Simulated(path.to_owned())),
+            #[cfg(windows)]
+            None => Ok(Self::Here),
+            #[cfg(not(windows))]
+            None => Err(DeviceError::NoDevice),
+        }
     }
 
     /// Connects to the driver, to hear of `interest`.
@@ -47,10 +66,75 @@ impl Device {
                 Ok(Session { connection, next: 1 })
             }
             #[cfg(not(unix))]
-            Self::Simulated(_) => {
-                let _ = interest;
-                Err(DeviceError::NoDevice)
+            Self::Simulated(_) => Err(DeviceError::NoSimulation),
+            #[cfg(windows)]
+            Self::Here => {
+                let connection = Box::new(crate::windows::port::Port::connect(interest)?);
+                Ok(Session { connection, next: 1 })
             }
+        }
+    }
+}
+
+/// What is heard of a driver that is followed.
+#[derive(Debug)]
+pub enum Heard<'m> {
+    /// It is there, for the first time or again.
+    Connected,
+    /// It has gone, and is waited for.
+    Gone(&'m DeviceError),
+    /// An event, or a part of one.
+    Event(&'m EventRecord),
+    /// Its state.
+    Status(&'m Status),
+    /// Nothing, for a while.
+    Quiet,
+}
+
+impl Device {
+    /// Tells what the driver says for as long as `told` wants more. A driver that has gone is
+    /// waited for, and one that was never there only where that is asked: else a path may be wrong.
+    ///
+    /// # Errors
+    /// What `told` says, or what will not pass.
+    pub fn follow(
+        &self,
+        interest: Interest,
+        waits_at_first: bool,
+        told: &mut dyn FnMut(Heard<'_>) -> Result<bool, crate::Error>,
+    ) -> Result<(), crate::Error> {
+        let mut waits = waits_at_first;
+        loop {
+            let ended = match self.connect(interest) {
+                Ok(mut session) => {
+                    waits = true;
+                    told(Heard::Connected)?;
+                    loop {
+                        let message = match session.receive(Duration::from_secs(1)) {
+                            Ok(message) => message,
+                            Err(error) => break error,
+                        };
+                        let more = match &message {
+                            Some(Message::Event(event)) => told(Heard::Event(event))?,
+                            Some(Message::Status(status)) => told(Heard::Status(status))?,
+                            Some(Message::Answer(_) | Message::Statistics(_)) | None => {
+                                told(Heard::Quiet)?
+                            }
+                        };
+                        if !more {
+                            return Ok(());
+                        }
+                    }
+                }
+                Err(error) => error,
+            };
+            if !waits || !ended.is_passing() {
+                return Err(ended.into());
+            }
+            if !told(Heard::Gone(&ended))? {
+                return Ok(());
+            }
+            thread::sleep(RETRY);
         }
     }
 }
@@ -68,6 +152,12 @@ pub trait Connection {
     /// # Errors
     /// [`DeviceError::Refused`] when it was not taken in.
     fn send(&mut self, request: &Request) -> Result<(), DeviceError>;
+
+    /// Puts a file into the driver's inbox, whole or not at all.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotDelivered`] when it is not there then.
+    fn deliver(&mut self, name: &str, bytes: &[u8]) -> Result<(), DeviceError>;
 }
 
 /// A connection, and the numbers of the requests sent over it.
@@ -83,6 +173,14 @@ impl Session {
     /// As [`Connection::receive`].
     pub fn receive(&mut self, patience: Duration) -> Result<Option<Message>, DeviceError> {
         self.connection.receive(patience)
+    }
+
+    /// Puts a file into the driver's inbox, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Connection::deliver`].
+    pub fn deliver(&mut self, name: &str, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.connection.deliver(name, bytes)
     }
 
     /// Asks; the driver has taken the request in when this returns. Gives the request's number.
@@ -125,8 +223,13 @@ impl Session {
 #[non_exhaustive]
 pub enum DeviceError {
     /// Nothing was named that could be talked to.
-    #[error("no machine to talk to: sakerctl reaches simulated machines, and none was named")]
+    #[error(
+        "no driver to talk to: this is no Windows, and simulated machines are named with --sim"
+    )]
     NoDevice,
+    /// Simulated machines are reached over a Unix socket.
+    #[error("simulated machines are reached on Linux, where they run")]
+    NoSimulation,
     /// Nobody listens at the socket.
     #[error("{}: no machine listens there", path.display())]
     Absent {
@@ -165,6 +268,22 @@ pub enum DeviceError {
         /// What is wrong.
         source: io::Error,
     },
+    /// A file did not come into the driver's inbox.
+    #[error("{name} was not put into the inbox: {reason}")]
+    NotDelivered {
+        /// The file's name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file that was pushed is not in force.
+    #[error("{}: {reason}", path.display())]
+    NotInForce {
+        /// The file.
+        path: PathBuf,
+        /// What became of it.
+        reason: String,
+    },
     /// The driver could not do what it was asked.
     #[error("the driver did not do it: {}", outcome_text(*outcome))]
     NotDone {
@@ -193,6 +312,7 @@ impl DeviceError {
     pub const fn remedy(&self) -> &'static str {
         match self {
             Self::NoDevice => "start one with `kernel-host run --socket PATH`, and give --sim PATH",
+            Self::NoSimulation => "leave --sim out to talk to the driver on this machine",
             Self::Absent { .. } => "check the path; `kernel-host run --socket PATH` listens there",
             Self::Connect { status: NO_PORT } => "start the driver, or the machine, and try again",
             Self::Connect { status: TOO_MANY } => "end one of the clients that are connected",
@@ -201,6 +321,10 @@ impl DeviceError {
             Self::Refused { .. } | Self::Message(_) => "use sakerctl and driver of one version",
             Self::Closed | Self::Silence { .. } => "look whether the machine still runs",
             Self::Broken { .. } => "check the path",
+            Self::NotDelivered { .. } => "check the folder, its permissions and the free space",
+            Self::NotInForce { .. } => {
+                "`sakerctl content verify` says what is wrong with a file, `sakerctl status` what holds"
+            }
             Self::NotDone { outcome: Outcome::TooEarly } => "wait until it has been up a minute",
             Self::NotDone { .. } => {
                 "look at the folder on the machine; `sakerctl status` tells more"

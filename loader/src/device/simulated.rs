@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use driver_abi::{Hello, Interest, Message, Request};
 
-use super::frames::{Frame, FrameKind};
+use super::frames::{FilePart, Frame, FrameKind};
 use super::{Connection, DeviceError};
 
 /// How long the machine may take to answer a connect or a send.
@@ -99,5 +99,16 @@ impl Connection for Simulated {
             0 => Ok(()),
             status => Err(DeviceError::Refused { status }),
         }
+    }
+
+    fn deliver(&mut self, name: &str, bytes: &[u8]) -> Result<(), DeviceError> {
+        let refused = |reason: String| DeviceError::NotDelivered { name: name.to_owned(), reason };
+        for part in FilePart::all(name, bytes) {
+            match self.call(Frame::new(FrameKind::File, part.encode()))? {
+                0 => {}
+                status => return Err(refused(format!("status {status:#010x}"))),
+            }
+        }
+        Ok(())
     }
 }

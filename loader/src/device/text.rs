@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use channel_format::profile::SensorProfile;
 use channel_format::refusal::{Code, Refusal};
 use driver_abi::{
     Cause, LATENCY_BUCKETS, Loss, Mode, Probe, Protection, RefusalNote, Setting, Stage, Statistics,
@@ -9,10 +10,13 @@ use driver_abi::{
 };
 use serde_json::{Value, json};
 
+pub(super) use self::event::sid;
 pub use self::event::{event, event_json};
+use crate::content::sensor::Written;
 use crate::report::count;
 
 mod event;
+mod trust;
 
 /// Units of the driver's clock in a second.
 const TICKS: u64 = 10_000_000;
@@ -61,11 +65,15 @@ pub fn status(status: &Status) -> String {
     if let Some(refusal) = refusal(&status.refusal) {
         line("refused", &refusal);
     }
+    trust::lines(&status.trust, &mut line);
     let settings: Vec<_> = status.settings_refused.iter().map(Setting::name).collect();
     if !settings.is_empty() {
         line("settings", &format!("{} not understood: the default holds", settings.join(", ")));
     }
     line("probe", &probe(&status.probe));
+    if status.unwatched != 0 {
+        line("processes", &format!("their ends are not told: 0x{:08X}", status.unwatched));
+    }
     if status.test_keys {
         line("keys", "content keys stand in the driver itself: a test package");
     }
@@ -80,18 +88,7 @@ pub fn status_json(status: &Status) -> Value {
         Protection::None(_) => "none",
     };
     let refusal = &status.refusal;
-    let refused = (refusal.code != 0 || refusal.host_status != 0).then(|| {
-        json!({
-            "epoch": refusal.epoch,
-            "sequence": refusal.sequence,
-            "code": refusal.code,
-            "offset": refusal.offset,
-            "expected": refusal.expected,
-            "found": refusal.found,
-            "host_status": refusal.host_status,
-            "cause": refusal.cause.name(),
-        })
-    });
+    let refused = refusal.stands().then(|| refusal_json(refusal));
     json!({
         "kind": "status",
         "protection": level,
@@ -127,8 +124,18 @@ pub fn status_json(status: &Status) -> Value {
         "refused": status.refused,
         "scans": status.scans,
         "refusal": refused,
+        "profile": profile(status),
+        "trust": trust::json(&status.trust),
         "probe": { "outcome": status.probe.outcome.name(), "time": status.probe.at },
+        "unwatched": (status.unwatched != 0).then(|| format!("0x{:08X}", status.unwatched)),
     })
+}
+
+/// What the sensor can do for content, in the form that `content validate --sensor` reads; null if it
+/// does not say.
+fn profile(status: &Status) -> Value {
+    let profile = SensorProfile::parse(&status.profile.0);
+    profile.map_or(Value::Null, |profile| json!(Written::of(&profile)))
 }
 
 /// How much is protected, and why not more.
@@ -207,7 +214,7 @@ const fn stage(stage: Stage) -> &'static str {
     }
 }
 
-const fn stage_text(stage: Stage) -> &'static str {
+pub(super) const fn stage_text(stage: Stage) -> &'static str {
     match stage {
         Stage::None => "none",
         Stage::Trial => "on trial",
@@ -215,10 +222,32 @@ const fn stage_text(stage: Stage) -> &'static str {
     }
 }
 
-fn refusal(note: &RefusalNote) -> Option<String> {
-    let file = format!("{}-{}", note.epoch, note.sequence);
+fn refusal_json(refusal: &RefusalNote) -> Value {
+    json!({
+        "epoch": refusal.epoch,
+        "sequence": refusal.sequence,
+        "code": refusal.code,
+        "offset": refusal.offset,
+        "expected": refusal.expected,
+        "found": refusal.found,
+        "host_status": refusal.host_status,
+        "cause": refusal.cause.name(),
+        "file": trust::hex(&refusal.file),
+        "key": trust::hex(&refusal.key),
+    })
+}
+
+/// What was refused and why; `None` when nothing stands.
+pub(super) fn refusal(note: &RefusalNote) -> Option<String> {
+    let file = format!("{}-{}{}", note.epoch, note.sequence, trust::names(&note.file, &note.key));
     if note.host_status == RefusalNote::STRUCK {
         return Some(format!("{file}: the machine went down twice while it was tried"));
+    }
+    if note.host_status == RefusalNote::WAITS {
+        return Some(format!(
+            "{file}: a session ended while it was in force; {}",
+            note.cause.remedy()
+        ));
     }
     if note.host_status != 0 {
         let cause = match note.cause {

@@ -24,8 +24,8 @@ pub enum ImageError {
     /// The file is no 64-bit PE image, or is cut short.
     #[error("no 64-bit Windows image: {0}")]
     NotAnImage(String),
-    /// The image is for another processor than x86-64.
-    #[error("the image is for machine {0:#06x}, not for x86-64 (0x8664)")]
+    /// The image is for another processor than x86-64 or ARM64.
+    #[error("the image is for machine {0:#06x}, not for x86-64 (0x8664) or ARM64 (0xaa64)")]
     Machine(u16),
     /// The image is for another subsystem than the kernel's.
     #[error("the image is for subsystem {0}, not a native one (1), so it is no driver")]
@@ -49,23 +49,31 @@ pub enum ImageError {
     Signed,
 }
 
-/// A driver's image that can be stamped.
+/// A driver's image.
 #[derive(Debug)]
 pub struct Image<'a> {
     bytes: &'a [u8],
+    machine: u16,
+    is_signed: bool,
     anchor: Range<usize>,
     checksum: Range<usize>,
 }
 
 impl<'a> Image<'a> {
-    /// Finds the anchor and the checksum.
+    /// A driver that can be stamped: one that carries no signature.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
+        let image = Self::read(bytes)?;
+        if image.is_signed { Err(ImageError::Signed) } else { Ok(image) }
+    }
+
+    /// Finds the anchor and the checksum.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let words = |error: object::Error| ImageError::NotAnImage(error.to_string());
         let cut = || ImageError::NotAnImage("the headers are cut short".into());
         let file = PeFile64::parse(bytes).map_err(words)?;
         let headers = file.nt_headers();
         let machine = headers.file_header().machine.get(LE);
-        if machine != pe::IMAGE_FILE_MACHINE_AMD64 {
+        if machine != pe::IMAGE_FILE_MACHINE_AMD64 && machine != pe::IMAGE_FILE_MACHINE_ARM64 {
             return Err(ImageError::Machine(machine.0));
         }
         let subsystem = headers.optional_header().subsystem();
@@ -74,11 +82,8 @@ impl<'a> Image<'a> {
         }
         // Not `data_directory`, which overlooks a table without an address.
         let certificates = file.data_directories().iter().nth(pe::IMAGE_DIRECTORY_ENTRY_SECURITY);
-        if certificates
-            .is_some_and(|table| table.virtual_address.get(LE) != 0 || table.size.get(LE) != 0)
-        {
-            return Err(ImageError::Signed);
-        }
+        let is_signed = certificates
+            .is_some_and(|table| table.virtual_address.get(LE) != 0 || table.size.get(LE) != 0);
 
         let table = file.section_table();
         let anchors: Vec<_> = table.iter().filter(|section| section.name == ANCHOR_NAME).collect();
@@ -102,7 +107,17 @@ impl<'a> Image<'a> {
             .checked_add(CHECKSUM_IN_PE as u32)
             .and_then(|at| range(at, 4, bytes))
             .ok_or_else(cut)?;
-        Ok(Self { bytes, anchor, checksum })
+        Ok(Self { bytes, machine: machine.0, is_signed, anchor, checksum })
+    }
+
+    /// The processor it is for, as COFF numbers it.
+    pub const fn machine(&self) -> u16 {
+        self.machine
+    }
+
+    /// True when it carries an Authenticode signature.
+    pub const fn is_signed(&self) -> bool {
+        self.is_signed
     }
 
     /// What the anchor holds.
@@ -146,6 +161,12 @@ fn checksum(bytes: &[u8]) -> u32 {
     }
     // Files are bounded when they are read, far below the field's range.
     sum.wrapping_add(bytes.len() as u32)
+}
+
+/// The least driver, for tests.
+#[cfg(test)]
+pub(crate) fn made_driver(is_stamped: bool, is_signed: bool) -> Vec<u8> {
+    tests::made_driver(is_stamped, is_signed)
 }
 
 #[cfg(test)]

@@ -42,6 +42,16 @@ fn made() -> Vec<u8> {
     bytes
 }
 
+/// The same, stamped with something or as linked, with a signature's place or without.
+pub(super) fn made_driver(is_stamped: bool, is_signed: bool) -> Vec<u8> {
+    let mut bytes = made();
+    bytes[ANCHOR] = u8::from(is_stamped);
+    if is_signed {
+        put32(&mut bytes, CERTIFICATES, 0x800);
+    }
+    bytes
+}
+
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
@@ -117,9 +127,26 @@ fn what_is_no_driver_is_refused() {
         refused(|bytes| put(bytes, OPTIONAL, &0x10B_u16.to_le_bytes())),
         ImageError::NotAnImage(_)
     ));
-    let arm = refused(|bytes| put(bytes, FILE_HEADER, &0xAA64_u16.to_le_bytes()));
-    assert_eq!(arm, ImageError::Machine(0xAA64));
+    let arm = refused(|bytes| put(bytes, FILE_HEADER, &0x1C4_u16.to_le_bytes()));
+    assert_eq!(arm, ImageError::Machine(0x1C4));
     assert_eq!(refused(|bytes| bytes[OPTIONAL + 68] = 3), ImageError::Subsystem(3));
+}
+
+#[test]
+fn either_processor_is_taken_and_told() {
+    for machine in [0x8664_u16, 0xAA64] {
+        let mut bytes = made();
+        put(&mut bytes, FILE_HEADER, &machine.to_le_bytes());
+        assert_eq!(Image::parse(&bytes).unwrap().machine(), machine);
+    }
+}
+
+#[test]
+fn a_signed_image_is_read_and_not_stamped() {
+    let bytes = made_driver(true, true);
+    let image = Image::read(&bytes).unwrap();
+    assert!(image.is_signed() && !image.is_blank());
+    assert_eq!(Image::parse(&bytes).map(drop), Err(ImageError::Signed));
 }
 
 #[test]

@@ -34,6 +34,12 @@ pub enum BugKind {
     /// An undefined instruction, `ud2` included.
     #[error("illegal instruction")]
     IllegalInstruction,
+    /// `__fastfail`: the compiler's own checks, of a stack cookie or a list entry for example.
+    #[error("fast fail {code}")]
+    FastFail {
+        /// `FAST_FAIL_*`.
+        code: u64,
+    },
     /// `int3`.
     #[error("breakpoint instruction")]
     Breakpoint,
@@ -81,6 +87,9 @@ pub enum BugKind {
         /// What kind of lock.
         what: &'static str,
     },
+    /// A callback returned while a file request may still write to its stack.
+    #[error("a callback returned, and a file request that is not over may write to its stack")]
+    RequestOnStack,
     /// A callback changed a nonvolatile register or left the direction flag set.
     #[error("a callback changed a nonvolatile register or the direction flag")]
     Registers,

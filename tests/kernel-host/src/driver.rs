@@ -1,8 +1,8 @@
 //! A loaded driver, from mapping to unload.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use windows_sys::Wdk::Foundation::{DRIVER_EXTENSION, DRIVER_OBJECT};
 
@@ -27,6 +27,8 @@ pub struct Driver {
     _extension: GuestBlock,
     _service_name: GuestBuffer,
     state: AtomicU8,
+    /// Held while `DriverEntry` runs: the I/O manager keeps the image until it has returned.
+    entry: Mutex<()>,
     powered: AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl Driver {
             _extension: extension,
             _service_name: service_name,
             state: AtomicU8::new(LOADED),
+            entry: Mutex::new(()),
             powered: AtomicBool::new(true),
             kernel,
         };
@@ -143,6 +146,7 @@ impl Driver {
         if self.state.swap(STARTED, Ordering::AcqRel) != LOADED {
             return Err(Box::new(Bug::bare(BugKind::Stopped)));
         }
+        let _entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
         let path: Vec<u16> = self.registry_path().encode_utf16().collect();
         let text = GuestBuffer::utf16(&path);
         let length = (path.len() * 2) as u16;
@@ -157,6 +161,7 @@ impl Driver {
         if !status.is_success() {
             self.state.store(UNLOADED, Ordering::Release);
             let own = self.object.address();
+            self.kernel.services().forget(&self.memory());
             self.kernel.reinitialization().retain(|entry| entry.driver_object != own);
         }
         Ok(status)
@@ -167,7 +172,8 @@ impl Driver {
         crate::machine::service_key(&self.service)
     }
 
-    /// Unloads as `fltmc unload` does and reports what was left. A driver that refuses stays.
+    /// Unloads as `fltmc unload` does and reports what was left. A driver that refuses stays. May be
+    /// called on another thread while `DriverEntry` still runs.
     pub fn unload(&self) -> Result<LeakReport, Box<Bug>> {
         if self.state.load(Ordering::Acquire) != STARTED {
             return Err(self.kernel.crash_or_stopped());
@@ -176,6 +182,7 @@ impl Driver {
         if !status.is_success() {
             return Ok(LeakReport { refused: Some(status), ..LeakReport::default() });
         }
+        drop(self.entry.lock().unwrap_or_else(PoisonError::into_inner));
         self.kernel.check()?;
         self.state.store(UNLOADED, Ordering::Release);
         let mut report = self.kernel.outstanding();
@@ -187,7 +194,11 @@ impl Driver {
                 });
             }
         }
-        let image = self.image.base..self.image.base + self.image.size as u64;
+        let image = self.memory();
+        for what in self.kernel.services().forget(&image) {
+            let what = format!("{what} still pending at unload");
+            report.leaks.push(Leak { what, frames: Vec::new() });
+        }
         self.kernel.ledger().forget_rundowns(image);
         self.image.make_inaccessible();
         if self.kernel.threads().running().iter().any(|t| self.image.contains(t.start)) {
@@ -196,6 +207,11 @@ impl Driver {
         }
         self.kernel.images().retain(|image| !Arc::ptr_eq(image, &self.image));
         Ok(report)
+    }
+
+    /// Where its image lies.
+    fn memory(&self) -> std::ops::Range<u64> {
+        self.image.base..self.image.base + self.image.size as u64
     }
 
     fn run_unload(&self) -> Result<NtStatus, Box<Bug>> {

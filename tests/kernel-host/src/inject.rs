@@ -12,8 +12,8 @@ use crate::symbols::Frame;
 
 #[derive(Clone, Debug)]
 enum Plan {
-    /// Only the k-th call.
-    Call(u64),
+    /// Only these calls.
+    Calls(Vec<u64>),
     /// The k-th call and all after it.
     From(u64),
     /// The n-th call of one API.
@@ -45,6 +45,7 @@ pub struct Injector {
     plan: Mutex<Option<Plan>>,
     hits: Mutex<Vec<Hit>>,
     meanwhile: Mutex<Option<(&'static str, Meanwhile)>>,
+    afterwards: Mutex<Option<(&'static str, Meanwhile)>>,
 }
 
 /// Something else that happens in the machine.
@@ -53,7 +54,12 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 impl Injector {
     /// Fails the `k`-th fallible call from the kernel's start, counted from 1.
     pub fn fail_call(&self, k: u64) {
-        self.set(Some(Plan::Call(k)));
+        self.fail_calls(&[k]);
+    }
+
+    /// Fails these calls, each counted as in [`Injector::fail_call`].
+    pub fn fail_calls(&self, calls: &[u64]) {
+        self.set(Some(Plan::Calls(calls.to_vec())));
     }
 
     /// Fails every fallible call from the `k`-th on: low memory that stays.
@@ -70,6 +76,12 @@ impl Injector {
     /// another thread could do then.
     pub fn meanwhile(&self, api: &'static str, happens: impl FnOnce() + Send + 'static) {
         *self.happening() = Some((api, Box::new(happens)));
+        self.armed.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets something else happen when the next call of an API is done, before the driver goes on.
+    pub fn afterwards(&self, api: &'static str, happens: impl FnOnce() + Send + 'static) {
+        *self.following() = Some((api, Box::new(happens)));
         self.armed.store(true, Ordering::Relaxed);
     }
 
@@ -92,6 +104,21 @@ impl Injector {
         self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn following(&self) -> std::sync::MutexGuard<'_, Option<(&'static str, Meanwhile)>> {
+        self.afterwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of an API is done.
+    pub(crate) fn done(&self, api: &'static str) {
+        if !self.armed.load(Ordering::Relaxed) {
+            return;
+        }
+        let happens = self.following().take_if(|(name, _)| *name == api);
+        if let Some((_, happens)) = happens {
+            happens();
+        }
+    }
+
     fn set(&self, plan: Option<Plan>) {
         self.armed.store(plan.is_some(), Ordering::Release);
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
@@ -109,7 +136,7 @@ impl Injector {
         }
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         let fails = match &mut *plan {
-            Some(Plan::Call(k)) => number == *k,
+            Some(Plan::Calls(calls)) => calls.contains(&number),
             Some(Plan::From(k)) => number >= *k,
             Some(Plan::Api { name, left }) if name == api => {
                 *left = left.wrapping_sub(1);
@@ -129,6 +156,21 @@ impl Injector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_afterwards_comes_once_and_after_that_api_alone() {
+        let injector = Injector::default();
+        let count = std::sync::Arc::new(AtomicU64::new(0));
+        let counted = std::sync::Arc::clone(&count);
+        injector.afterwards("B", move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        injector.done("A");
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        injector.done("B");
+        injector.done("B");
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
 
     fn call(injector: &Injector, api: &'static str) -> bool {
         injector.should_fail(api, || Site::from([0]))
@@ -158,9 +200,14 @@ mod tests {
             ],
             [false, false, true, false]
         );
+        injector.fail_calls(&[12, 14]);
+        assert_eq!(
+            [call(&injector, "A"), call(&injector, "A"), call(&injector, "B")],
+            [true, false, true]
+        );
         injector.clear();
         assert!(!call(&injector, "A"));
-        assert_eq!(injector.count(), 12);
-        assert_eq!(injector.hits().len(), 4);
+        assert_eq!(injector.count(), 15);
+        assert_eq!(injector.hits().len(), 6);
     }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::bug::{Bug, BugKind};
+use crate::bug::{Bug, BugKind, Note};
 use crate::cpu::watchdog::{self, Watched};
-use crate::cpu::{Registers, Returned, Site, enter, install_handlers};
+use crate::cpu::{DISPATCH, Registers, Returned, Site, enter, install_handlers};
 use crate::driver::Driver;
 use crate::exports::DataExports;
 use crate::flt::FilterManager;
@@ -15,11 +15,13 @@ use crate::inject::Injector;
 use crate::ledger::Ledger;
 use crate::machine::{Machine, Phase};
 use crate::npfs::Npfs;
-use crate::nt::{CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Tracing};
+use crate::nt::{
+    CrashCallbacks, Devices, Objects, ProcessNotify, Requests, Resources, Tracing, WorkItems,
+};
 use crate::pe::{Image, LoadError, walk};
 use crate::pool::{Heap, Pool, PoolMarks};
 use crate::process::{Process, ProcessSpec, Processes};
-use crate::sched::{Clock, Sched, Threads, ticks};
+use crate::sched::{Clock, MachineClock, Orders, Sched, Services, Threads, ticks};
 use crate::symbols::Frame;
 use crate::token::{Token, TokenSpec};
 
@@ -32,6 +34,7 @@ pub struct Builder {
     echo: bool,
     demand_start: bool,
     safe_mode: u32,
+    seed: Option<u64>,
 }
 
 impl Builder {
@@ -73,12 +76,21 @@ impl Builder {
         self
     }
 
+    /// Runs one thread at a time, in an order that the seed picks, on a clock that is no real time:
+    /// what happens comes again with the same seed. The thread that builds the kernel takes part;
+    /// others that call drivers are made by [`Kernel::race`].
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Boots. A machine shall run one kernel at a time.
     pub fn build(self) -> Arc<Kernel> {
         install_handlers();
         let machine = self.machine.unwrap_or_default();
         let phase = if self.demand_start { Phase::Running } else { Phase::DriverEntry };
-        machine.boot(phase);
+        let boot_id = machine.boot(phase);
+        machine.clock().stand(self.seed.is_some());
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let processes = Processes::new();
         let exports = DataExports::new(processes.system().address(), self.safe_mode);
@@ -89,13 +101,19 @@ impl Builder {
             hang_limit: self.hang_limit,
             echo: self.echo,
             demand_start: self.demand_start,
+            boot_id,
             clock: Clock::new(machine.clone()),
             machine,
             heap: Heap::new(self.pool),
             ledger: Ledger::default(),
             injector: Injector::default(),
-            sched: Sched::default(),
+            sched: Sched::new(self.seed),
             threads: Threads::default(),
+            services: Services::default(),
+            orders: Orders::default(),
+            resources: Resources::default(),
+            work_items: WorkItems::default(),
+            paged_hidden: AtomicBool::new(false),
             objects: Objects::default(),
             requests: Requests::default(),
             devices: Devices::default(),
@@ -138,6 +156,7 @@ pub struct Kernel {
     hang_limit: Duration,
     echo: bool,
     demand_start: bool,
+    boot_id: u32,
     machine: Machine,
     clock: Clock,
     heap: Heap,
@@ -145,6 +164,12 @@ pub struct Kernel {
     injector: Injector,
     sched: Sched,
     threads: Threads,
+    services: Services,
+    orders: Orders,
+    resources: Resources,
+    work_items: WorkItems,
+    /// See [`Kernel::hide_paged`].
+    paged_hidden: AtomicBool,
     objects: Objects,
     requests: Requests,
     devices: Devices,
@@ -176,12 +201,18 @@ impl Kernel {
             echo: false,
             demand_start: false,
             safe_mode: 0,
+            seed: None,
         }
     }
 
     /// The machine that this kernel runs on; outlives it.
     pub fn machine(&self) -> Machine {
         self.machine.clone()
+    }
+
+    /// `KUSER_SHARED_DATA.BootId`: the number of this boot of the machine, from 1.
+    pub const fn boot_id(&self) -> u32 {
+        self.boot_id
     }
 
     /// Maps a driver; symbols come from the `.pdb` beside it. Installs its service key unless
@@ -244,10 +275,18 @@ impl Kernel {
     /// Waits, in real time, until all driver code waits or has returned, or `patience` is over. Who
     /// moves the clock while it runs makes a driver look slower than it is.
     pub fn rest(&self, patience: Duration) {
+        if let Some(schedule) = self.sched.schedule() {
+            return schedule.rest(self);
+        }
         let end = Instant::now() + patience;
         while !self.watched.is_idle() && Instant::now() < end && !self.is_stopping() {
             std::thread::sleep(Duration::from_micros(200));
         }
+    }
+
+    /// The names of the pipes that there are, upcased and sorted.
+    pub fn pipe_names(&self) -> Vec<String> {
+        self.npfs.names()
     }
 
     /// Makes a process.
@@ -313,6 +352,7 @@ impl Kernel {
     pub fn power_off(&self) {
         self.halt();
         self.machine.disk().lose_unflushed();
+        self.machine.registry().lose_unflushed();
     }
 
     /// Tells drivers that asked for it that the machine is shut down, and goes on.
@@ -327,7 +367,20 @@ impl Kernel {
         self.tell_shutdown()?;
         self.halt();
         self.machine.disk().flush();
+        self.machine.registry().flush();
         Ok(())
+    }
+
+    /// The user shuts down and starts again with fast startup: his session's processes end, the
+    /// kernel is hibernated and goes on with its drivers as it was. The clock on the wall moves on,
+    /// the time that timeouts count does not.
+    pub fn fast_startup(&self, off: Duration) -> Result<(), Box<Bug>> {
+        for process in self.processes.of_users() {
+            self.end_process(&process)?;
+        }
+        self.machine.clock().sleep(ticks(off));
+        self.sched.wake();
+        self.check()
     }
 
     /// File requests of drivers that are not over.
@@ -365,6 +418,10 @@ impl Kernel {
         self.hang_limit
     }
 
+    pub(crate) fn machine_clock(&self) -> &MachineClock {
+        self.machine.clock()
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -379,6 +436,35 @@ impl Kernel {
 
     pub(crate) fn threads(&self) -> &Threads {
         &self.threads
+    }
+
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub(crate) fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    pub(crate) fn work_items(&self) -> &WorkItems {
+        &self.work_items
+    }
+
+    /// In a kernel with a seed: what is pageable is paged out while the thread whose turn it is runs
+    /// at DISPATCH_LEVEL or above, as with Driver Verifier's forced IRQL checking.
+    pub(crate) fn hide_paged(&self, irql: u8) {
+        let hide = irql >= DISPATCH;
+        let seeded = self.sched.schedule().is_some();
+        if seeded && self.paged_hidden.swap(hide, Ordering::Relaxed) != hide {
+            self.heap.hide_paged(hide);
+            for image in self.images().iter() {
+                image.hide_paged(hide);
+            }
+        }
     }
 
     pub(crate) fn objects(&self) -> &Objects {
@@ -458,6 +544,9 @@ impl Kernel {
     fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.sched.wake();
+        if let Some(schedule) = self.sched.schedule() {
+            schedule.end();
+        }
         self.watched.call_out_all();
     }
 
@@ -472,6 +561,17 @@ impl Kernel {
         }
         drop(crash);
         self.stop();
+    }
+
+    /// A report with what the seed led to, for a kernel that has one.
+    pub(crate) fn with_schedule(&self, mut bug: Box<Bug>) -> Box<Bug> {
+        if let Some(played) = self.played()
+            && !bug.kind.is_orderly()
+            && !bug.notes.iter().any(|note| note.what.starts_with("seed "))
+        {
+            bug.notes.push(Note { what: played.to_string(), frames: Vec::new() });
+        }
+        bug
     }
 
     /// What a call into a stopped kernel answers.

@@ -27,6 +27,11 @@ pub(crate) enum Debt {
     TraceProvider,
     CrashCallback,
     ProcessNotify,
+    Resource,
+    Lookaside,
+    Timer,
+    WorkItem,
+    Context,
 }
 
 impl Debt {
@@ -45,9 +50,17 @@ impl Debt {
             Debt::TraceProvider => "event tracing provider",
             Debt::CrashCallback => "bug check callback",
             Debt::ProcessNotify => "process notify routine",
+            Debt::Resource => "resource not deleted",
+            Debt::Lookaside => "lookaside list not deleted",
+            Debt::Timer => "timer still running",
+            Debt::WorkItem => "work item",
+            Debt::Context => "context reference",
         }
     }
 }
+
+/// Things that lie in the driver's own memory and must be gone before that is.
+const EMBEDDED: [Debt; 4] = [Debt::PushLock, Debt::Resource, Debt::Lookaside, Debt::Timer];
 
 #[derive(Default)]
 struct Entries {
@@ -85,6 +98,15 @@ impl Ledger {
 
     pub(crate) fn owes(&self, debt: Debt, id: u64) -> usize {
         self.entries().owed.get(&(debt, id)).map_or(0, Vec::len)
+    }
+
+    /// What still lies in some memory and is in use by the system.
+    pub(crate) fn alive_in(&self, memory: &std::ops::Range<u64>) -> Option<&'static str> {
+        let entries = self.entries();
+        let alive = |debt: &&Debt| {
+            entries.owed.range((**debt, memory.start)..(**debt, memory.end)).next().is_some()
+        };
+        EMBEDDED.iter().find(alive).map(|debt| debt.text())
     }
 
     pub(crate) fn watch_rundown(&self, address: u64, site: Site) {

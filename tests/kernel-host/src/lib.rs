@@ -65,6 +65,7 @@ pub use nt::{DumpBlock, Trace, TraceEvent, TraceValue};
 pub use pe::{LoadError, Section};
 pub use pool::{Pool, PoolMarks};
 pub use process::{Process, ProcessSpec};
+pub use sched::{Played, Race, Seeds};
 pub use status::NtStatus;
 pub use symbols::{Frame, Function};
 pub use token::{Token, TokenSpec, sid};

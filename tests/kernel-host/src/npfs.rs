@@ -10,6 +10,12 @@ use crate::status::NtStatus;
 const FILE_OPEN: u32 = 1;
 const FILE_CREATE: u32 = 2;
 const FILE_OPEN_IF: u32 = 3;
+const OUTBOUND: u32 = 1;
+const INBOUND: u32 = 2;
+const FILE_READ_DATA: u32 = 1;
+const FILE_WRITE_DATA: u32 = 2;
+/// Each value is a server's name; its texts are others by which clients may open it.
+const ALIASES: &str = r"\Registry\Machine\System\CurrentControlSet\Services\Npfs\Aliases";
 const OPENED: u64 = 1;
 const CREATED: u64 = 2;
 
@@ -33,6 +39,7 @@ struct Instance {
 
 #[derive(Debug)]
 struct Pipe {
+    /// The direction: 1 outbound, 2 inbound, 3 duplex.
     share: u32,
     kind: u32,
     maximum: u32,
@@ -109,21 +116,42 @@ impl Npfs {
     }
 
     /// Opens the client end of a free instance; an empty name or `\` opens the root directory.
+    ///
+    /// The name may be an alias of a server's. A client may not write to an outbound pipe nor read
+    /// from an inbound one. (ReactOS, npfs: `NpTranslateAlias`, `NpCreateClientEnd`.)
     pub(crate) fn connect(
         &self,
         kernel: &Kernel,
         name: &[u16],
+        access: u32,
     ) -> Result<(u64, Option<PipeEnd>), NtStatus> {
         if name.is_empty() || name == [u16::from(b'\\')] {
             return Ok((OPENED, None));
         }
-        let key = key(name)?;
+        let given = key(name)?;
+        let alias = kernel.machine().registry().value_with_text(ALIASES, &given);
+        let key = alias.unwrap_or(given);
         let mut state = self.state();
         let pipe = state.pipes.get_mut(&key).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        let against = match pipe.share {
+            OUTBOUND => FILE_WRITE_DATA,
+            INBOUND => FILE_READ_DATA,
+            _ => 0,
+        };
+        if access & against != 0 {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
         let free = pipe.instances.iter_mut().find(|instance| !instance.connected);
         let instance = free.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
         instance.connected = true;
         Ok((OPENED, Some(PipeEnd::new(kernel, key, instance.id, false))))
+    }
+
+    /// The names of all pipes, as a listing of the root directory gives them, but folded.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.state().pipes.keys().cloned().collect();
+        names.sort();
+        names
     }
 
     fn close(&self, key: &str, id: u64, server: bool) {
@@ -208,7 +236,7 @@ mod tests {
     fn instances_and_clients() {
         let kernel = Kernel::builder().build();
         let npfs = kernel.npfs();
-        let absent = npfs.connect(&kernel, &name(r"\a")).unwrap_err();
+        let absent = npfs.connect(&kernel, &name(r"\a"), 3).unwrap_err();
         assert_eq!(absent, NtStatus::OBJECT_NAME_NOT_FOUND);
         let (information, first) = npfs.create(&kernel, &name(r"\a"), USUAL).unwrap();
         assert_eq!(information, CREATED);
@@ -219,12 +247,33 @@ mod tests {
         let only_first = CreateRequest { disposition: FILE_CREATE, ..USUAL };
         let refused = npfs.create(&kernel, &name(r"\a"), only_first).unwrap_err();
         assert_eq!(refused, NtStatus::ACCESS_DENIED);
-        let client = npfs.connect(&kernel, &name("a")).unwrap().1;
-        let other = npfs.connect(&kernel, &name("a")).unwrap().1;
-        let busy = npfs.connect(&kernel, &name("a")).unwrap_err();
+        let client = npfs.connect(&kernel, &name("a"), 3).unwrap().1;
+        let other = npfs.connect(&kernel, &name("a"), 3).unwrap().1;
+        let busy = npfs.connect(&kernel, &name("a"), 3).unwrap_err();
         assert_eq!(busy, NtStatus::PIPE_NOT_AVAILABLE);
         drop((first, second, client, other));
-        assert!(npfs.connect(&kernel, &name("a")).is_err());
+        assert!(npfs.connect(&kernel, &name("a"), 3).is_err());
+    }
+
+    #[test]
+    fn aliases_lead_to_their_server_and_directions_are_kept() {
+        let kernel = Kernel::builder().build();
+        kernel.machine().registry().set_strings(ALIASES, "lsass", &["netlogon", "samr"]);
+        let npfs = kernel.npfs();
+        let duplex = npfs.create(&kernel, &name(r"\lsass"), USUAL).unwrap();
+        assert!(npfs.connect(&kernel, &name(r"\SamR"), 3).is_ok());
+        // An alias is for clients: a server of that name is another pipe.
+        let other = npfs.create(&kernel, &name(r"\samr"), USUAL).unwrap();
+        assert_eq!((duplex.0, other.0), (CREATED, CREATED));
+        assert_eq!(kernel.pipe_names(), ["LSASS", "SAMR"]);
+
+        for (share, refused) in [(OUTBOUND, FILE_WRITE_DATA), (INBOUND, FILE_READ_DATA)] {
+            let one_way = CreateRequest { share, ..USUAL };
+            let _server = npfs.create(&kernel, &name("one way"), one_way).unwrap();
+            let denied = npfs.connect(&kernel, &name("one way"), 3).unwrap_err();
+            assert_eq!(denied, NtStatus::ACCESS_DENIED);
+            assert!(npfs.connect(&kernel, &name("one way"), 3 & !refused).is_ok());
+        }
     }
 
     #[test]
@@ -246,8 +295,8 @@ mod tests {
         let status = npfs.create(&kernel, &name("x"), existing).unwrap_err();
         assert_eq!(status, NtStatus::OBJECT_NAME_NOT_FOUND);
         assert!(npfs.create(&kernel, &[], USUAL).is_ok(), "anonymous");
-        assert!(npfs.connect(&kernel, &name(r"\")).unwrap().1.is_none(), "root directory");
+        assert!(npfs.connect(&kernel, &name(r"\"), 3).unwrap().1.is_none(), "root directory");
         let _lone = npfs.create(&kernel, &[0xD800], USUAL).unwrap();
-        assert!(npfs.connect(&kernel, &[0xD801]).is_err());
+        assert!(npfs.connect(&kernel, &[0xD801], 3).is_err());
     }
 }

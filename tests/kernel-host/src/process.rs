@@ -121,6 +121,15 @@ impl Processes {
         process
     }
 
+    /// The processes of users' sessions that run, the oldest first.
+    pub(crate) fn of_users(&self) -> Vec<Arc<Process>> {
+        let processes = self.by_object.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_user = |process: &&Arc<Process>| process.token.spec().session != 0;
+        let mut found: Vec<_> = processes.values().filter(of_user).cloned().collect();
+        found.sort_by_key(|process| process.start_key);
+        found
+    }
+
     /// The process with that EPROCESS.
     pub(crate) fn find(&self, object: u64) -> Option<Arc<Process>> {
         self.by_object.lock().unwrap_or_else(PoisonError::into_inner).get(&object).cloned()

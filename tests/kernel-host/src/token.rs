@@ -45,6 +45,7 @@ pub fn sid(parts: &[u32]) -> Vec<u8> {
 pub struct Token {
     id: u64,
     modified: AtomicU64,
+    luids: Arc<Luids>,
     spec: Mutex<TokenSpec>,
     object: GuestBlock,
 }
@@ -58,7 +59,7 @@ impl Token {
     /// Changes it, as `NtSetInformationToken` does: it keeps its id and gets a new modified id.
     pub fn modify(&self, change: impl FnOnce(&mut TokenSpec)) {
         change(&mut self.spec());
-        self.modified.store(next_luid(), Ordering::Release);
+        self.modified.store(self.luids.next(), Ordering::Release);
     }
 
     /// `TOKEN_STATISTICS.TokenId`.
@@ -79,13 +80,20 @@ impl Token {
 
 /// The tokens of a kernel.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens(Mutex<HashMap<u64, Arc<Token>>>);
+pub(crate) struct Tokens {
+    all: Mutex<HashMap<u64, Arc<Token>>>,
+    luids: Arc<Luids>,
+}
 
 impl Tokens {
     pub(crate) fn create(&self, spec: TokenSpec) -> Arc<Token> {
-        let (id, object) = (next_luid(), GuestBlock::new(64));
-        let token = Token { id, modified: next_luid().into(), spec: Mutex::new(spec), object };
-        let token = Arc::new(token);
+        let token = Arc::new(Token {
+            id: self.luids.next(),
+            modified: self.luids.next().into(),
+            luids: self.luids.clone(),
+            spec: Mutex::new(spec),
+            object: GuestBlock::new(64),
+        });
         self.all().insert(token.address(), token.clone());
         token
     }
@@ -95,12 +103,17 @@ impl Tokens {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<u64, Arc<Token>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Locally unique identifiers are never given twice.
-fn next_luid() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0x1_0000_03E8);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+/// Locally unique identifiers: in one boot none is given twice.
+#[derive(Debug, Default)]
+struct Luids(AtomicU64);
+
+impl Luids {
+    fn next(&self) -> u64 {
+        // The first 1,000 are the system's.
+        0x1_0000_03E8 + self.0.fetch_add(1, Ordering::Relaxed)
+    }
 }

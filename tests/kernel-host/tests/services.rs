@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kernel_host::{Bug, BugKind, Driver, Kernel, NtStatus, artifacts};
+use kernel_host::{Bug, BugKind, Driver, Kernel, NtStatus, Seeds, artifacts};
 
 const PORT: &str = r"\PlantedPort";
 /// One second and one hour as NT counts relative time.
@@ -152,4 +152,57 @@ fn a_stack_that_ends_in_an_api_call_is_an_overflow() {
     };
     let bug = driver.call_export("PlantedStackEnd", &[]).unwrap_err();
     assert_eq!(bug.kind, BugKind::StackOverflow);
+}
+
+/// Registry hives are written when they are flushed, or when the machine is shut down in order.
+#[test]
+fn a_value_that_nobody_flushed_is_lost_with_the_power() {
+    const KEY: &str = r"\Registry\Machine";
+    let boot = |machine: &kernel_host::Machine| {
+        let kernel = Kernel::builder().machine(machine.clone()).build();
+        let driver = kernel.load(artifacts::path("planted.sys")?).expect("the image is a driver");
+        assert!(driver.start().expect("no bug").is_success());
+        Some((kernel, driver))
+    };
+    let machine = kernel_host::Machine::new();
+    let value = || machine.registry().dword(KEY, "V");
+    for (number, flush, kept) in [(7, 1, Some(7)), (8, 0, Some(7))] {
+        let Some((kernel, driver)) = boot(&machine) else { return };
+        assert!(status(&driver, "PlantedSetValue", &[number, flush]).is_success());
+        assert_eq!(value(), Some(number as u32));
+        kernel.power_off();
+        assert_eq!(value(), kept);
+    }
+    let Some((kernel, driver)) = boot(&machine) else { return };
+    assert!(status(&driver, "PlantedSetValue", &[9, 0]).is_success());
+    kernel.shut_down().expect("no bug");
+    machine.registry().set_dword(KEY, "Other", 1);
+    let (kernel, _driver) = boot(&machine).expect("the driver is built");
+    kernel.power_off();
+    assert_eq!(value(), Some(9));
+}
+
+/// Unregistering waits for message callbacks: afterwards their code is gone.
+#[test]
+fn a_message_on_its_way_keeps_the_filter() {
+    let Some(path) = artifacts::path("planted.sys") else { return };
+    Seeds::new(100).each(|seed| {
+        let kernel = Kernel::builder().seed(seed).build();
+        let driver = kernel.load(&path).expect("the image is a driver");
+        assert!(driver.start()?.is_success());
+        kernel.run_boot_reinitialization()?;
+        assert!(status(&driver, "PlantedOpenPort", &[]).is_success());
+        // The callback that allocates, copies and frees.
+        call(&driver, "PlantedMessageBug", &[1]);
+        let client = kernel.connect_port(PORT, b"hello")?;
+        kernel
+            .race()
+            .with("client", || client.send(b"hello", 0).map(drop))
+            .with("unload", || {
+                call(&driver, "PlantedClosePort", &[]);
+                driver.unload()?.assert_clean();
+                Ok(())
+            })
+            .run()
+    });
 }

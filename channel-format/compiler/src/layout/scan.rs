@@ -29,14 +29,11 @@ pub(super) struct Scan {
 impl Scan {
     /// Builds the automaton of some literals.
     pub(super) fn build(sought: &[Sought<'_>]) -> Self {
-        let classes = Classes::of(sought);
-        let mut groups: BTreeMap<&[u16], Vec<&Sought<'_>>> = BTreeMap::new();
-        for one in sought {
-            groups.entry(one.literal).or_default().push(one);
-        }
+        let groups = groups(sought);
+        let classes = Classes::of(&groups);
         let mut trie = Trie::default();
-        for (group, literal) in groups.keys().enumerate() {
-            trie.insert(&classes.spell(literal), group as u32);
+        for (number, group) in groups.iter().enumerate() {
+            trie.insert(&classes.spell(group.key), number as u32);
         }
         let suffixes = trie.link(groups.len());
         let anywhere = anywhere(&groups, &suffixes);
@@ -75,65 +72,121 @@ impl Scan {
     }
 }
 
-/// For each group, whether a literal of it or of its suffixes counts wherever it stands.
-fn anywhere(groups: &BTreeMap<&[u16], Vec<&Sought<'_>>>, suffixes: &[u32]) -> Vec<bool> {
-    let wide = [Operator::Contains.number(), Operator::Regex.number()];
-    let own = |of_group: &Vec<&Sought<'_>>| of_group.iter().any(|one| wide.contains(&one.operator));
-    let own: Vec<bool> = groups.values().map(own).collect();
+/// The criteria with one literal.
+struct Group<'a> {
+    literal: &'a [u16],
+    key: &'a [u16],
+    /// In order.
+    hits: Vec<&'a Sought<'a>>,
+}
+
+impl Group<'_> {
+    fn has(&self, operators: &[Operator]) -> bool {
+        self.hits.iter().any(|hit| operators.iter().any(|one| one.number() == hit.operator))
+    }
+
+    /// Whether it may count wherever its key ends.
+    fn is_anywhere(&self) -> bool {
+        let longer = self.key.len() < self.literal.len();
+        self.has(&[Operator::Contains, Operator::Regex])
+            || longer && self.has(&[Operator::EndsWith])
+    }
+
+    /// The most steps that finding it may cost.
+    fn cost(&self) -> u32 {
+        (self.hits.len() * (self.literal.len() + 1)) as u32
+    }
+}
+
+/// The fewest units of a key whose literal has them: shorter ones would often be found for nothing.
+const LEAST_KEY: usize = 8;
+/// The same where literals are few: the states of longer keys stay in the cache then, and spare a
+/// comparison.
+const LEAST_KEY_OF_FEW: usize = 24;
+/// Units of all literals together up to which they are few.
+const FEW_UNITS: usize = 8_192;
+
+/// The groups in the order of their keys.
+fn groups<'a>(sought: &'a [Sought<'a>]) -> Vec<Group<'a>> {
+    let mut by_literal: BTreeMap<&[u16], Vec<&Sought<'_>>> = BTreeMap::new();
+    for one in sought {
+        by_literal.entry(one.literal).or_default().push(one);
+    }
+    let mut groups: Vec<Group<'_>> = Vec::with_capacity(by_literal.len());
+    for (literal, mut hits) in by_literal {
+        hits.sort_by_key(|one| one.criterion);
+        groups.push(Group { literal, key: literal, hits });
+    }
+    let literals: Vec<&[u16]> = groups.iter().map(|group| group.literal).collect();
+    let units: usize = literals.iter().map(|literal| literal.len()).sum();
+    let least = if units <= FEW_UNITS { LEAST_KEY_OF_FEW } else { LEAST_KEY };
+    let shared = |first: usize, second: usize| {
+        let pair = literals.get(first).zip(literals.get(second));
+        pair.map_or(0, |(one, other)| one.iter().zip(*other).take_while(|(a, b)| a == b).count())
+    };
+    for (place, group) in groups.iter_mut().enumerate() {
+        // Those that share most with a literal are beside it.
+        let alone = 1 + shared(place.wrapping_sub(1), place).max(shared(place, place + 1));
+        // What must stand at the end is found there.
+        if !group.has(&[Operator::EndsWith]) {
+            group.key = &group.literal[..alone.max(least).min(group.literal.len())];
+        }
+    }
+    groups
+}
+
+/// For each group, whether a key of it or of its suffixes counts wherever it ends.
+fn anywhere(groups: &[Group<'_>], suffixes: &[u32]) -> Vec<bool> {
     let any = |group: usize| {
         let suffix = |group: &usize| suffixes.get(*group).map(|suffix| *suffix as usize);
         // The last one's suffix is no group.
-        std::iter::successors(Some(group), suffix).any(|group| own.get(group) == Some(&true))
+        let mut chain = std::iter::successors(Some(group), suffix);
+        chain.any(|group| groups.get(group).is_some_and(Group::is_anywhere))
     };
-    (0..own.len()).map(any).collect()
+    (0..groups.len()).map(any).collect()
 }
 
 /// Appends groups and hits; returns the number of hits.
 fn group_tables(
-    groups: &BTreeMap<&[u16], Vec<&Sought<'_>>>,
+    groups: &[Group<'_>],
     suffixes: &[u32],
     anywhere: &[bool],
     tables: &mut Vec<u8>,
 ) -> u32 {
-    let own = |group: &(&&[u16], &Vec<&Sought<'_>>)| (group.1.len() * (group.0.len() + 1)) as u32;
-    let own: Vec<u32> = groups.iter().map(|group| own(&group)).collect();
     let cost = |mut group: u32| {
         let mut cost = 0;
         while group != NO_GROUP {
-            cost += own[group as usize];
+            cost += groups[group as usize].cost();
             group = suffixes[group as usize];
         }
         cost
     };
-    let mut hits = 0;
-    for (group, (literal, of_group)) in groups.iter().enumerate() {
-        for number in [hits, suffixes[group], cost(group as u32)] {
-            tables.extend(number.to_le_bytes());
-        }
-        tables.extend((literal.len() as u16).to_le_bytes());
-        tables.extend(if anywhere[group] { FLAG_ANYWHERE } else { 0 }.to_le_bytes());
-        hits += of_group.len() as u32;
+    let mut hits = 0_u32;
+    for (number, group) in groups.iter().enumerate() {
+        let [h0, h1, h2, _] = hits.to_le_bytes();
+        tables.extend([h0, h1, h2, if anywhere[number] { FLAG_ANYWHERE } else { 0 }]);
+        tables.extend(suffixes[number].to_le_bytes());
+        tables.extend(cost(number as u32).to_le_bytes());
+        tables.extend((group.literal.len() as u16).to_le_bytes());
+        tables.extend((group.key.len() as u16).to_le_bytes());
+        hits += group.hits.len() as u32;
     }
-    for of_group in groups.values() {
-        let mut of_group = of_group.clone();
-        of_group.sort_by_key(|one| one.criterion);
-        for one in of_group {
-            let [c0, c1, c2, _] = one.criterion.to_le_bytes();
-            tables.extend([one.operator | if one.cased { CASED } else { 0 }, c0, c1, c2]);
-        }
+    for one in groups.iter().flat_map(|group| &group.hits) {
+        let [c0, c1, c2, _] = one.criterion.to_le_bytes();
+        tables.extend([one.operator | if one.cased { CASED } else { 0 }, c0, c1, c2]);
     }
     hits
 }
 
-/// The folded units of the literals, numbered from 1 as they rise.
+/// The folded units of the keys, numbered from 1 as they rise.
 struct Classes {
     ascii: BTreeMap<u16, u8>,
     others: BTreeMap<u16, u8>,
 }
 
 impl Classes {
-    fn of(sought: &[Sought<'_>]) -> Self {
-        let units: BTreeSet<u16> = sought.iter().flat_map(|one| one.literal).copied().collect();
+    fn of(groups: &[Group<'_>]) -> Self {
+        let units: BTreeSet<u16> = groups.iter().flat_map(|group| group.key).copied().collect();
         let numbered = units.into_iter().zip(1_u8..);
         let (ascii, others) = numbered.partition(|(unit, _)| *unit < 0x80);
         Self { ascii, others }
@@ -143,9 +196,9 @@ impl Classes {
         (self.ascii.len() + self.others.len() + 1) as u16
     }
 
-    fn spell(&self, literal: &[u16]) -> Vec<u8> {
+    fn spell(&self, key: &[u16]) -> Vec<u8> {
         let class = |unit| self.ascii.get(unit).or_else(|| self.others.get(unit)).copied();
-        literal.iter().map(|unit| class(unit).unwrap_or(OTHER)).collect()
+        key.iter().map(|unit| class(unit).unwrap_or(OTHER)).collect()
     }
 
     fn tables(&self) -> Vec<u8> {
@@ -162,7 +215,7 @@ impl Classes {
     }
 }
 
-/// The literals as a tree, and what Aho and Corasick add to it. Node 0 is the root.
+/// The keys as a tree, and what Aho and Corasick add to it. Node 0 is the root.
 struct Trie {
     nodes: Vec<Node>,
 }
@@ -184,9 +237,9 @@ impl Default for Trie {
 }
 
 impl Trie {
-    fn insert(&mut self, literal: &[u8], group: u32) {
+    fn insert(&mut self, key: &[u8], group: u32) {
         let mut at = 0;
-        for class in literal {
+        for class in key {
             at = match self.child(at, *class) {
                 Some(child) => child,
                 None => {
@@ -198,13 +251,13 @@ impl Trie {
                 }
             };
         }
-        // The empty literal is found without a walk.
+        // The empty key is found without a walk.
         if at != 0 {
             self.nodes[at].out = Some(group);
         }
     }
 
-    /// Literals come in order, so the last child is the likeliest.
+    /// Keys come in order, so the last child is the likeliest.
     fn child(&self, node: usize, class: u8) -> Option<usize> {
         let children = &self.nodes[node].children;
         children.iter().rev().find(|(known, _)| *known == class).map(|(_, child)| *child)

@@ -1,11 +1,14 @@
 //! Scans: one automaton a field over the literals of many criteria, which says in one pass over a
-//! text which of them occur in it, and where.
+//! text which of them may occur in it, and where.
+//!
+//! It finds *keys*: a literal's key is as much of its beginning as tells it from the others. Where a
+//! key is found, what follows is compared. So the tables do not grow with the literals' lengths.
 //!
 //! It is the automaton of Aho and Corasick over *classes* of folded units. Its states lie in a
 //! double array: a state has a *base*, and the state behind it for a class lies at the slot
 //! `base XOR class`, if that slot is labelled with the class. Where there is none, the search goes
 //! on from what the last two units alone lead to, which a table over pairs of classes says; only a
-//! state whose text ends with a longer beginning of a literal has a link to follow first. So a text
+//! state whose text ends with a longer beginning of a key has a link to follow first. So a text
 //! that resembles no literal costs two loads a unit, whatever the number of literals.
 //!
 //! # Format
@@ -30,10 +33,10 @@
 //! | 4 R | folded units from 0x80 on that literals hold, rising: {unit u16, class u16} |
 //! | 4 C C | pairs: for the class before and the class, the state they lead to |
 //! | 4 S | slots |
-//! | 16 G | groups: {first hit u32, suffix u32, cost u32, length u16, flags u16} |
+//! | 16 G | groups: {first hit u24, flags u8, suffix u32, cost u32, length u16, key u16} |
 //! | 4 H | hits: operator u8, 0x80 more if the criterion is cased, and criterion u24 |
 //!
-//! Class 0 is that of every unit that no literal holds; the others are numbered as their units rise.
+//! Class 0 is that of every unit that no key holds; the others are numbered as their units rise.
 //! A text's U+017F counts as S and its U+212A as K: regular expressions that ignore case take them
 //! for those letters. Where a text holds one, each literal found is compared once more.
 //!
@@ -47,39 +50,38 @@
 //! first slots, as many as the power of two that holds C + 2 labels, are empty, and S is a multiple
 //! of that.
 //!
-//! A group is a literal, as its criteria have it when folded; groups are in the order of their
-//! literals. `suffix` is the group of its longest proper suffix that is a literal and not empty, or
-//! 0xffffffff.
+//! A group is a literal, as its criteria have it when folded, of `length` units, the first `key` of
+//! which are its key; only an empty literal has an empty key. Groups are in the order of their keys,
+//! no two of which are the same. `suffix` is the group whose key is the longest proper suffix of its own,
+//! if that is not empty, or 0xffffffff.
 //! `cost` is that of the suffix, and for each hit of its own one more than its length. Flag bit 0
-//! *anywhere*: a hit of it or of its suffix holds wherever its literal stands, which those of
-//! `equals`, `startswith` and `endswith` do not. A state has that bit if its group has. Hits of a
+//! *anywhere*: a hit of it or of its suffix may hold wherever its key ends, which those of
+//! `equals`, `startswith` and `endswith` do not, but for one of `endswith` whose literal is longer than
+//! its key. A state has that bit if its group has. Hits of a
 //! group rise.
 
+mod groups;
 #[cfg(test)]
 mod models;
 mod validate;
 
-use super::criterion::Operator;
 use super::fold::fold;
 use super::{LeUnits, Units};
 use crate::limits::{MAX_LITERAL_UNITS, MAX_TEXT_UNITS};
 use crate::schema::Field;
 
+pub use groups::{CASED, FLAG_ANYWHERE, GROUP_LEN, Group, Hit, NO_GROUP};
 pub use validate::WALK_COST;
 pub(crate) use validate::validate;
 
 /// Length of a descriptor.
 pub const DESCRIPTOR_LEN: usize = 24;
-/// Length of a group.
-pub const GROUP_LEN: usize = 16;
 /// The class of every unit that no literal holds.
 pub const OTHER: u8 = 0;
 /// An empty slot.
 pub const EMPTY: u32 = 0xff;
 /// The most classes that a scan may have: labels of slots are bytes, and three of them are taken.
 pub const MAX_SCAN_CLASSES: u16 = 250;
-/// No group.
-pub const NO_GROUP: u32 = u32::MAX;
 
 /// State bit: literals end here.
 pub const OUT: u32 = 1 << 8;
@@ -93,8 +95,6 @@ pub const ROOT: u32 = SHORT;
 pub const ANYWHERE: u32 = 1 << 11;
 /// Where a state's base lies in its number.
 pub const BASE_SHIFT: u32 = 12;
-/// Group flag: see [`ANYWHERE`].
-pub const FLAG_ANYWHERE: u16 = 1;
 /// The most slots that a scan may have.
 pub const MAX_SLOTS: u32 = 1 << (32 - BASE_SHIFT);
 
@@ -144,63 +144,6 @@ pub struct Scan<'a> {
     hits: &'a [[u8; 4]],
 }
 
-/// A group of criteria with one literal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The first of its hits.
-    pub first_hit: u32,
-    /// The group of its longest proper suffix that is a literal, or [`NO_GROUP`].
-    pub suffix: u32,
-    /// The most steps that finding it may cost.
-    pub cost: u32,
-    /// The literal's length in units.
-    pub length: u16,
-    /// See [`FLAG_ANYWHERE`].
-    pub flags: u16,
-}
-
-impl Group {
-    /// Reads a record.
-    #[inline]
-    pub fn read(record: &[u8; GROUP_LEN]) -> Self {
-        let [f0, f1, f2, f3, s0, s1, s2, s3, c0, c1, c2, c3, l0, l1, g0, g1] = *record;
-        Self {
-            first_hit: u32::from_le_bytes([f0, f1, f2, f3]),
-            suffix: u32::from_le_bytes([s0, s1, s2, s3]),
-            cost: u32::from_le_bytes([c0, c1, c2, c3]),
-            length: u16::from_le_bytes([l0, l1]),
-            flags: u16::from_le_bytes([g0, g1]),
-        }
-    }
-}
-
-/// A criterion whose literal was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hit {
-    /// The criterion's index.
-    pub criterion: u32,
-    /// Its operator's number, and [`CASED`] if it is cased.
-    pub operator: u8,
-}
-
-/// Bit of a hit's operator: the literal is compared as it is spelled, once it is found folded.
-pub const CASED: u8 = 0x80;
-
-impl Hit {
-    /// Reads a record.
-    #[inline]
-    pub const fn read(record: [u8; 4]) -> Self {
-        let [operator, c0, c1, c2] = record;
-        Self { criterion: u32::from_le_bytes([c0, c1, c2, 0]), operator }
-    }
-
-    /// Whether it holds wherever its literal stands, as far as a scan can say.
-    pub(crate) fn is_anywhere(self) -> bool {
-        let operator = Operator::from_number(self.operator & !CASED);
-        matches!(operator, Some(Operator::Contains | Operator::Regex))
-    }
-}
-
 impl<'a> Scan<'a> {
     /// The scan at a place of the section.
     #[inline]
@@ -229,8 +172,7 @@ impl<'a> Scan<'a> {
     #[cold]
     #[inline(never)]
     fn class_beyond_ascii(&self, unit: u16) -> u8 {
-        let odd = ODD_UNITS.iter().find(|(odd, _)| *odd == unit);
-        let unit = odd.map_or_else(|| fold(unit), |(_, letter)| *letter);
+        let unit = folded_as_scanned(unit);
         let class = match self.ascii.get(usize::from(unit)) {
             Some(class) => Some(*class),
             None => self.class_of_other(unit),
@@ -444,9 +386,42 @@ impl<'s, 'a, T: Units> Walk<'s, 'a, T> {
         new
     }
 
-    /// The group that ends where it is.
-    pub fn group(&self) -> Option<u32> {
-        self.scan.group_at(self.at.state)
+    /// Goes through the hits that hold where the walk is, as far as their place says, until
+    /// `on_hit` is content: it is told where the literal begins, and whether its units are known to
+    /// be those of the text. Says whether it was. `None` if the tables are not sound.
+    pub(crate) fn hits(
+        &self,
+        mut on_hit: impl FnMut(Hit, usize, bool) -> Option<bool>,
+    ) -> Option<bool> {
+        let mut next = if self.at.taken == 0 { 0 } else { self.scan.group_at(self.at.state)? };
+        // Each suffix is shorter than the one before.
+        for _ in 0..=MAX_LITERAL_UNITS {
+            let (group, hits) = self.scan.group(next)?;
+            let start = self.at.taken.checked_sub(group.key.into())?;
+            let length = usize::from(group.length);
+            if let Some(behind) = self.text.count().checked_sub(start.checked_add(length)?) {
+                for hit in hits {
+                    let hit = Hit::read(*hit);
+                    if !hit.is_placed(start, behind)? {
+                        continue;
+                    }
+                    // Some units beyond ASCII go through a scan as letters that they do not fold to.
+                    let is_ascii = || {
+                        let mut units = self.text.units_from(start).take(length);
+                        hit.is_regex() || units.all(|unit| unit < 0x80)
+                    };
+                    let known = group.key == group.length && !hit.is_cased() && is_ascii();
+                    if on_hit(hit, start, known)? {
+                        return Some(true);
+                    }
+                }
+            }
+            match group.suffix {
+                NO_GROUP => return Some(false),
+                suffix => next = suffix,
+            }
+        }
+        None
     }
 
     /// Units taken.
@@ -494,6 +469,12 @@ pub(crate) const fn text_index(field: Field) -> Option<usize> {
 /// The most steps of one pass over a text.
 pub(crate) fn pass_cost(place: &TablePlace, units: u64) -> u64 {
     place.unit_cost.saturating_mul(units.min(MAX_TEXT_UNITS.into()).saturating_add(1))
+}
+
+/// The unit that a scan takes a text's unit for.
+pub(super) fn folded_as_scanned(unit: u16) -> u16 {
+    let odd = ODD_UNITS.iter().find(|(odd, _)| *odd == unit);
+    odd.map_or_else(|| fold(unit), |(_, letter)| *letter)
 }
 
 /// The folded units of a literal.

@@ -1,13 +1,12 @@
-//! The proof that a scan is the automaton of its criteria's literals: no more and no less.
+//! The proof that a scan is the automaton of its criteria's keys: no more and no less.
 //!
-//! Groups stand in the order of their literals, so what a literal shares with the one before it is
-//! a prefix, and every state of the automaton is new to exactly one literal. Each new state is
-//! checked once, with its link, which a second walk over the same literal finds, and its outputs.
+//! Groups stand in the order of their keys, so what a key shares with the one before it is
+//! a prefix, and every state of the automaton is new to exactly one key. Each new state is
+//! checked once, with its link, which a second walk over the same key finds, and its outputs.
 //! In the end the bases that the slots point to must be those of the states, each of them once: so no
 //! two states share one, by which one would have the other's slots too, and no slot belongs to none.
 //! That is shown by two sums with a key that is the file's digest. And as many slots must be taken as
-//! were checked: then there is no other. Linear in the literals' units: no more links are followed
-//! than units taken.
+//! were checked: then there is no other. Linear in the literals' units: no more links are followed than units taken.
 
 use super::{
     ANYWHERE, BASE_SHIFT, CASED, DESCRIPTOR_LEN, EMPTY, FLAG_ANYWHERE, GROUP_LEN, Group, Hit, LINK,
@@ -149,14 +148,14 @@ struct Proof<'a, 't> {
     owners: u64,
     /// What the sums are made with: nobody who makes a file can choose it.
     key: u64,
-    /// Classes that literals have units of.
+    /// Classes that keys have units of.
     used: [bool; LABELS],
 }
 
-/// What a check of one literal keeps of the way to its end.
+/// What a check of one key keeps of the way to its end.
 #[derive(Clone, Copy)]
 struct Step {
-    /// The state of the literal's units so far.
+    /// The state of the key's units so far.
     state: u32,
     /// The state of their longest proper suffix that is one.
     link: u32,
@@ -279,27 +278,31 @@ impl<'a, 't> Proof<'a, 't> {
             let group = Group::read(record);
             equal(Code::ScanTable, self.at, hits, group.first_hit.into())?;
             equal(Code::UnknownFlags, self.at, 0, u64::from(group.flags & !FLAG_ANYWHERE))?;
+            at_most(Code::ScanTable, self.at, group.length.into(), group.key.into())?;
+            at_least(Code::ScanTable, self.at, u64::from(group.length.min(1)), group.key.into())?;
             let Some((_, of_group)) = self.scan.group(index) else {
                 return Err(self.wrong(hits, group.first_hit.into()));
             };
             let literal = self.hits(of_group, &group)?;
+            let key = LeUnits(literal.0.get(..group.key.into()).unwrap_or(&[]));
             let count = u64::try_from(of_group.len()).unwrap_or(u64::MAX);
             hits = hits.saturating_add(count);
             let shared = match before {
                 None => 0,
-                Some(before) => self.shared(before, literal)?,
+                Some(before) => self.shared(before, key)?,
             };
-            let suffix = self.literal(literal, shared, index)?;
+            let suffix = self.key(key, shared, index)?;
             equal(Code::ScanTable, self.at, suffix.into(), group.suffix.into())?;
             let (cost, flags) = self.of_suffix(&group)?;
             let own = count.saturating_mul(u64::from(group.length).saturating_add(1));
             let cost = cost.saturating_add(own);
             equal(Code::ScanTable, self.at, cost, group.cost.into())?;
-            let own = of_group.iter().any(|hit| Hit::read(*hit).is_anywhere());
+            let longer = group.key < group.length;
+            let own = of_group.iter().any(|hit| Hit::read(*hit).is_anywhere(longer));
             let flags = if own { FLAG_ANYWHERE } else { flags };
             equal(Code::ScanTable, self.at, flags.into(), group.flags.into())?;
             dearest = dearest.max(cost);
-            before = Some(literal);
+            before = Some(key);
             index = index.saturating_add(1);
             self.at = self.at.saturating_add(u32::try_from(GROUP_LEN).unwrap_or(0));
         }
@@ -342,11 +345,11 @@ impl<'a, 't> Proof<'a, 't> {
         common.ok_or_else(|| self.wrong(1, 0))
     }
 
-    /// How many units two literals share at their beginnings; refuses if they are not in order.
-    fn shared(&self, before: LeUnits<'_>, literal: LeUnits<'_>) -> Result<usize, Refusal> {
+    /// How many units two keys share at their beginnings; refuses if they are not in order.
+    fn shared(&self, before: LeUnits<'_>, key: LeUnits<'_>) -> Result<usize, Refusal> {
         let mut shared = 0_usize;
         let mut left = folded(before);
-        let mut right = folded(literal);
+        let mut right = folded(key);
         loop {
             match (left.next(), right.next()) {
                 (Some(left), Some(right)) if left == right => shared = shared.saturating_add(1),
@@ -357,14 +360,14 @@ impl<'a, 't> Proof<'a, 't> {
         }
     }
 
-    /// Walks a literal, checks the states behind its first `shared` units, and returns the group of
-    /// its longest suffix that is a literal.
-    fn literal(&mut self, literal: LeUnits<'_>, shared: usize, index: u32) -> Result<u32, Refusal> {
-        let length = literal.count();
+    /// Walks a key, checks the states behind its first `shared` units, and returns the group of
+    /// its longest suffix that is a key.
+    fn key(&mut self, key: LeUnits<'_>, shared: usize, index: u32) -> Result<u32, Refusal> {
+        let length = key.count();
         let mut step = Step { state: ROOT, link: ROOT, depth: 0, last: OTHER, links: 0 };
         let mut suffix = NO_GROUP;
         let mut place = 0_usize;
-        for unit in folded(literal) {
+        for unit in folded(key) {
             let class = self.scan.class(unit);
             place = place.saturating_add(1);
             if let Some(used) = self.used.get_mut(usize::from(class)) {
@@ -380,7 +383,7 @@ impl<'a, 't> Proof<'a, 't> {
         Ok(suffix)
     }
 
-    /// The state behind a class on a literal's own way: not by a link.
+    /// The state behind a class on a key's own way: not by a link.
     fn next(&self, step: Step, class: u8) -> Option<Step> {
         let depth = step.depth.saturating_add(1);
         let state = match depth {
@@ -395,7 +398,7 @@ impl<'a, 't> Proof<'a, 't> {
         let mut links = step.links;
         let link =
             if depth == 1 { ROOT } else { self.scan.step(step.link, before, class, &mut links)? };
-        // A unit that no literal holds has a class too, but no state.
+        // A unit that no key holds has a class too, but no state.
         (class != OTHER).then_some(Step {
             state,
             link,
@@ -413,7 +416,7 @@ impl<'a, 't> Proof<'a, 't> {
         self.scan.group_at(state).ok_or_else(|| self.wrong(OUT.into(), state.into()))
     }
 
-    /// Checks a state that no literal before this one had; `ends` is the group that ends there.
+    /// Checks a state that no key before this one had; `ends` is the group that ends there.
     fn new_state(&mut self, step: &Step, ends: u32) -> Result<(), Refusal> {
         let Step { state, link, depth, .. } = *step;
         equal(Code::ScanTable, self.at, ends.into(), self.outputs_of(state)?.into())?;
@@ -451,14 +454,14 @@ impl<'a, 't> Proof<'a, 't> {
         Ok(())
     }
 
-    /// Cost and flags of a group's suffix, which must be shorter, so that a chain of them ends.
-    fn of_suffix(&self, group: &Group) -> Result<(u64, u16), Refusal> {
+    /// Cost and flags of a group's suffix, whose key must be shorter, so that a chain of them ends.
+    fn of_suffix(&self, group: &Group) -> Result<(u64, u8), Refusal> {
         if group.suffix == NO_GROUP {
             return Ok((0, 0));
         }
         let suffix = self.group_record(group.suffix)?;
-        if suffix.length >= group.length {
-            return Err(self.wrong(group.length.into(), suffix.length.into()));
+        if suffix.key >= group.key {
+            return Err(self.wrong(group.key.into(), suffix.key.into()));
         }
         Ok((suffix.cost.into(), suffix.flags))
     }
@@ -540,7 +543,7 @@ fn mixed(base: u64, key: u64) -> u64 {
 }
 
 fn is_odd(unit: u16) -> bool {
-    ODD_UNITS.iter().any(|(odd, _)| *odd == unit)
+    unit >= 0x80 && ODD_UNITS.iter().any(|(odd, _)| *odd == unit)
 }
 
 // A base reaches every slot, and a group's number fits beside a label.

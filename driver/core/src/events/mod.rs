@@ -291,6 +291,58 @@ events! {
         /// its sequence
         sequence "Sequence": Number,
     }
+    /// The content that was in force serves no more, and nothing else does.
+    ContentWithdrawn: Error, CONTENT; with {
+        /// its epoch
+        epoch "Epoch": Number,
+        /// its sequence
+        sequence "Sequence": Number,
+    }
+    /// Channel 0 was taken: it says whose files and which files are trusted from now on.
+    ControlTaken: Info, CONTENT; with {
+        /// its epoch
+        epoch "Epoch": Number,
+        /// its sequence
+        sequence "Sequence": Number,
+        /// it says that nothing new comes in
+        halted "Halted": Flag,
+    }
+    /// A file of channel 0 was refused; what was said before holds.
+    ControlRefused: Error, CONTENT; with {
+        /// the file's epoch, from its name
+        epoch "Epoch": Number,
+        /// the file's sequence, from its name
+        sequence "Sequence": Number,
+        /// the refusal's number, see the list of refusals; 0 when the host is at fault
+        code "Code": Number,
+        /// its name; empty when the host is at fault
+        name "Name": Word,
+        /// where in the file, in bytes
+        offset "Offset": Number,
+        /// what had to be there
+        expected "Expected": Count,
+        /// what was there
+        found "Found": Count,
+        /// what the host said when it is at fault, else 0
+        status "Status": Status,
+        /// what that status means here, such as `held` or `hard_link`; else `none`
+        cause "Cause": Word,
+    }
+    /// Content that is kept for the next boot does not serve it.
+    SlotOut: Error, CONTENT; with {
+        /// where it is kept: `good`, `previous` or `trial`
+        slot "Slot": Word,
+        /// its epoch; 0 when it is refused
+        epoch "Epoch": Number,
+        /// its sequence; 0 when it is refused
+        sequence "Sequence": Number,
+        /// `waits` for a healthy hour, `struck` out, or `refused`
+        state "State": Word,
+        /// the refusal's number, see the list of refusals; else 0
+        code "Code": Number,
+        /// its name; else empty
+        name "Name": Word,
+    }
     /// A file was refused; what was in force stays in force.
     ContentRefused: Error, CONTENT; with {
         /// the file's epoch, from its name
@@ -356,6 +408,11 @@ events! {
     /// A pipe that the driver opened itself was not seen by its own filter: pipes are not judged.
     ProbeFailed: Error, PROTECTION; with {
         /// when that probe was made, in 100-nanosecond units since boot
+        time "Time": Count,
+    }
+    /// A pipe that the driver opens itself does not come back: a filter or the file system keeps it.
+    ProbeHeld: Error, PROTECTION; with {
+        /// when that probe began, in 100-nanosecond units since boot
         time "Time": Count,
     }
     /// The driver has started.

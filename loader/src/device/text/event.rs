@@ -96,7 +96,7 @@ pub fn event_json(event: &EventRecord) -> Value {
 }
 
 /// An identifier as Windows writes it; `None` where there is none.
-fn sid(sid: &Sid) -> Option<String> {
+pub(in crate::device) fn sid(sid: &Sid) -> Option<String> {
     let [revision, _, authority @ ..] = sid.bytes() else { return None };
     let (authority, parts) = authority.split_at_checked(6)?;
     let authority = authority.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::number::{count, time};
-use super::tables;
+use super::{goals, tables};
 use crate::engines::vectorscan_version;
 use crate::measure::load::Loaded;
 use crate::measure::verdicts::LEAST_EVENTS;
@@ -24,6 +24,9 @@ pub fn text(measured: &[Measured], loaded: &[Loaded]) -> String {
     add("# Matching, measured");
     add(&opening());
     add("![Time an event over the number of rules, for each engine](matching.svg)");
+
+    add("## Goals");
+    add(goals::text(measured, loaded).trim_end());
 
     add("## Everyday events");
     add(&everyday(measured));

@@ -1,6 +1,7 @@
 //! What comes out: tables on the terminal, and `docs/matching.md` with its plot.
 
 mod document;
+mod goals;
 mod number;
 mod plot;
 mod table;

@@ -11,14 +11,26 @@ use crate::nt::*;
 pub struct State {
     pub filter: HANDLE,
     pub context: *mut HANDLE,
+    pub data: HANDLE,
+    pub instance: HANDLE,
+    /// What the pre-operation callback returns.
+    pub answer: u32,
     spin_lock: usize,
     push_lock: usize,
     rundown: usize,
 }
 
 impl State {
-    pub const NEW: State =
-        State { filter: null_mut(), context: null_mut(), spin_lock: 0, push_lock: 0, rundown: 0 };
+    pub const NEW: State = State {
+        filter: null_mut(),
+        context: null_mut(),
+        data: null_mut(),
+        instance: null_mut(),
+        answer: 1,
+        spin_lock: 0,
+        push_lock: 0,
+        rundown: 0,
+    };
 }
 
 pub unsafe fn prepare(state: &mut State) {
@@ -375,8 +387,9 @@ unsafe fn start_thread(routine: unsafe extern "system" fn(*mut core::ffi::c_void
     }
 }
 
+/// Opens `\Registry\Machine`.
 #[inline(never)]
-unsafe fn open_key(flags: u32) -> HANDLE {
+pub unsafe fn open_key(flags: u32) -> HANDLE {
     let mut name = [0u16; 17];
     for (unit, byte) in name.iter_mut().zip(*b"\\Registry\\Machine") {
         *unit = u16::from(byte);

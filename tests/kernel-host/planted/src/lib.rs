@@ -18,8 +18,10 @@
 #![allow(non_snake_case, non_camel_case_types, reason = "names as the kernel has them")]
 
 mod bugs;
+mod checks;
 mod messages;
 mod nt;
+mod races;
 mod services;
 mod transfers;
 
@@ -57,11 +59,30 @@ const OPERATIONS: [FLT_OPERATION_REGISTRATION; 3] = [
 
 static OPERATION_TABLE: Shared<[FLT_OPERATION_REGISTRATION; 3]> = Shared(OPERATIONS);
 
+static CONTEXTS: Shared<[FLT_CONTEXT_REGISTRATION; 2]> = Shared([
+    FLT_CONTEXT_REGISTRATION {
+        ContextType: 2,
+        Flags: 0,
+        ContextCleanupCallback: null(),
+        Size: 16,
+        PoolTag: TAG,
+        Others: [0; 3],
+    },
+    FLT_CONTEXT_REGISTRATION {
+        ContextType: 0xFFFF,
+        Flags: 0,
+        ContextCleanupCallback: null(),
+        Size: 0,
+        PoolTag: 0,
+        Others: [0; 3],
+    },
+]);
+
 static REGISTRATION: Shared<FLT_REGISTRATION> = Shared(FLT_REGISTRATION {
     Size: size_of::<FLT_REGISTRATION>() as u16,
     Version: 0x0203,
     Flags: 2,
-    ContextRegistration: null(),
+    ContextRegistration: &raw const CONTEXTS.0 as *const _,
     OperationRegistration: &raw const OPERATION_TABLE.0 as *const _,
     FilterUnloadCallback: Some(unload),
     Others: [0; 10],
@@ -80,34 +101,40 @@ pub unsafe extern "system" fn DriverEntry(
         DbgPrint(c"planted: %wZ\n".as_ptr(), registry_path);
         BUG = read_bug_number(registry_path);
         bugs::prepare(&mut *addr_of_mut!(STATE));
+        races::prepare();
         let status = FltRegisterFilter(driver, &raw const REGISTRATION.0, &raw mut FILTER);
         if status < 0 {
-            bugs::give_back(&mut *addr_of_mut!(STATE));
+            give_back();
             return status;
         }
         let status = FltStartFiltering(FILTER);
         if status < 0 {
             FltUnregisterFilter(FILTER);
-            bugs::give_back(&mut *addr_of_mut!(STATE));
+            give_back();
         }
         status
     }
 }
 
 unsafe extern "system" fn pre_create_named_pipe(
-    _data: *mut FLT_CALLBACK_DATA,
-    _objects: *const FLT_RELATED_OBJECTS,
+    data: *mut FLT_CALLBACK_DATA,
+    objects: *const FLT_RELATED_OBJECTS,
     context: *mut HANDLE,
 ) -> u32 {
+    const INSTANCE: usize = 24;
     unsafe {
         let state = &mut *addr_of_mut!(STATE);
         state.filter = FILTER;
+        state.data = data.cast();
+        state.instance = objects.cast::<u8>().add(INSTANCE).cast::<HANDLE>().read();
         state.context = context;
-        if let Some(run) = bugs::RUN.get(BUG as usize) {
+        state.answer = 1;
+        let number = BUG as usize;
+        if let Some(run) = bugs::RUN.iter().chain(&races::RUN).chain(&checks::RUN).nth(number) {
             run(state);
         }
+        state.answer
     }
-    1
 }
 
 /// Lets opens pass, unless they are to be swallowed: then they end here, as if there were no such
@@ -133,9 +160,17 @@ unsafe extern "system" fn pre_create(
 unsafe extern "system" fn unload(_flags: u32) -> NTSTATUS {
     unsafe {
         FltUnregisterFilter(FILTER);
-        bugs::give_back(&mut *addr_of_mut!(STATE));
+        races::unload();
+        give_back();
     }
     0
+}
+
+unsafe fn give_back() {
+    unsafe {
+        races::give_back();
+        bugs::give_back(&mut *addr_of_mut!(STATE));
+    }
 }
 
 /// `Bug` below the service's `Parameters`; 0 when it is not there.

@@ -59,6 +59,16 @@ pub struct FLT_OPERATION_REGISTRATION {
 }
 
 #[repr(C)]
+pub struct FLT_CONTEXT_REGISTRATION {
+    pub ContextType: u16,
+    pub Flags: u16,
+    pub ContextCleanupCallback: *const c_void,
+    pub Size: usize,
+    pub PoolTag: u32,
+    pub Others: [usize; 3],
+}
+
+#[repr(C)]
 pub struct FLT_REGISTRATION {
     pub Size: u16,
     pub Version: u16,
@@ -107,6 +117,9 @@ unsafe extern "system" {
     pub fn KeGetCurrentIrql() -> u8;
     pub fn KeInitializeEvent(event: *mut KEVENT, kind: u32, state: u8);
     pub fn KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
+    pub fn KeClearEvent(event: *mut KEVENT);
+    pub fn PsTerminateSystemThread(status: NTSTATUS) -> NTSTATUS;
+    pub fn ZwWaitForSingleObject(handle: HANDLE, alertable: u8, timeout: *const i64) -> NTSTATUS;
     pub fn KeDelayExecutionThread(mode: u8, alertable: u8, interval: *const i64) -> NTSTATUS;
     pub fn KeWaitForSingleObject(
         object: *mut c_void,
@@ -160,6 +173,15 @@ unsafe extern "system" {
         length: u32,
         result: *mut u32,
     ) -> NTSTATUS;
+    pub fn ZwSetValueKey(
+        key: HANDLE,
+        name: *const UNICODE_STRING,
+        title: u32,
+        kind: u32,
+        data: *const c_void,
+        size: u32,
+    ) -> NTSTATUS;
+    pub fn ZwFlushKey(key: HANDLE) -> NTSTATUS;
     pub fn ZwClose(handle: HANDLE) -> NTSTATUS;
     /// Not an export of any Windows: calling it must be reported.
     pub fn KePlantedNonsense();

@@ -137,3 +137,20 @@ unsafe extern "system" fn message(
     unsafe { *returned = count };
     0
 }
+
+/// Sets the value `V` of `\Registry\Machine` to a number, and flushes the hive if asked to.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn PlantedSetValue(number: u32, flush: u32) -> NTSTATUS {
+    let name = [u16::from(b'V')];
+    let name = string(&name);
+    unsafe {
+        let key = crate::bugs::open_key(OBJ_KERNEL_HANDLE);
+        let data = (&raw const number).cast();
+        let mut status = ZwSetValueKey(key, &name, 0, 4, data, 4);
+        if status >= 0 && flush != 0 {
+            status = ZwFlushKey(key);
+        }
+        ZwClose(key);
+        status
+    }
+}

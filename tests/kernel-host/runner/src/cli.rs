@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{coverage, incident, incidents, replay, run};
+use crate::{coverage, incident, incidents, replay, run, scenario};
 
 /// Runs saker.sys in a Linux process, in a model of the NT kernel.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Command {
     /// Keeps a machine with the driver running, in real time, with a console on standard input and
     /// the driver's port on a socket.
     Run(run::Arguments),
+    /// Plays scenarios that Windows plays too, or makes their files for it.
+    Scenario(scenario::Arguments),
 }
 
 /// Parses the command line and does what it says.
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Incidents(arguments) => incidents::run(&arguments),
         Command::Coverage(arguments) => coverage::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Scenario(arguments) => scenario::run(&arguments),
     };
     match outcome {
         Ok(code) => code,

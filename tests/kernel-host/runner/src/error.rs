@@ -93,6 +93,24 @@ pub enum Error {
         /// The scenario.
         scenario: &'static str,
     },
+    /// A power cut left the machine without what was good before it.
+    #[error("the power went after {cut} writes, and then the machine {after}")]
+    #[diagnostic(help("run the scenario alone; every cut must leave good content"))]
+    Disarmed {
+        /// Writes before the power went.
+        cut: u64,
+        /// What the machine did then.
+        after: String,
+    },
+    /// A scenario cannot be played, or does not go as it says.
+    #[error("{}: {what}", path.display())]
+    #[diagnostic(help("tests/vm/README.md says what a scenario may hold"))]
+    Scenario {
+        /// The scenario.
+        path: PathBuf,
+        /// Which step, and what happened instead.
+        what: String,
+    },
     /// A key cannot be made.
     #[error("a key for the replay cannot be made: {0}")]
     Key(String),

@@ -20,6 +20,7 @@ pub mod print;
 pub mod replay;
 pub mod rig;
 pub mod run;
+pub mod scenario;
 pub mod volumes;
 
 pub use error::Error;

@@ -70,6 +70,8 @@ pub struct Boot<'a> {
     pub pool: Pool,
     /// How long the machine is up before anything else happens.
     pub uptime: Duration,
+    /// One thread at a time, in the order that this seed picks.
+    pub seed: Option<u64>,
 }
 
 impl<'a> Boot<'a> {
@@ -82,7 +84,8 @@ impl<'a> Boot<'a> {
     pub fn on(driver: &'a Path, anchor: &'a [u8], machine: Machine) -> Self {
         machine.install_minifilter("saker", ALTITUDE);
         machine.disk().create_directory(INBOX);
-        let boot = Self { driver, anchor, machine, pool: Pool::Special, uptime: UPTIME };
+        let pool = Pool::Special;
+        let boot = Self { driver, anchor, machine, pool, uptime: UPTIME, seed: None };
         boot.mode(Mode::Enforce)
     }
 
@@ -103,6 +106,12 @@ impl<'a> Boot<'a> {
         self
     }
 
+    /// The same with one thread at a time, in the order that this seed picks.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
     /// The same with these volumes.
     #[must_use]
     pub fn volumes(self, volumes: &Volumes) -> Self {
@@ -120,7 +129,11 @@ impl<'a> Boot<'a> {
 
     /// A kernel with the driver loaded, its anchor in place, and nothing of it run yet.
     pub fn load(&self) -> Result<(Arc<Kernel>, Driver), Error> {
-        let kernel = Kernel::builder().pool(self.pool).machine(self.machine.clone()).build();
+        let mut builder = Kernel::builder().pool(self.pool).machine(self.machine.clone());
+        if let Some(seed) = self.seed {
+            builder = builder.seed(seed);
+        }
+        let kernel = builder.build();
         let driver = kernel.load(self.driver)?;
         if !self.anchor.is_empty() {
             driver.write_section(".anchor", self.anchor)?;
@@ -145,13 +158,18 @@ impl<'a> Boot<'a> {
     /// Boots, and connects to the driver's port.
     pub fn boot(&self) -> Result<Rig, Error> {
         let (kernel, driver) = self.start()?;
-        let client = connect(&kernel, Interest::Status)?;
-        let interest = Interest::Status;
-        Ok(Rig { kernel, driver, client: Some(client), interest, events: 0 })
+        Rig::connect(kernel, driver)
     }
 }
 
 impl Rig {
+    /// A rig with a driver that has started and has judged nothing yet, by its port.
+    pub fn connect(kernel: Arc<Kernel>, driver: Driver) -> Result<Rig, Error> {
+        let client = connect(&kernel, Interest::Status)?;
+        let interest = Interest::Status;
+        Ok(Rig { kernel, driver, client: Some(client), interest, events: 0 })
+    }
+
     /// Drops files into the inbox, as a user would, and waits until the driver has looked at them.
     pub fn drop_files<'f>(
         &mut self,

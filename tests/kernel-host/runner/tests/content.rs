@@ -11,7 +11,7 @@ use channel_format::refusal::Code;
 use channel_format::schema::Field;
 use channel_format::signature::Role;
 use common::{Bench, EXPLORER, RULES, created, name, options, unsigned};
-use driver_abi::{Interest, Loss, Protection, RefusalNote, Stage, Verdict};
+use driver_abi::{Cause, Interest, Loss, Protection, RefusalNote, Stage, Verdict};
 use kernel_host_runner::rig::{Boot, Rig};
 
 fn drop_file(rig: &mut Rig, (name, bytes): &(String, Vec<u8>)) -> driver_abi::Status {
@@ -209,10 +209,17 @@ fn content_that_takes_the_machine_down_twice_is_not_tried_a_third_time() {
     let Some(bench) = Bench::new() else { return };
     let (name, file) = bench.file(1);
     let mut boot = bench.boot();
-    for _ in 0..2 {
+    for session in 1..=2 {
         let mut rig = boot.boot().unwrap();
-        let status = rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
-        assert_eq!(status.stage, Stage::Trial, "tried");
+        let mut status = rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+        if session == 2 {
+            // Not before an hour in which nothing happened.
+            assert_eq!((status.stage, status.refusal.cause), (Stage::None, Cause::Waits));
+            assert_eq!(status.refusal.host_status, RefusalNote::WAITS);
+            rig.advance(Duration::from_secs(60 * 60));
+            status = rig.status_when("another try", |status| status.stage != Stage::None).unwrap();
+        }
+        assert_eq!((status.stage, status.sequence), (Stage::Trial, 1), "tried");
         // The machine goes down while the content is on trial.
         boot = bench.boot().machine(rig.machine());
         rig.power_off();

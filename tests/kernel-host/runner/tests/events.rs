@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Bench, EXPLORER, RULES, connected, created, wide};
-use driver_abi::{Interest, Mode, Verdict};
+use driver_abi::{Interest, MAX_HITS, Mode, Verdict};
 use kernel_host::{PipeOptions, ProcessSpec};
 use kernel_host_runner::volumes::Volumes;
 
@@ -246,6 +246,39 @@ fn a_client_that_takes_nothing_stops_nobody() {
     let status = rig.status().unwrap();
     assert!(status.dropped > 0, "{status:?}");
     assert_eq!(status.detected, 500);
+    rig.unload().unwrap();
+}
+
+/// Where the first record of an event finds no room, the others are lost as well, and counted.
+#[test]
+fn every_record_that_finds_no_room_is_counted() {
+    const EVENTS: u32 = 50;
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.boot().boot().unwrap();
+    let rules: Vec<_> = (0..2 * MAX_HITS + 1)
+        .map(|number| {
+            format!(
+                r"
+title: rule {number}
+id: 00000000-0000-4000-8000-{number:012}
+logsource: {{product: windows, category: pipe_created}}
+detection: {{selection: {{PipeName: '\many'}}, condition: selection}}
+level: low
+"
+            )
+        })
+        .collect();
+    let (name, file) = bench.file_of(&rules.join("---"), 0, 1);
+    rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+    rig.listen(Interest::Detections).unwrap();
+    for _ in 0..EVENTS {
+        rig.create_pipe_unheard(r"\many").unwrap();
+    }
+    // The client goes without having taken one, so those that found room are lost too.
+    rig.listen(Interest::Status).unwrap();
+    let status = rig.status().unwrap();
+    assert_eq!((status.detected, status.untold), (EVENTS.into(), 0));
+    assert_eq!(status.dropped, u64::from(EVENTS) * 3, "an event here has three records");
     rig.unload().unwrap();
 }
 

@@ -33,7 +33,7 @@ fn a_wild_table_entry() {
 /// What disarms the other driver without a word leaves this one as it was, and it says so.
 #[test]
 fn files_that_are_none() {
-    for name in ["zeros", "cut short", "no file at all"] {
+    for name in ["zeros", "cut short", "while the file was written", "no file at all"] {
         let Some(Played { ours, theirs, .. }) = played(name) else { return };
         assert_eq!((theirs.lost, theirs.after.as_str()), (0, "does not block; says nothing"));
         assert_eq!((ours.lost, ours.failed), (0, 0));
@@ -48,6 +48,45 @@ fn content_that_crashes_the_evaluation() {
     assert!(theirs.hands && theirs.lost == 15, "{theirs:?}");
     assert!(ours.is_well() && ours.lost == 2, "{ours:?}");
     assert_eq!(ours.after, "blocks; sequence 1, good; DEGRADED (refused)");
+}
+
+/// Content that has been good is found out later. What was good before it takes over, and nothing
+/// needs a hand.
+#[test]
+fn good_content_that_crashes_later() {
+    for name in ["a day later", "only in early boot"] {
+        let Some(Played { ours, theirs, .. }) = played(name) else { return };
+        assert!(theirs.hands && theirs.lost == 15, "{name}: {theirs:?}");
+        assert!(ours.is_well() && ours.lost == 2, "{name}: {ours:?}");
+        assert_eq!(ours.after, "blocks; sequence 1, good; DEGRADED (refused)", "{name}: {ours:?}");
+    }
+}
+
+#[test]
+fn power_cuts_at_each_write() {
+    let Some(Played { ours, .. }) = played("power goes") else { return };
+    assert_eq!((ours.lost, ours.hands, ours.failed), (0, false, 0));
+    assert!(ours.after.ends_with("sequence 2, on trial; DEGRADED (on_trial)"), "{ours:?}");
+}
+
+/// What somebody puts into the folder is not what is in force.
+#[test]
+fn files_that_are_over() {
+    let Some(Played { ours, theirs, .. }) = played("revoked file") else { return };
+    assert_eq!(ours.after, "blocks; sequence 1, good; DEGRADED (refused)", "{ours:?}");
+    assert_eq!(theirs.after, "blocks; says nothing", "it goes on with what is over");
+    let Some(Played { ours, .. }) = played("old good file") else { return };
+    assert_eq!(ours.after, "blocks; sequence 2, good; FULL", "{ours:?}");
+    let Some(Played { ours, .. }) = played("stolen key") else { return };
+    assert!(ours.is_well(), "{ours:?}");
+    assert_eq!(ours.after, "does not block; sequence 1, on trial; DEGRADED (on_trial)", "{ours:?}");
+}
+
+#[test]
+fn a_flood_of_files() {
+    let Some(Played { ours, .. }) = played("flood") else { return };
+    assert_eq!((ours.lost, ours.hands, ours.failed), (0, false, 0));
+    assert!(ours.after.starts_with("blocks; sequence 1, good; DEGRADED"), "{ours:?}");
 }
 
 /// Signed content that would stop every program stops none: not on trial, and it does not get further.

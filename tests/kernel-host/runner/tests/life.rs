@@ -4,9 +4,10 @@
 mod common;
 
 use std::thread;
+use std::time::Duration;
 
 use common::{Bench, EXPLORER, created};
-use driver_abi::Verdict;
+use driver_abi::{Stage, Verdict};
 use kernel_host::Kernel;
 use kernel_host_runner::Error;
 
@@ -93,4 +94,22 @@ fn any_one_failure_while_starting_leaves_nothing_behind() {
         assert!(call < 500, "the sweep does not end");
     }
     assert!(failures > 5, "only {failures} calls of DriverEntry can fail?");
+}
+
+/// With fast startup the kernel goes on, and so does a trial; the night counts for nothing.
+#[test]
+fn fast_startup_goes_on_with_the_trial() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.boot().boot().unwrap();
+    let (name, file) = bench.file(1);
+    rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+    assert_eq!(rig.status().unwrap().stage, Stage::Trial);
+    let process = rig.create_process(100, None);
+    rig.kernel().fast_startup(Duration::from_secs(8 * 3600)).unwrap();
+    let ended = rig.kernel().end_process(&process);
+    assert!(ended.is_ok(), "it has ended, which is told once");
+    let status = rig.status().unwrap();
+    assert_eq!((status.stage, status.sequence), (Stage::Trial, 1));
+    rig.mature().unwrap();
+    rig.unload().unwrap();
 }

@@ -263,6 +263,9 @@ fn a_struck_body_is_tried_again_once_the_quarantine_is_cleared() {
     for _ in 0..2 {
         let mut rig = bench.boot().machine(machine.clone()).boot().unwrap();
         rig.drop_files([(name.as_str(), &file)].into_iter()).unwrap();
+        // The second time not before an hour in which nothing happened.
+        rig.advance(Duration::from_secs(60 * 60));
+        rig.status_when("a try", |status| status.stage == Stage::Trial).unwrap();
         rig.power_off();
     }
     let rig = bench.boot().machine(machine).boot().unwrap();

@@ -80,6 +80,41 @@ fn a_filter_above_that_swallows_opens_is_noticed() {
     rig.unload().unwrap();
 }
 
+/// A filter above that keeps what the driver opens: nobody else would ever say so, since the thread
+/// that could waits there.
+#[test]
+fn a_probe_that_does_not_come_back_is_told_until_it_does() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let seen = until(&mut rig, "a probe", |s| s.probe.outcome == ProbeOutcome::Seen);
+    rig.kernel().hold_pipes(true);
+    rig.advance(Duration::from_secs(5 * 60));
+    let status = until(&mut rig, "the hold", |s| s.probe.outcome == ProbeOutcome::Held);
+    assert_eq!(status.protection, Protection::Degraded(Loss::ProbeHeld));
+    assert!(status.probe.at > seen.probe.at, "since when, not when the last one was seen");
+    rig.kernel().hold_pipes(false);
+    let status = until(&mut rig, "the end", |s| s.probe.outcome == ProbeOutcome::Seen);
+    assert_eq!(status.protection, Protection::Full);
+    rig.unload().unwrap();
+}
+
+/// What the last one said is not forgotten for one that says nothing.
+#[test]
+fn a_probe_that_is_held_hides_no_worse_loss() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    rig.kernel().bypass_filters(true);
+    rig.advance(Duration::from_secs(5 * 60));
+    until(&mut rig, "the loss", |s| s.probe.outcome == ProbeOutcome::NotSeen);
+    rig.kernel().hold_pipes(true);
+    let status = until(&mut rig, "the hold", |s| s.losses.contains(Loss::ProbeHeld));
+    assert_eq!(status.protection, Protection::None(Loss::NotSeen));
+    rig.kernel().hold_pipes(false);
+    rig.kernel().bypass_filters(false);
+    until(&mut rig, "the end", |s| s.protection == Protection::Full);
+    rig.unload().unwrap();
+}
+
 /// Nobody else can make a probe be seen: a name is not enough.
 #[test]
 fn a_pipe_with_such_a_name_is_an_event_as_any_other() {

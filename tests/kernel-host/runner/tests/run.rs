@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use channel_compiler::SecretKey;
+use channel_format::signature::Role;
 use clap::Parser as _;
 use common::Bench;
 use driver_abi::{Hello, Interest};
@@ -250,6 +252,9 @@ fn good_content_blocks_once_that_is_asked_and_is_kept() {
     machine.ok("power cycle");
     machine.sakerctl("reload --wait");
     assert_eq!(machine.status()["protection"], "full");
+    // A second session that ends within an hour would cost the content.
+    machine.ok("time +61m");
+    machine.sakerctl("reload --wait");
     machine.ok("pull the plug");
     assert!(sakerctl(&machine.socket(), "status").unwrap_err().contains("not running"));
     assert!(machine.say("status").starts_with("error: the machine is off"));
@@ -346,5 +351,159 @@ fn a_client_that_breaks_the_rules_is_let_go() {
     assert_eq!(status.as_status(), Some(0xC000_000D));
     drop(stream);
     assert_eq!(machine.status()["protection"], "none");
+    machine.quit();
+}
+
+/// `sakerctl push`: the file lands whole, the driver looks, and its answer is told.
+#[test]
+fn pushed_files_come_into_force_or_are_refused_by_name() {
+    let Some(bench) = Bench::new() else { return };
+    let machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &[]);
+    let socket = machine.socket();
+    let path = |name: &str| machine.dir.path().join(name);
+    let write = |name: &str, bytes: &[u8]| std::fs::write(path(name), bytes).unwrap();
+    write("one.sys", &bench.file(1).1);
+    write("two.sys", &bench.file(2).1);
+
+    // The file's own name does not matter: it lands under the one that its header has.
+    let said = machine.sakerctl(&format!("push {}", path("two.sys").display()));
+    assert!(said.ends_with("two.sys: in force, on trial\n"), "{said}");
+    assert!(path("kept/inbox/C-00000291-00000000-00000002.sys").is_file());
+
+    let error = sakerctl(&socket, &format!("push {}", path("one.sys").display())).unwrap_err();
+    assert!(error.contains("older than what is in force, 0-2"), "{error}");
+
+    // Signed by a key that the driver does not know: only it can tell, and it does.
+    let stranger = SecretKey::from_seed([9; 32], Role::Content, true, 1..=u32::MAX).unwrap();
+    let stranger = Bench { key: stranger, ..Bench::new().unwrap() };
+    write("three.sys", &stranger.file(3).1);
+    let error = sakerctl(&socket, &format!("push {}", path("three.sys").display())).unwrap_err();
+    assert!(error.contains("refused"), "{error}");
+
+    // One that no driver would take is not even sent.
+    let mut damaged = bench.file(4).1;
+    *damaged.last_mut().unwrap() ^= 1;
+    write("four.sys", &damaged);
+    let error = sakerctl(&socket, &format!("push {}", path("four.sys").display())).unwrap_err();
+    assert!(error.ends_with("four.sys: refused"), "{error}");
+    assert!(!path("kept/inbox/C-00000291-00000000-00000004.sys").exists());
+
+    // A large file comes in many parts.
+    write("five.sys", &bench.file_of(&many_rules(2_000), 0, 5).1);
+    assert!(std::fs::metadata(path("five.sys")).unwrap().len() > 100_000);
+    let said = machine.sakerctl(&format!("push --json {}", path("five.sys").display()));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["outcome"], &said["sequence"]), (&"in_force".into(), &5.into()));
+
+    let dir = machine.quit();
+    offline(dir.path());
+}
+
+/// What the disk of that machine tells without it.
+fn offline(dir: &Path) {
+    let kept = dir.join("kept");
+    let mut paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let key = paths.find(|path| path.extension().is_some_and(|end| end == "pub")).unwrap();
+    let inspect = |options: &[&str]| {
+        let words = ["sakerctl", "offline", "inspect", "--json"].iter().chain(options);
+        let cli =
+            Cli::try_parse_from(words.map(ToString::to_string).chain([kept.display().to_string()]));
+        let mut out = Vec::new();
+        let ended = loader::cli::run(&cli.unwrap(), &mut out).map_err(|error| error.to_string());
+        let told: Value = serde_json::from_slice(&out).unwrap();
+        let files = told["files"].as_array().unwrap().iter().map(|file| {
+            let sequence = file["sequence"].as_u64().unwrap();
+            (
+                file["place"].as_str().unwrap().to_owned(),
+                sequence,
+                file["verdict"].as_str().unwrap().to_owned(),
+            )
+        });
+        (files.collect::<Vec<_>>(), told["journal"].clone(), ended)
+    };
+    let (files, journal, ended) = inspect(&["--key", key.to_str().unwrap()]);
+    assert!(ended.unwrap_err().contains("1 of the files"), "the stranger's");
+    assert!(files.contains(&("state".into(), 5, "good".into())), "{files:?}");
+    assert!(files.contains(&("inbox".into(), 3, "bad".into())), "{files:?}");
+    assert_eq!((&journal["open"], &journal["struck"]), (&false.into(), &0.into()), "{journal}");
+    // Without keys nothing is called good, and the stranger's file is as good as any.
+    let (files, _, ended) = inspect(&[]);
+    assert_eq!(ended, Ok(()));
+    assert!(files.iter().all(|(_, _, verdict)| verdict == "unknown"), "{files:?}");
+}
+
+fn many_rules(count: u32) -> String {
+    let rule = |number: u32| {
+        format!(
+            "title: rule {number}\nid: 00000000-0000-4000-8000-{number:012}\n\
+             logsource: {{product: windows, category: pipe_created}}\n\
+             detection: {{selection: {{PipeName: '\\name.{number}'}}, condition: selection}}\n\
+             level: low\n"
+        )
+    };
+    (1..=count).map(rule).collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn the_doctor_and_each_form_of_events_speak_of_the_real_driver() {
+    let Some(bench) = Bench::new() else { return };
+    let mut machine = Machine::run(&bench, tempfile::tempdir().unwrap(), &[]);
+    let socket = machine.socket();
+    let error = sakerctl(&socket, "doctor").unwrap_err();
+    assert!(error.contains("wrong with this machine's protection"), "{error}");
+
+    machine.drop_file(&bench.file(1));
+    machine.sakerctl("reload --wait");
+    let well = machine.sakerctl("doctor");
+    assert!(well.contains("on_trial") && !well.contains("WRONG"), "{well}");
+
+    for (form, expected) in [
+        ("ecs", r#""action":"pipe-created""#),
+        ("ocsf", r#""class_uid":1001"#),
+        ("sysmon", r#""EventID":17"#),
+    ] {
+        let line: &'static str = match form {
+            "ecs" => "watch --format ecs --count 1",
+            "ocsf" => "watch --format ocsf --count 1",
+            _ => "watch --format sysmon --count 1",
+        };
+        let watch = Watch::start(machine.socket(), line);
+        machine.listened_to("detections", 1);
+        machine.ok(&format!(r"create \odd {IMAGE}"));
+        let told = watch.ends();
+        assert!(told.contains(expected) && told.lines().count() == 1, "{told}");
+        machine.listened_to("detections", 0);
+    }
+    machine.quit();
+}
+
+/// What is kept outlives the driver's stop, and begins before the machine is there.
+#[test]
+fn the_service_keeps_what_it_hears() {
+    let Some(bench) = Bench::new() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, log) = (dir.path().join("socket"), dir.path().join("log"));
+    std::fs::create_dir(&log).unwrap();
+    let line = format!("service run --log {} --count 2", log.display());
+    let service = thread::spawn(move || run_sakerctl(&socket, &line, &mut Vec::new()));
+
+    let mut machine = Machine::run(&bench, dir, &[]);
+    machine.listened_to("detections", 1);
+    machine.drop_file(&bench.file(1));
+    machine.sakerctl("reload --wait");
+    machine.ok(&format!(r"create \odd {IMAGE}"));
+    machine.listened_to("detections", 1);
+    machine.ok("stop");
+    machine.ok("start");
+    machine.listened_to("detections", 1);
+    machine.sakerctl("reload --wait");
+    machine.ok(&format!(r"create \odd {IMAGE}"));
+    service.join().unwrap().unwrap();
+
+    let kept = std::fs::read_to_string(log.join("events.jsonl")).unwrap();
+    let lines: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = lines.iter().filter(|line| line["kind"] == "event" && line["pipe"] == r"\odd");
+    assert_eq!(events.count(), 2, "{kept}");
+    assert!(lines.iter().any(|line| line["kind"] == "status" && line["stage"] == "trial"));
     machine.quit();
 }

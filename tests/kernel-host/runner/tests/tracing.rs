@@ -289,6 +289,25 @@ fn level_and_keyword_choose() {
 }
 
 #[test]
+fn a_probe_that_does_not_come_back_is_told_once() {
+    let Some(bench) = Bench::new() else { return };
+    let rig = bench.ready();
+    let kernel = rig.kernel().clone();
+    let trace = kernel.start_trace(guid(), INFORMATION, events::PROTECTION.bit);
+    kernel.hold_pipes(true);
+    kernel.advance(Duration::from_secs(5 * 60));
+    let (held, _) = until(&kernel, &trace, "ProbeHeld");
+    assert!(held.number("Time").is_some_and(|time| time > 0));
+    let (changed, _) = until(&kernel, &trace, "ProtectionChanged");
+    assert_eq!(changed.text("Reason").as_deref(), Some("probe_held"));
+    kernel.hold_pipes(false);
+    let (changed, before) = until(&kernel, &trace, "ProtectionChanged");
+    assert_eq!(changed.text("WasReason").as_deref(), Some("probe_held"));
+    assert!(!names(&before).contains(&"ProbeHeld"));
+    rig.unload().unwrap();
+}
+
+#[test]
 fn what_the_start_could_not_do_is_told() {
     let Some(bench) = Bench::new() else { return };
     let (kernel, driver) = bench.boot().parameter("PollSeconds", 0).load().unwrap();
@@ -304,7 +323,12 @@ fn what_the_start_could_not_do_is_told() {
     };
     let refused = before.iter().find(|event| event.name == "SettingRefused").unwrap();
     assert_eq!(refused.text("Name").as_deref(), Some("PollSeconds"));
-    driver.unload().unwrap().assert_clean();
+    // And stands in the status, for whoever comes later.
+    let mut rig = Rig::connect(kernel, driver).unwrap();
+    let status = rig.status().unwrap();
+    let told = unwatched.number("Status").map(|status| u32::try_from(status & 0xFFFF_FFFF));
+    assert_eq!(told, Some(Ok(status.unwatched)));
+    rig.unload().unwrap();
 }
 
 /// The one that is given up closes its handle later; its end is told once.

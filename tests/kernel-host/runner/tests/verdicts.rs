@@ -309,6 +309,55 @@ fn with_little_stack_or_at_another_irql_a_create_passes_and_is_counted() {
     rig.unload().unwrap();
 }
 
+/// What was kept of it goes back, nothing is locked, and the next one is told as ever.
+#[test]
+fn a_create_that_comes_back_at_another_irql_is_not_told_but_counted() {
+    let Some(bench) = Bench::new() else { return };
+    let mut rig = bench.ready();
+    let before = rig.status().unwrap().events;
+    rig.listen(Interest::Detections).unwrap();
+    let kernel = rig.kernel().clone();
+    let process = rig.create_process(4242, EXPLORER.map(wide));
+    let odd = kernel.prepare_create_named_pipe(&process, r"\odd", PipeOptions::default());
+    const DISPATCH_LEVEL: u8 = 2;
+    let outcome = kernel
+        .surrounded(Surroundings::default(), || {
+            odd.run_meanwhile(&|| kernel.at_irql(DISPATCH_LEVEL))
+        })
+        .unwrap();
+    assert_eq!(outcome.status, NtStatus::SUCCESS);
+    odd.run().unwrap();
+    let record = rig.record().unwrap();
+    assert_eq!((record.verdict, record.event), (Verdict::Detect, before + 2));
+    rig.listen(Interest::Status).unwrap();
+    let status = rig.status().unwrap();
+    assert_eq!((status.wrong_irql, status.detected), (1, 2));
+    rig.unload().unwrap();
+}
+
+/// A trip is not written down: who is blocked can cause it on purpose, and would disarm the machine
+/// for longer than it runs. The next start blocks again, up to the same bound.
+#[test]
+fn a_restart_begins_with_a_whole_fuse() {
+    let Some(bench) = Bench::new() else { return };
+    let boot = bench.boot();
+    let mut rig = with_good(&bench, &boot, &blocking(r"\app"));
+    let blocked = |rig: &mut Rig| {
+        (0..100).take_while(|_| created(rig, r"\app.1", Some(&image(1))) == Verdict::Block).count()
+    };
+    let bound = usize::try_from(SHARE_BLOCKS - 1).unwrap();
+    assert_eq!(blocked(&mut rig), bound);
+    let machine = rig.machine();
+    rig.unload().unwrap();
+    let mut rig = boot.machine(machine).boot().unwrap();
+    let status = rig.status().unwrap();
+    assert_eq!((status.trip, status.stage), (None, Stage::Good));
+    rig.listen(Interest::Everything).unwrap();
+    assert_eq!(blocked(&mut rig), bound);
+    assert_eq!(rig.status().unwrap().trip, Some(Trip::Share));
+    rig.unload().unwrap();
+}
+
 #[test]
 fn without_memory_a_detection_is_told_without_its_rules_and_counted() {
     let Some(bench) = Bench::new() else { return };

@@ -9,6 +9,7 @@ use super::{Registers, Site};
 use crate::bug::{Bug, BugKind};
 use crate::guest::{self, Fault};
 use crate::kernel::Kernel;
+use crate::sched::Schedule;
 use crate::status::NtStatus;
 
 /// `PASSIVE_LEVEL`.
@@ -165,6 +166,35 @@ impl<'a> Cx<'a> {
 
     pub(crate) fn set_irql(&self, irql: u8) {
         self.kpcr.irql.set(u64::from(irql));
+        self.kernel().hide_paged(irql);
+    }
+
+    /// A lock of the kind whose order is watched is about to be taken.
+    pub(crate) fn note_order(&self, lock: u64) -> Result<(), Trap> {
+        let kernel = self.kernel();
+        let held = self.kpcr.held.borrow();
+        let ordered = held.iter().filter(|held| matches!(held.what, "spin lock" | "fast mutex"));
+        if !kernel.is_checked() {
+            return Ok(());
+        }
+        for before in ordered {
+            if let Some(other) = kernel.orders().note(before.address, lock, || self.site()) {
+                let what =
+                    format!("a {} is held that was taken after this lock before", before.what);
+                let kind = BugKind::Misuse { api: self.record.name, why: what };
+                let bug = self.report(kind);
+                return Err(Box::new(bug.with_site(kernel, "the other order", &other)).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A report of this call.
+    fn report(&self, kind: BugKind) -> Bug {
+        let kernel = self.kernel();
+        let stack = self.kpcr.stack_low..self.kpcr.stack_high;
+        let frames = kernel.walk(self.registers(), &stack, false, 48);
+        Bug::bare(kind).with_frames(kernel, &frames, false)
     }
 
     /// A limit that depends on the arguments.
@@ -223,8 +253,25 @@ impl<'a> Cx<'a> {
         registers
     }
 
+    /// Lets others come first, if the schedule says so. Above DISPATCH_LEVEL nobody comes between.
+    #[cold]
+    fn take_turns(&self, schedule: &Schedule) -> Result<(), Trap> {
+        let kernel = self.kernel();
+        if self.irql() <= DISPATCH && !schedule.step(kernel, self.record.name) {
+            return Err(BugKind::Hang.into());
+        }
+        kernel.hide_paged(self.irql());
+        if kernel.is_stopping() {
+            return Err(BugKind::Stopped.into());
+        }
+        Ok(())
+    }
+
     /// The checks before every API. `Ok(Some(value))` is an injected failure.
     fn admit(&self) -> Result<Option<u64>, Trap> {
+        if self.frame < self.kpcr.stack_low || self.frame >= self.kpcr.stack_high {
+            return Err(self.misuse("called on a stack that is not the thread's"));
+        }
         let low = self.frame.saturating_sub(u64::from(self.record.cost));
         if low < self.kpcr.low.get() {
             self.kpcr.low.set(low);
@@ -239,6 +286,9 @@ impl<'a> Cx<'a> {
         }
         if self.kpcr.shared.hung.load(Ordering::Relaxed) {
             return Err(BugKind::Hang.into());
+        }
+        if let Some(schedule) = kernel.sched().schedule() {
+            self.take_turns(schedule)?;
         }
         match self.record.failure {
             Some(failure) if kernel.injector().should_fail(self.record.name, || self.site()) => {
@@ -258,7 +308,10 @@ pub(crate) fn enter_api<R: Register>(
     let cx = Cx { kpcr, record, frame: kpcr.api_frame.get() };
     let trap = match cx.admit() {
         Ok(None) => match catch_unwind(AssertUnwindSafe(|| body(&cx))) {
-            Ok(Ok(value)) => return value.to_rax(),
+            Ok(Ok(value)) => {
+                cx.kernel().injector().done(record.name);
+                return value.to_rax();
+            }
             Ok(Err(trap)) => trap,
             Err(payload) => BugKind::HostPanic { message: panic_text(&*payload) }.into(),
         },

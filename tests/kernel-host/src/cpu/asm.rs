@@ -145,6 +145,16 @@ global_asm!(
     // void *memcpy(rcx to, rdx from, r8 count): rdi and rsi are nonvolatile and wait in r10, r11.
     ".globl kernel_host_memcpy",
     "kernel_host_memcpy:",
+    // Unlike memmove it must not be asked to move; the same place is no move.
+    "mov r10, rcx",
+    "sub r10, rdx",
+    "jz 9f",
+    "cmp r10, r8",
+    "jb kernel_host_memcpy_overlap",
+    "neg r10",
+    "cmp r10, r8",
+    "jb kernel_host_memcpy_overlap",
+    "9:",
     "mov r10, rdi",
     "mov r11, rsi",
     "mov rax, rcx",
@@ -155,6 +165,9 @@ global_asm!(
     "mov rdi, r10",
     "mov rsi, r11",
     "ret",
+    ".globl kernel_host_memcpy_overlap",
+    "kernel_host_memcpy_overlap:",
+    "ud2",
     ".globl kernel_host_memmove",
     "kernel_host_memmove:",
     "mov r10, rdi",
@@ -264,6 +277,7 @@ unsafe extern "C" {
     fn kernel_host_helper_begin();
     fn kernel_host_helper_end();
     fn kernel_host_memcpy();
+    fn kernel_host_memcpy_overlap();
     fn kernel_host_memmove();
     fn kernel_host_memset();
     fn kernel_host_memcmp();
@@ -275,6 +289,11 @@ unsafe extern "C" {
 /// Where the signal handler continues after a driver's fault.
 pub(super) fn recover_address() -> u64 {
     kernel_host_recover as *const () as u64
+}
+
+/// Whether `rip` is where `memcpy` ends that was given ranges which overlap.
+pub(super) fn is_memcpy_overlap(rip: u64) -> bool {
+    rip == kernel_host_memcpy_overlap as *const () as u64
 }
 
 /// Whether `rip` lies in a routine that runs on the driver's stack on its behalf.

@@ -2,16 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
-use super::asm::enter_driver;
+use super::asm::{enter_driver, is_memcpy_overlap};
 use super::kpcr::{HardwareFault, Kpcr};
 use super::signal::CALL_OUT;
 use super::{Registers, Trap};
 use crate::bug::{Access, Bug, BugKind};
+use crate::guest;
 use crate::kernel::Kernel;
 
 /// `si_code` of a general protection fault.
 const GENERAL_PROTECTION: i32 = 0x80;
 const PAGE: u64 = 4096;
+/// `int 29h`.
+const FAST_FAIL: u16 = 0x29CD;
 
 /// What a driver routine returned.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,10 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     }
     let depth = kpcr.depth.get();
     if depth == 0 {
+        if let Some(schedule) = kernel.sched().schedule() {
+            schedule.enter(kernel, kpcr.shared.tid);
+            kernel.hide_paged(kpcr.irql.get() as u8);
+        }
         if kpcr.watched_by.replace(kernel.id()) != kernel.id() {
             kernel.watched().add(&kpcr.shared);
         }
@@ -58,16 +65,20 @@ pub(crate) fn enter(kernel: &Kernel, target: u64, arguments: &[u64]) -> Result<R
     kpcr.shared.depth.store(depth, Ordering::Relaxed);
     kpcr.kernel.set(previous_kernel);
     let result = match outcome.how {
-        0 => before.judge(kernel, kpcr, target).map(|()| Returned {
+        0 => before.judge(kernel, kpcr, target, stack_top).map(|()| Returned {
             value: outcome.value,
             stack_charged: (kpcr.stack_high - kpcr.low.get()) as usize,
         }),
         1 => Err(recovered(kernel, kpcr)),
         _ => Err(Box::new(Bug::at(kernel, BugKind::Registers, target))),
     };
-    result.inspect_err(|bug| {
+    result.map_err(|bug| {
         before.put_back(kpcr);
-        kernel.crash(bug);
+        // Who is stopped because of a bug elsewhere tells that bug.
+        let bug = if bug.kind == BugKind::Stopped { kernel.crash_or_stopped() } else { bug };
+        let bug = kernel.with_schedule(bug);
+        kernel.crash(&bug);
+        bug
     })
 }
 
@@ -92,6 +103,12 @@ impl Kernel {
         kpcr.used_above.set(before.1);
         result
     }
+
+    /// From now on drivers that this thread calls find this IRQL. Within [`Self::surrounded`], which
+    /// sets it back.
+    pub fn at_irql(&self, irql: u8) {
+        Kpcr::current().irql.set(irql.into());
+    }
 }
 
 /// The current thread's KTHREAD.
@@ -115,7 +132,13 @@ impl Before {
         }
     }
 
-    fn judge(&self, kernel: &Kernel, kpcr: &Kpcr, target: u64) -> Result<(), Box<Bug>> {
+    fn judge(
+        &self,
+        kernel: &Kernel,
+        kpcr: &Kpcr,
+        target: u64,
+        stack_top: u64,
+    ) -> Result<(), Box<Bug>> {
         let irql = kpcr.irql.get();
         let kind = if irql != self.irql {
             BugKind::IrqlNotRestored { before: self.irql as u8, after: irql as u8 }
@@ -127,6 +150,8 @@ impl Before {
             return Err(Box::new(bug));
         } else if kpcr.apc_disabled.get() != self.apc_disabled {
             BugKind::ApcCount { before: self.apc_disabled, after: kpcr.apc_disabled.get() }
+        } else if kernel.requests().touch(&(kpcr.stack_low..stack_top)) {
+            BugKind::RequestOnStack
         } else {
             return Ok(());
         };
@@ -168,10 +193,16 @@ fn kind_of(kernel: &Kernel, kpcr: &Kpcr, fault: &HardwareFault) -> BugKind {
     match fault.signal {
         CALL_OUT if kernel.is_stopping() => BugKind::Stopped,
         CALL_OUT => BugKind::Hang,
+        libc::SIGILL if is_memcpy_overlap(fault.registers.rip) => {
+            BugKind::Misuse { api: "memcpy", why: "source and target overlap".to_owned() }
+        }
         libc::SIGILL => BugKind::IllegalInstruction,
         libc::SIGTRAP => BugKind::Breakpoint,
         libc::SIGFPE => BugKind::DivideError,
-        _ if fault.code == GENERAL_PROTECTION => BugKind::GeneralProtection,
+        _ if fault.code == GENERAL_PROTECTION => match guest::read(fault.registers.rip) {
+            Ok(FAST_FAIL) => BugKind::FastFail { code: fault.registers.general[1] },
+            _ => BugKind::GeneralProtection,
+        },
         _ if address >= kpcr.stack_low - PAGE && address < kpcr.stack_low => BugKind::StackOverflow,
         _ => {
             let access = match fault.error {

@@ -7,6 +7,7 @@ mod asm;
 mod call;
 mod kpcr;
 mod seh;
+mod shared_data;
 mod signal;
 mod stubs;
 pub(crate) mod watchdog;

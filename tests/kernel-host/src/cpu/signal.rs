@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use super::asm::{in_api_entry, in_chkstk, in_driver_helper, recover_address, specific_handler};
 use super::kpcr::{HardwareFault, Kpcr};
-use super::{Registers, seh};
+use super::{Registers, seh, shared_data};
 use crate::guest;
 use crate::kernel::Kernel;
 use crate::pe::{Breakpoints, UnwindImage};
@@ -159,6 +159,9 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     if signal == libc::SIGSEGV && info.si_code == SI_KERNEL && emulate_cr8(kpcr, rip, machine) {
         return;
     }
+    if signal == libc::SIGSEGV && emulate_shared_data(kpcr, rip, address, machine) {
+        return;
+    }
     note(kpcr, signal, info.si_code, address, machine);
     if (signal == libc::SIGSEGV || signal == libc::SIGBUS)
         && let Some(resumed) = handled_by_scope(kpcr, machine)
@@ -247,6 +250,17 @@ fn emulate_cr8(kpcr: &Kpcr, rip: u64, machine: &mut [i64; 23]) -> bool {
     }
     kpcr.emulated.set(kpcr.emulated.get() + 1);
     machine[libc::REG_RIP as usize] = rip as i64 + 4;
+    true
+}
+
+/// Reads of the page that the kernel shares with everybody.
+fn emulate_shared_data(kpcr: &Kpcr, rip: u64, address: u64, machine: &mut [i64; 23]) -> bool {
+    // SAFETY: null, or set by `enter`, which borrows the kernel for the whole driver call.
+    let Some(kernel) = (unsafe { kpcr.kernel.get().as_ref() }) else { return false };
+    let modelled = shared_data::is_boot_id(address);
+    let Some(load) = shared_data::decode(rip).filter(|_| modelled) else { return false };
+    machine[REGISTERS[load.register] as usize] = i64::from(kernel.boot_id());
+    machine[libc::REG_RIP as usize] = load.next as i64;
     true
 }
 

@@ -11,6 +11,7 @@ use crate::guest::{self, Fault, GuestBlock};
 use crate::kernel::Kernel;
 use crate::machine::Phase;
 use crate::npfs::PipeEnd;
+use crate::sched::Deadline;
 use crate::status::NtStatus;
 
 const FILE_DEVICE_NAMED_PIPE: u64 = 0x11;
@@ -43,6 +44,12 @@ impl Kernel {
     /// device. The filters stay attached and are told nothing.
     pub fn bypass_filters(&self, bypassed: bool) {
         self.filters().bypassed.store(bypassed, Ordering::Release);
+    }
+
+    /// Whether whoever creates or opens a pipe waits, as he does where a filter at the top of the
+    /// stack keeps the operation. With `false` those that wait go on.
+    pub fn hold_pipes(&self, held: bool) {
+        self.sched().change(|| self.filters().held.store(held, Ordering::Release));
     }
 
     /// The volumes other than NPFS that filters attached to: the filter manager offers every one,
@@ -129,6 +136,11 @@ impl Drop for Busy<'_> {
 /// Takes an operation down and up the stack; `meanwhile` happens when NPFS is done with it.
 pub(super) fn run(operation: &PreOperation, meanwhile: &dyn Fn()) -> Result<Outcome, Box<Bug>> {
     let kernel = &*operation.kernel;
+    let held = || kernel.filters().held.load(Ordering::Acquire);
+    let until_let_go = || Ok((!held()).then_some(()));
+    if held() && kernel.sched().block(kernel, Deadline::Never, until_let_go).is_err() {
+        return Err(kernel.crash_or_stopped());
+    }
     let bypassed = kernel.filters().bypassed.load(Ordering::Acquire);
     let filters = if bypassed { Vec::new() } else { kernel.filters().attached() };
     let mut outcome = Outcome {
@@ -304,7 +316,7 @@ fn below(operation: &PreOperation) -> (NtStatus, u64, Option<PipeEnd>) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, Some(end)),
             Err(status) => (status, 0, None),
         },
-        Request::Connect => match kernel.npfs().connect(kernel, &operation.below) {
+        Request::Connect(access) => match kernel.npfs().connect(kernel, &operation.below, access) {
             Ok((information, end)) => (NtStatus::SUCCESS, information, end),
             Err(status) => (status, 0, None),
         },

@@ -1,67 +1,70 @@
 //! Push locks of the filter manager. Bit 0 of the lock means exclusive, the rest counts readers.
 
-use std::time::Instant;
-
-use crate::bug::BugKind;
 use crate::cpu::{APC, Cx, Held, Trap, apis};
 use crate::guest::{self, compare_exchange, fetch_add};
 use crate::ledger::Debt;
+use crate::nt::{acquire_resource, release_resource};
 
 const EXCLUSIVE: u64 = 1;
 const READER: u64 = 2;
 
-fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
+/// Takes a push lock; critical regions are the caller's business.
+pub(crate) fn acquire_push_lock(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
     let kpcr = cx.kpcr();
     if kpcr.held.borrow().iter().any(|held| held.address == lock) {
         return Err(cx.misuse("the push lock is already held by this thread"));
     }
     let kernel = cx.kernel();
-    if kernel.is_checked() && kernel.ledger().owes(Debt::PushLock, lock) == 0 {
-        return Err(cx.misuse("the push lock is not initialised"));
-    }
-    kpcr.apc_disabled.set(kpcr.apc_disabled.get() - 1);
-    let start = Instant::now();
-    let mut turns = 0u32;
-    let mut value: u64 = guest::read(lock)?;
-    loop {
+    kernel.sched().spin(kernel, || {
+        let value: u64 = guest::read(lock)?;
         let wanted = match (exclusive, value) {
-            (true, 0) => Some(EXCLUSIVE),
-            (false, value) if value & EXCLUSIVE == 0 => Some(value + READER),
-            _ => None,
+            (true, 0) => EXCLUSIVE,
+            (false, value) if value & EXCLUSIVE == 0 => value + READER,
+            _ => return Ok(false),
         };
-        value = match wanted {
-            Some(wanted) => {
-                let found = compare_exchange(lock, value, wanted)?;
-                if found == value {
-                    break;
-                }
-                found
-            }
-            None => guest::read(lock)?,
-        };
-        turns += 1;
-        if turns.is_multiple_of(32) {
-            pause(cx, start, turns)?;
-        }
-    }
+        Ok(compare_exchange(lock, value, wanted)? == value)
+    })?;
     let site = cx.cheap_site();
     kpcr.held.borrow_mut().push(Held { address: lock, what: "push lock", exclusive, site });
     Ok(())
 }
 
-fn pause(cx: &Cx<'_>, start: Instant, turns: u32) -> Result<(), Trap> {
-    if cx.kernel().is_stopping() {
-        return Err(BugKind::Stopped.into());
+pub(crate) fn release_push_lock(cx: &Cx<'_>, lock: u64) -> Result<(), Trap> {
+    let mut held = cx.kpcr().held.borrow_mut();
+    let Some(index) = held.iter().rposition(|held| held.address == lock) else {
+        return Err(cx.misuse("the push lock is not held by this thread"));
+    };
+    let exclusive = held.remove(index).exclusive;
+    drop(held);
+    let mut back = READER.wrapping_neg();
+    if exclusive {
+        back = EXCLUSIVE.wrapping_neg();
     }
-    if start.elapsed() > cx.kernel().hang_limit() {
-        return Err(BugKind::Hang.into());
-    }
-    if turns < 1024 {
-        std::thread::yield_now();
-    } else {
-        std::thread::sleep(std::time::Duration::from_micros(50));
-    }
+    fetch_add(lock, back)?;
+    cx.kernel().sched().released();
     Ok(())
+}
+
+/// The filter manager's way: with normal kernel APCs disabled meanwhile.
+fn acquire(cx: &Cx<'_>, lock: u64, exclusive: bool) -> Result<(), Trap> {
+    let kernel = cx.kernel();
+    if kernel.is_checked() && kernel.ledger().owes(Debt::PushLock, lock) == 0 {
+        return Err(cx.misuse("the push lock is not initialised"));
+    }
+    acquire_push_lock(cx, lock, exclusive)?;
+    enter(cx);
+    Ok(())
+}
+
+/// Enters a critical region.
+fn enter(cx: &Cx<'_>) {
+    let count = &cx.kpcr().apc_disabled;
+    count.set(count.get() - 1);
+}
+
+fn leave(cx: &Cx<'_>) {
+    let count = &cx.kpcr().apc_disabled;
+    count.set(count.get() + 1);
 }
 
 apis! {
@@ -95,19 +98,29 @@ apis! {
 
     fltmgr [APC, 100]
     fn FltReleasePushLock(cx, lock: u64) -> () {
-        let kpcr = cx.kpcr();
-        let mut held = kpcr.held.borrow_mut();
-        let Some(index) = held.iter().rposition(|held| held.address == lock) else {
-            return Err(cx.misuse("the push lock is not held by this thread"));
-        };
-        let exclusive = held.remove(index).exclusive;
-        drop(held);
-        let mut back = READER.wrapping_neg();
-        if exclusive {
-            back = EXCLUSIVE.wrapping_neg();
-        }
-        fetch_add(lock, back)?;
-        kpcr.apc_disabled.set(kpcr.apc_disabled.get() + 1);
+        release_push_lock(cx, lock)?;
+        leave(cx);
+        Ok(())
+    }
+
+    // Resources with a critical region round them. [DDI:
+    // fltkernel/nf-fltkernel-fltacquireresourceexclusive]
+    fltmgr [APC, 300]
+    fn FltAcquireResourceExclusive(cx, resource: u64) -> () {
+        enter(cx);
+        acquire_resource(cx, resource, true, true).map(drop)
+    }
+
+    fltmgr [APC, 300]
+    fn FltAcquireResourceShared(cx, resource: u64) -> () {
+        enter(cx);
+        acquire_resource(cx, resource, false, true).map(drop)
+    }
+
+    fltmgr [APC, 300]
+    fn FltReleaseResource(cx, resource: u64) -> () {
+        release_resource(cx, resource)?;
+        leave(cx);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The filter manager: registration, attachment to NPFS, callbacks, ports, push locks.
 
+mod context;
 mod dispatch;
 mod layout;
 mod lock;
@@ -8,11 +9,13 @@ mod operation;
 mod port;
 mod registration;
 mod user_input;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use lock::{acquire_push_lock, release_push_lock};
 pub use operation::{
     ConnectOptions, Ecp, IntoUnits, Outcome, PipeOptions, PreOperation, PreStatus,
 };
@@ -23,7 +26,8 @@ use crate::cpu::Rec;
 use crate::guest::GuestBlock;
 
 /// The APIs of fltmgr.sys.
-pub(crate) static APIS: [&[&Rec]; 4] = [registration::APIS, lock::APIS, name::APIS, port::APIS];
+pub(crate) static APIS: [&[&Rec]; 6] =
+    [registration::APIS, lock::APIS, name::APIS, port::APIS, context::APIS, work::APIS];
 
 /// What a filter registered for one operation.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,7 @@ pub(crate) struct Filter {
     altitude: f64,
     supports_npfs: bool,
     operations: Vec<Operation>,
+    contexts: Vec<context::Kind>,
     unload: u64,
     setup: u64,
     teardown_start: u64,
@@ -51,8 +56,8 @@ pub(crate) struct Filter {
     offered: AtomicBool,
     /// No new callbacks: it is being unregistered.
     draining: AtomicBool,
-    /// Callbacks that run now and references that the driver holds.
-    busy: AtomicU32,
+    /// Callbacks that run now, work items on their way and references that the driver holds.
+    busy: Arc<AtomicU32>,
     /// Its instance on NPFS.
     instance: Mutex<Option<Arc<GuestBlock>>>,
     /// The other volumes it did not refuse. Nothing is sent to it there.
@@ -83,8 +88,11 @@ struct State {
     filters: Vec<Arc<Filter>>,
     server_ports: HashMap<u64, Arc<port::ServerPort>>,
     client_ports: HashMap<u64, Arc<port::ClientPort>>,
+    /// How many there ever were.
+    connections: u64,
     descriptors: HashMap<u64, GuestBlock>,
     names: HashMap<u64, name::NameInformation>,
+    contexts: context::Contexts,
 }
 
 /// The filter manager of a kernel.
@@ -96,6 +104,8 @@ pub(crate) struct FilterManager {
     changing: user_input::Changing,
     /// Operations reach NPFS past all filters.
     bypassed: AtomicBool,
+    /// Operations do not go on for now.
+    held: AtomicBool,
 }
 
 impl Default for FilterManager {
@@ -105,6 +115,7 @@ impl Default for FilterManager {
             volume: GuestBlock::new(64),
             changing: user_input::Changing::default(),
             bypassed: AtomicBool::new(false),
+            held: AtomicBool::new(false),
         }
     }
 }
@@ -116,6 +127,14 @@ impl FilterManager {
 
     fn filter(&self, address: u64) -> Option<Arc<Filter>> {
         self.state().filters.iter().find(|filter| filter.address() == address).cloned()
+    }
+
+    /// The filter that an instance belongs to.
+    fn filter_of_instance(&self, address: u64) -> Option<Arc<Filter>> {
+        let owns = |filter: &&Arc<Filter>| {
+            filter.instance().is_some_and(|instance| instance.address() == address)
+        };
+        self.state().filters.iter().find(owns).cloned()
     }
 
     /// User memory that changes once it was copied.

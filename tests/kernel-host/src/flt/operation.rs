@@ -215,7 +215,8 @@ enum Text {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Request {
     Create(CreateRequest),
-    Connect,
+    /// With the access that is asked for.
+    Connect(u32),
 }
 
 /// An operation with the structures that filters see; can be run again and again.
@@ -279,8 +280,9 @@ impl PreOperation {
         options: &ConnectOptions,
     ) -> PreOperation {
         let directory = options.directory.as_deref();
+        let request = Request::Connect(options.desired_access);
         let operation =
-            PreOperation::new(kernel, process, (name, directory), Request::Connect, IRP_MJ_CREATE);
+            PreOperation::new(kernel, process, (name, directory), request, IRP_MJ_CREATE);
         const FILE_OPEN: u32 = 1;
         let options = ConnectOptions {
             create_options: options.create_options & 0xFF_FFFF | FILE_OPEN << 24,

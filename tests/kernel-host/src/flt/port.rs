@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::UserInput;
 use super::dispatch::Busy;
@@ -59,6 +59,8 @@ struct Queue {
 #[derive(Debug)]
 pub(super) struct ClientPort {
     body: GuestBlock,
+    /// Counts the connections of a kernel.
+    number: u64,
     server: Arc<ServerPort>,
     /// What the connect callback gave for this connection.
     cookie: Mutex<u64>,
@@ -145,8 +147,10 @@ impl Kernel {
         let Some(filter) = filter else {
             return Ok(Err(NtStatus::OBJECT_NAME_NOT_FOUND));
         };
+        state.connections += 1;
         let port = Arc::new(ClientPort {
             body: GuestBlock::new(64),
+            number: state.connections,
             server,
             cookie: Mutex::new(0),
             queue: Mutex::default(),
@@ -194,14 +198,15 @@ impl Kernel {
 }
 
 impl PortClient {
-    /// `FilterGetMessage`: the next message's payload, or `None` after some real time.
+    /// `FilterGetMessage`: the next message's payload, or `None` after some real time (in
+    /// a kernel with a seed, the machine's).
     pub fn receive(&self, patience: Duration) -> Option<Vec<u8>> {
         self.receive_message(patience).map(|message| message.body)
     }
 
     /// As [`PortClient::receive`], with what a reply needs.
     pub fn receive_message(&self, patience: Duration) -> Option<Message> {
-        let deadline = Deadline::Real(Instant::now() + patience);
+        let deadline = Deadline::after(&self.kernel, patience);
         let next = self.kernel.sched().block(&self.kernel, deadline, || {
             let mut queue = self.port.queue();
             let Some(pending) = queue.pending.pop_front() else {
@@ -246,6 +251,13 @@ impl PortClient {
         if self.is_closed() {
             return Ok((NtStatus::PORT_DISCONNECTED, Vec::new()));
         }
+        // Unregistering waits for the callback: fltmgr's symbols have a rundown reference for it in
+        // each client port. That a disconnect waits for it too is written nowhere, so it does not.
+        let filter = self.kernel.filters().filter(self.port.server.filter);
+        let busy = filter.as_ref().and_then(|filter| Busy::begin(&self.kernel, filter));
+        let Some(_busy) = busy else {
+            return Ok((NtStatus::PORT_DISCONNECTED, Vec::new()));
+        };
         let input = input.place(self.kernel.filters().changing());
         let output_buffer = GuestBuffer::new(&vec![0; output_length]);
         let returned = GuestBlock::new(8);
@@ -301,7 +313,7 @@ impl Drop for PortClient {
 /// Disconnects every client of a filter that is being unregistered.
 pub(super) fn disconnect_all(cx: &Cx<'_>, filter: u64) -> Result<(), Trap> {
     let kernel = cx.kernel();
-    let clients: Vec<_> = kernel
+    let mut clients: Vec<_> = kernel
         .filters()
         .state()
         .client_ports
@@ -309,6 +321,7 @@ pub(super) fn disconnect_all(cx: &Cx<'_>, filter: u64) -> Result<(), Trap> {
         .filter(|port| port.server.filter == filter && port.connected.load(Ordering::Acquire))
         .cloned()
         .collect();
+    clients.sort_by_key(|port| port.number);
     for client in clients {
         if !client.disconnect(kernel)? {
             // Its own program is at it, for which the caller waits.

@@ -100,6 +100,7 @@ fn unregister(cx: &Cx<'_>, filter: &Arc<Filter>) -> Result<(), Trap> {
         }
         *filter.instance.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+    super::context::release_all(kernel, filter.address())?;
     kernel.filters().state().filters.retain(|other| other.address() != filter.address());
     kernel.ledger().settle(Debt::Filter, filter.address());
     Ok(())
@@ -126,12 +127,14 @@ apis! {
         }
         let flags: u32 = guest::read(at(offset_of!(Registration, Flags)))?;
         let list = guest::read(at(offset_of!(Registration, OperationRegistration)))?;
+        let contexts = guest::read(at(offset_of!(Registration, ContextRegistration)))?;
         let filter = Filter {
             body: GuestBlock::new(64),
             driver_object,
             altitude,
             supports_npfs: flags & SUPPORT_NPFS != 0,
             operations: operations(cx, list)?,
+            contexts: super::context::kinds(cx, contexts)?,
             unload: guest::read(at(offset_of!(Registration, FilterUnloadCallback)))?,
             setup: guest::read(at(offset_of!(Registration, InstanceSetupCallback)))?,
             teardown_start: guest::read(at(offset_of!(
@@ -145,7 +148,7 @@ apis! {
             started: false.into(),
             offered: false.into(),
             draining: false.into(),
-            busy: 0.into(),
+            busy: Arc::default(),
             instance: Mutex::new(None),
             elsewhere: Mutex::new(Vec::new()),
         };

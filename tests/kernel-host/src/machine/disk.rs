@@ -37,6 +37,14 @@ impl Disk {
         disk
     }
 
+    /// An equal disk of a machine with these volumes. Nothing is open there.
+    pub(super) fn copy(&self, volumes: Arc<Mutex<Vec<Volume>>>) -> Disk {
+        let files = lock(&self.files).clone();
+        let disk = Disk { files: Arc::new(Mutex::new(files)), volumes };
+        disk.close_all();
+        disk
+    }
+
     pub(crate) fn files(&self) -> FilesGuard<'_> {
         FilesGuard(lock(&self.files))
     }

@@ -141,13 +141,13 @@ pub(crate) struct Open {
 }
 
 /// Everything on the disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     /// What the running system sees.
     pub nodes: BTreeMap<String, Node>,
     /// What is there after a power cut.
     pub durable: BTreeMap<String, Node>,
-    pub opens: HashMap<u64, Open>,
+    pub opens: BTreeMap<u64, Open>,
     delete_pending: std::collections::HashSet<String>,
     next_open: u64,
     next_id: u64,

@@ -9,7 +9,7 @@ mod files;
 mod registry;
 mod security;
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use boot::Phase;
@@ -31,6 +31,7 @@ struct Parts {
     registry: Registry,
     clock: MachineClock,
     phase: AtomicU8,
+    boots: AtomicU32,
     volumes: Arc<Mutex<Vec<Volume>>>,
 }
 
@@ -47,6 +48,7 @@ impl Default for Machine {
             registry: Registry::default(),
             clock: MachineClock::default(),
             phase: AtomicU8::new(Phase::Running as u8),
+            boots: AtomicU32::new(0),
             volumes,
         }));
         machine.disk().create_directory(r"\SystemRoot\System32\drivers");
@@ -59,6 +61,21 @@ impl Machine {
     /// See [`Machine::default`].
     pub fn new() -> Machine {
         Machine::default()
+    }
+
+    /// An equal machine that goes its own way from here on. Nothing is open on its disk. Copies of
+    /// one that a kernel with a seed ran on all begin at the same time.
+    #[must_use]
+    pub fn copy(&self) -> Machine {
+        let volumes = Arc::new(Mutex::new(self.volumes()));
+        Machine(Arc::new(Parts {
+            disk: self.0.disk.copy(volumes.clone()),
+            registry: self.0.registry.copy(),
+            clock: self.0.clock.copy(),
+            phase: AtomicU8::new(self.phase() as u8),
+            boots: AtomicU32::new(self.0.boots.load(Ordering::Relaxed)),
+            volumes,
+        }))
     }
 
     /// The disk.
@@ -115,10 +132,12 @@ impl Machine {
         &self.0.clock
     }
 
-    /// A kernel starts: nothing is open any more.
-    pub(crate) fn boot(&self, phase: Phase) {
+    /// A kernel starts: nothing is open any more. Returns the number of this boot, which the boot
+    /// loader counts.
+    pub(crate) fn boot(&self, phase: Phase) -> u32 {
         self.0.disk.close_all();
         self.set_phase(phase);
+        self.0.boots.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {

@@ -41,7 +41,12 @@ pub(super) fn free(cx: &Cx<'_>, block: u64, tag: Option<u32>) -> Result<(), Trap
         return Err(cx.misuse("a file request that is not over may still touch the block"));
     }
     if cx.kernel().is_checked() {
-        cx.kernel().ledger().forget_rundowns(block..block + size as u64);
+        let memory = block..block + size as u64;
+        if let Some(alive) = cx.kernel().ledger().alive_in(&memory) {
+            return Err(cx.misuse(format!("the block holds something in use: {alive}")));
+        }
+        cx.kernel().orders().forget(&memory);
+        cx.kernel().ledger().forget_rundowns(memory);
     }
     Ok(())
 }

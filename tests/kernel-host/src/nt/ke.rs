@@ -1,6 +1,5 @@
 //! Events, waits, time, IRQL, spin locks, critical regions.
 
-use crate::bug::BugKind;
 use crate::cpu::{ANY, APC, Cx, DISPATCH, Held, PASSIVE, Trap, apis};
 use crate::guest;
 use crate::sched::{EVENT_SIZE, clear_event, event_type, set_event, wait};
@@ -39,21 +38,12 @@ fn acquire_spin_lock(cx: &Cx<'_>, lock: u64) -> Result<(), Trap> {
     if kpcr.held.borrow().iter().any(|held| held.address == lock) {
         return Err(cx.misuse("the spin lock is already held by this thread"));
     }
+    cx.note_order(lock)?;
     let me = kpcr.shared.tid as u64;
-    let start = std::time::Instant::now();
-    let mut spins = 0u32;
-    while guest::read::<u64>(lock)? != 0 || crate::guest::compare_exchange(lock, 0, me)? != 0 {
-        spins += 1;
-        if spins.is_multiple_of(64) {
-            if cx.kernel().is_stopping() {
-                return Err(BugKind::Stopped.into());
-            }
-            if start.elapsed() > cx.kernel().hang_limit() {
-                return Err(BugKind::Hang.into());
-            }
-            std::thread::yield_now();
-        }
-    }
+    let kernel = cx.kernel();
+    kernel.sched().spin(kernel, || {
+        Ok(guest::read::<u64>(lock)? == 0 && guest::compare_exchange(lock, 0, me)? == 0)
+    })?;
     let site = cx.cheap_site();
     kpcr.held.borrow_mut().push(Held { address: lock, what: "spin lock", exclusive: true, site });
     Ok(())
@@ -66,6 +56,7 @@ fn release_spin_lock(cx: &Cx<'_>, lock: u64) -> Result<(), Trap> {
     };
     held.remove(index);
     guest::write(lock, 0u64)?;
+    cx.kernel().sched().released();
     Ok(())
 }
 
@@ -173,12 +164,12 @@ apis! {
 
     ntoskrnl [ANY, 20]
     fn KeQueryInterruptTime(cx) -> i64 {
-        Ok(cx.kernel().clock().interrupt_time())
+        Ok(cx.kernel().clock().biased_interrupt_time())
     }
 
     ntoskrnl [ANY, 20]
     fn KeQueryInterruptTimePrecise(cx, counter: u64) -> i64 {
-        let time = cx.kernel().clock().interrupt_time();
+        let time = cx.kernel().clock().biased_interrupt_time();
         guest::write(counter, time)?;
         Ok(time)
     }

@@ -3,12 +3,15 @@
 mod attributes;
 mod bugcheck;
 mod dbg;
+mod deferred;
 mod etw;
 mod ex;
 mod format;
 mod io;
 mod io_device;
 mod ke;
+mod locks;
+mod lookaside;
 mod mm;
 mod notify;
 mod ob;
@@ -31,9 +34,11 @@ mod zw_security;
 pub(crate) use attributes::{ObjectAttributes, text_of};
 pub use bugcheck::DumpBlock;
 pub(crate) use bugcheck::{CrashCallbacks, require_no_crash};
+pub(crate) use deferred::{WorkItems, allocate_work_item, free_work_item, queue_work, work_item};
 pub use etw::Trace;
 pub(crate) use etw::Tracing;
 pub(crate) use io_device::Devices;
+pub(crate) use locks::{Resources, acquire_resource, release_resource};
 pub(crate) use notify::ProcessNotify;
 pub(crate) use ob::{Object, Objects, OpenFile};
 pub(crate) use requests::Requests;
@@ -43,14 +48,17 @@ use crate::cpu::Rec;
 
 /// Every modelled API, of all DLLs.
 pub(crate) fn all_apis() -> impl Iterator<Item = &'static Rec> {
-    let families: [&[&'static Rec]; 21] = [
+    let families: [&[&'static Rec]; 24] = [
         bugcheck::APIS,
         dbg::APIS,
+        deferred::APIS,
         etw::APIS,
         ex::APIS,
         io::APIS,
         io_device::APIS,
         ke::APIS,
+        locks::APIS,
+        lookaside::APIS,
         mm::APIS,
         notify::APIS,
         ob::APIS,

@@ -77,7 +77,9 @@ apis! {
 
     ntoskrnl [ANY, 20]
     fn PsGetCurrentThreadId(cx) -> u64 {
-        Ok(cx.kpcr().shared.tid as u64)
+        let tid = cx.kpcr().shared.tid;
+        let schedule = cx.kernel().sched().schedule();
+        Ok(schedule.map_or(tid as u64, |schedule| 4 * schedule.place(tid) as u64 + 100))
     }
 
     ntoskrnl [DISPATCH, 50]

@@ -6,7 +6,7 @@
 //! thread that began it; here whenever that thread waits. A thread that ends has its requests
 //! cancelled first, and waits five minutes for those that do not mind (ReactOS, `IoCancelThreadIo`).
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,22 +74,32 @@ impl Pending {
 
 /// The requests of a kernel that are not over.
 #[derive(Debug, Default)]
-pub(crate) struct Requests(Mutex<Vec<Pending>>);
+pub(crate) struct Requests {
+    list: Mutex<Vec<Pending>>,
+    /// Whether there are any, to be asked at every call.
+    count: AtomicUsize,
+}
 
 impl Requests {
     fn list(&self) -> MutexGuard<'_, Vec<Pending>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is none: mostly so, and cheap to know.
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
     }
 
     /// Finishes what is over of a thread's requests. Runs under the scheduler's lock.
     pub(crate) fn deliver(&self, kernel: &Kernel, thread: i64) -> Result<(), Trap> {
-        loop {
+        while !self.is_empty() {
             let now = kernel.clock().interrupt_time();
             let mut list = self.list();
             let found =
                 list.iter().position(|request| request.thread == thread && request.is_over(now));
             let Some(found) = found else { return Ok(()) };
             let request = list.remove(found);
+            self.count.store(list.len(), Ordering::Release);
             let last = !list.iter().any(|other| Arc::ptr_eq(&other.file, &request.file));
             drop(list);
             let finished = request.finish(kernel);
@@ -98,10 +108,14 @@ impl Requests {
             }
             finished?;
         }
+        Ok(())
     }
 
     /// Real time until the next request of a thread is over by itself.
     pub(crate) fn next(&self, kernel: &Kernel, thread: i64) -> Option<Duration> {
+        if self.is_empty() {
+            return None;
+        }
         let list = self.list();
         let own = list.iter().filter(|request| request.thread == thread);
         let due = own.filter_map(|request| match request.due {
@@ -117,10 +131,11 @@ impl Requests {
         let overlaps = |start: u64, length: u64| {
             start < memory.end && memory.start < start.saturating_add(length)
         };
-        self.list().iter().any(|request| {
-            let (buffer, length) = request.transfer.memory();
-            overlaps(request.block, 16) || overlaps(buffer, length)
-        })
+        !self.is_empty()
+            && self.list().iter().any(|request| {
+                let (buffer, length) = request.transfer.memory();
+                overlaps(request.block, 16) || overlaps(buffer, length)
+            })
     }
 
     /// Whether a request keeps a file open.
@@ -183,7 +198,11 @@ pub(super) fn start(
     };
     let thread = cx.kpcr().shared.tid as i64;
     let request = Pending { thread, file, block, event, transfer, due, cancelled: false };
-    kernel.requests().list().push(request);
+    let requests = kernel.requests();
+    let mut list = requests.list();
+    list.push(request);
+    requests.count.store(list.len(), Ordering::Release);
+    drop(list);
     Ok(NtStatus::PENDING)
 }
 
@@ -193,6 +212,7 @@ pub(super) fn cancel(cx: &Cx<'_>, file: &Arc<OpenFile>, block: u64) -> NtStatus 
     let cancelled = cx.kernel().requests().cancel(|request| {
         Arc::ptr_eq(&request.file, file) && (block == 0 || request.block == block)
     });
+    cx.kernel().sched().wake();
     if cancelled == 0 { NtStatus::NOT_FOUND } else { NtStatus::SUCCESS }
 }
 

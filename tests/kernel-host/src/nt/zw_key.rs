@@ -29,7 +29,7 @@ fn open(cx: &Cx<'_>, out: u64, attributes: u64, create: bool) -> Result<(NtStatu
         return Ok((NtStatus::OBJECT_NAME_NOT_FOUND, false));
     }
     if !exists {
-        machine.registry().create_key(&path);
+        machine.registry().change(|keys| keys.create_key(&path));
     }
     let handle = objects.insert(cx, Object::Key(path.into()), attributes.is_kernel_handle());
     guest::write(out, handle)?;
@@ -96,7 +96,8 @@ apis! {
         };
         let data = guest::bytes(data, size as usize)?;
         let name = text_of(cx, name)?;
-        cx.kernel().machine().registry().set(&key, &name, Value { kind, data });
+        let machine = cx.kernel().machine();
+        machine.registry().change(|keys| keys.set(&key, &name, Value { kind, data }));
         Ok(NtStatus::SUCCESS)
     }
 
@@ -106,12 +107,20 @@ apis! {
             Ok(key) => key,
             Err(status) => return Ok(status),
         };
-        let gone = cx.kernel().machine().registry().delete_value(&key, &text_of(cx, name)?);
-        Ok(if gone { NtStatus::SUCCESS } else { NtStatus::OBJECT_NAME_NOT_FOUND })
+        let (machine, name) = (cx.kernel().machine(), text_of(cx, name)?);
+        if machine.registry().get(&key, &name).is_none() {
+            return Ok(NtStatus::OBJECT_NAME_NOT_FOUND);
+        }
+        machine.registry().change(|keys| keys.delete_value(&key, &name));
+        Ok(NtStatus::SUCCESS)
     }
 
     ntoskrnl [PASSIVE, 3000, fails NtStatus::INSUFFICIENT_RESOURCES.0]
     fn ZwFlushKey(cx, handle: u64) -> NtStatus {
-        Ok(key(cx, handle)?.err().unwrap_or(NtStatus::SUCCESS))
+        if let Err(status) = key(cx, handle)? {
+            return Ok(status);
+        }
+        cx.kernel().machine().registry().flush();
+        Ok(NtStatus::SUCCESS)
     }
 }

@@ -193,6 +193,14 @@ impl Image {
         }
     }
 
+    /// Pages pageable sections, whose names begin with `PAGE`, out or in again.
+    pub(crate) fn hide_paged(&self, hide: bool) {
+        for section in self.sections.iter().filter(|section| section.name.starts_with("PAGE")) {
+            let access = if hide { libc::PROT_NONE } else { protection(section) };
+            protect_section(self.base, section, access);
+        }
+    }
+
     /// Makes the whole image inaccessible: it was unloaded, and whoever still runs in it faults.
     pub(crate) fn make_inaccessible(&self) {
         protect(self.base, self.size, libc::PROT_NONE);

@@ -122,6 +122,13 @@ impl Heap {
         }
     }
 
+    /// Pages paged pool out, or in again.
+    pub(crate) fn hide_paged(&self, hide: bool) {
+        if let Heap::Special(pool) = self {
+            pool.hide_paged(hide);
+        }
+    }
+
     /// Blocks not given back, oldest first.
     pub(crate) fn live(&self) -> Vec<Live> {
         match self {

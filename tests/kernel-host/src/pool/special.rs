@@ -1,6 +1,6 @@
 //! The special pool: each block ends at an inaccessible page; freed pages stay inaccessible.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -49,6 +49,9 @@ struct State {
     live: usize,
     live_bytes: usize,
     marks: PoolMarks,
+    /// Live blocks of paged pool, and whether they are paged out.
+    paged: BTreeSet<u64>,
+    hidden: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,9 @@ impl Special {
         state.live += 1;
         state.live_bytes += request.size;
         state.marks.add(request.size, request.paged);
+        if block.paged {
+            state.paged.insert(address);
+        }
         state.blocks.insert(address, block);
         address
     }
@@ -126,6 +132,7 @@ impl Special {
         state.live -= 1;
         state.live_bytes -= size;
         state.marks.take(size, paged);
+        state.paged.remove(&address);
         forget(pages, room);
         if room == PAGE {
             state.quarantine.push_back(address);
@@ -145,12 +152,23 @@ impl Special {
             block.size,
             tag_text(block.tag)
         );
+        let hidden = state.hidden && block.paged && block.freed.is_none();
+        let text = if hidden { format!("{text}, at DISPATCH_LEVEL or above") } else { text };
         Some(History { text, allocated: block.allocated.clone(), freed: block.freed.clone() })
     }
 
     pub(super) fn is_paged(&self, address: u64) -> bool {
         let state = self.state();
         state.near(address).is_some_and(|(_, block)| block.paged && block.freed.is_none())
+    }
+
+    pub(super) fn hide_paged(&self, hide: bool) {
+        let mut state = self.state();
+        state.hidden = hide;
+        let access = if hide { libc::PROT_NONE } else { libc::PROT_READ | libc::PROT_WRITE };
+        for block in state.paged.iter().filter_map(|address| state.blocks.get(address)) {
+            protect(block.pages, block.room, access);
+        }
     }
 
     pub(super) fn live(&self) -> Vec<Live> {

@@ -11,6 +11,8 @@ pub(crate) const EVENT_SIZE: u8 = 6;
 const NOTIFICATION_EVENT: u8 = 0;
 const SYNCHRONIZATION_EVENT: u8 = 1;
 const PROCESS: u8 = 3;
+/// Timers, notification and synchronization.
+pub(crate) const TIMERS: [u8; 2] = [8, 9];
 const THREAD: u8 = 6;
 const SIGNAL_STATE: u64 = 4;
 
@@ -45,7 +47,7 @@ fn is_signalled(object: u64) -> Result<bool, Fault> {
 
 /// Takes what a satisfied wait takes.
 fn consume(object: u64) -> Result<(), Fault> {
-    if guest::read::<u8>(object)? == SYNCHRONIZATION_EVENT {
+    if [SYNCHRONIZATION_EVENT, TIMERS[1]].contains(&guest::read(object)?) {
         guest::write(object + SIGNAL_STATE, 0i32)?;
     }
     Ok(())
@@ -63,7 +65,7 @@ pub(crate) fn wait(
         let known = match kind {
             NOTIFICATION_EVENT | SYNCHRONIZATION_EVENT => event_type(*object)?.is_some(),
             THREAD | PROCESS => true,
-            _ => false,
+            other => TIMERS.contains(&other),
         };
         if !known {
             return Err(cx.misuse(format!("wait on {object:#x}, which is no initialised event")));

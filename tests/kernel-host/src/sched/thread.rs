@@ -99,6 +99,16 @@ pub(crate) fn create_system_thread(
     context: u64,
     site: Site,
 ) -> Option<Arc<ThreadObject>> {
+    create_thread(kernel, kernel.thread_name(start), start, Call::Driver(context), site)
+}
+
+fn create_thread(
+    kernel: &Kernel,
+    name: String,
+    start: u64,
+    call: Call,
+    site: Site,
+) -> Option<Arc<ThreadObject>> {
     let thread = Arc::new(ThreadObject {
         body: GuestBlock::new(0x800),
         start,
@@ -110,22 +120,50 @@ pub(crate) fn create_system_thread(
     guest::write(thread.address(), THREAD).ok()?;
     let owner = kernel.shared()?;
     let own = thread.clone();
-    let name = kernel.thread_name(start);
-    let body = move || run(&owner, &own, context);
+    let place = kernel.sched().schedule().map(|schedule| schedule.enroll(&name));
+    let body = move || run(&owner, &own, call, place);
     let mut slot = thread.join.lock().unwrap_or_else(PoisonError::into_inner);
-    *slot = Some(std::thread::Builder::new().name(name).spawn(body).ok()?);
+    let spawned = std::thread::Builder::new().name(name).spawn(body).ok();
+    if let (None, Some(schedule), Some(place)) = (&spawned, kernel.sched().schedule(), place) {
+        schedule.leave(kernel, place);
+    }
+    *slot = Some(spawned?);
     drop(slot);
     kernel.threads().list().push(thread.clone());
     Some(thread)
 }
 
-fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64) {
+/// A thread of the system itself, which calls drivers.
+pub(super) fn create_service_thread(kernel: &Kernel, name: &str, main: fn(&Kernel)) {
+    let call = Call::Service(main);
+    // Without a thread nothing is served, which is what a machine without memory does.
+    let _ = create_thread(kernel, name.to_owned(), 0, call, kernel.no_site());
+}
+
+/// What a thread does.
+enum Call {
+    /// A driver's routine with its context.
+    Driver(u64),
+    Service(fn(&Kernel)),
+}
+
+fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, call: Call, place: Option<usize>) {
     let kpcr = Kpcr::current();
     thread.tid.store(kpcr.shared.tid as u32, Ordering::Release);
     kpcr.set_thread_object(thread.address());
     kpcr.process.set(kernel.system_process().address());
     kpcr.system_thread.set(true);
-    let ended = enter(kernel, thread.start, &[context]);
+    let schedule = kernel.sched().schedule();
+    if let (Some(schedule), Some(place)) = (schedule, place) {
+        schedule.come(place);
+    }
+    let ended = match call {
+        Call::Driver(context) => enter(kernel, thread.start, &[context]).map(drop),
+        Call::Service(main) => {
+            main(kernel);
+            Ok(())
+        }
+    };
     if let Err(bug) = ended
         && !matches!(bug.kind, BugKind::ThreadExit(_) | BugKind::Stopped)
     {
@@ -137,4 +175,7 @@ fn run(kernel: &Arc<Kernel>, thread: &ThreadObject, context: u64) {
         thread.exited.store(true, Ordering::Release);
     });
     thread.tid.store(0, Ordering::Release);
+    if let (Some(schedule), Some(place)) = (schedule, place) {
+        schedule.leave(kernel, place);
+    }
 }

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use driver_abi::{Protection, Stage, Status};
 use kernel_host::{Bug, Driver, Kernel, Machine, PipeOptions, ProcessSpec};
 
-use super::scenarios::{File, Scenario};
+use super::scenarios::File;
 use crate::error::Error;
 use crate::rig::{Boot, INBOX, Rig};
 
 const EXPLORER: &str = r"\Device\HarddiskVolume3\Windows\explorer.exe";
+/// How long a machine has been up when the first programs run.
+const EARLY: Duration = Duration::from_secs(5);
 /// Real time that the driver of 2024 may take to notice a file.
 const NOTICE: Duration = Duration::from_secs(5);
 
@@ -70,7 +72,9 @@ impl<'a> Host<'a> {
     pub fn boot(&self, machine: &Machine) -> Result<Running, Down> {
         match *self {
             Self::Saker(driver, anchor) => {
+                // Nothing has been written yet when the first pipes are created.
                 let boot = Boot::on(driver, anchor, machine.clone());
+                let boot = Boot { uptime: EARLY, ..boot };
                 Ok(Running::Saker(Box::new(boot.boot()?)))
             }
             Self::Of2024(path) => {
@@ -128,10 +132,7 @@ impl Running {
     }
 
     /// Lets the callback crash from now on, if the content that came is in force.
-    pub fn plant(&mut self, scenario: &Scenario) -> Result<(), Down> {
-        if !scenario.crashes {
-            return Ok(());
-        }
+    pub fn plant(&mut self) -> Result<(), Down> {
         match self {
             Self::Saker(rig) => {
                 if rig.status()?.sequence > 1 {
@@ -139,7 +140,7 @@ impl Running {
                 }
             }
             Self::Of2024 { kernel, driver } => {
-                if newest(&kernel.machine()).is_some_and(|name| !name.ends_with("1.sys")) {
+                if newest(&kernel.machine()).is_some_and(|name| !name.ends_with("0001.sys")) {
                     driver.plant_breakpoint("pre_create_named_pipe").map_err(Error::from)?;
                 }
             }
@@ -178,6 +179,17 @@ impl Running {
             Self::Saker(rig) => format!("{blocks}; {}", words(&rig.status()?)),
             Self::Of2024 { .. } => format!("{blocks}; says nothing"),
         })
+    }
+
+    /// The power goes.
+    pub fn power_off(self) {
+        match self {
+            Self::Saker(rig) => rig.power_off(),
+            Self::Of2024 { kernel, driver } => {
+                kernel.power_off();
+                drop(driver);
+            }
+        }
     }
 
     /// An orderly shutdown: what is written reaches the disk.

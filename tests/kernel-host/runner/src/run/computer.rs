@@ -141,6 +141,11 @@ impl Computer {
         let bytes =
             fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.put_file(&name, bytes)
+    }
+
+    /// Puts a file into the inbox.
+    pub fn put_file(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
         self.machine.disk().write(&format!(r"{INBOX}\{name}"), bytes);
         self.save()
     }

@@ -11,13 +11,16 @@ use std::thread;
 use std::time::Duration;
 
 use kernel_host::{NtStatus, PortClient};
-use loader::device::frames::{Frame, FrameKind};
+use loader::device::frames::{FilePart, Frame, FrameKind};
 
 use super::{Shared, lock};
 use crate::error::Error;
 
 /// How long one look for a message takes: then it is looked whether anybody still waits for one.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Far more than any channel file has.
+const MAX_UPLOAD: usize = 64 << 20;
 
 /// The socket; it vanishes with this.
 pub(super) struct Server {
@@ -72,7 +75,8 @@ fn serve(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
         let (port, writer, gone) = (Arc::clone(&port), Arc::clone(&writer), Arc::clone(&gone));
         thread::spawn(move || deliver(&port, &writer, &asks, &gone))
     };
-    let result = listen(stream, &mut bytes, &port, &writer, || asked.send(()).is_ok());
+    let get = || asked.send(()).is_ok();
+    let result = listen(stream, &mut bytes, &port, &writer, get, &mut Upload::new(shared));
     gone.store(true, Ordering::Release);
     drop(asked);
     // It ends within a look; then the last handle to the port is closed.
@@ -101,6 +105,7 @@ fn listen(
     port: &PortClient,
     writer: &Mutex<UnixStream>,
     get: impl Fn() -> bool,
+    upload: &mut Upload<'_>,
 ) -> io::Result<()> {
     while let Some(frame) = Frame::read(stream, bytes)? {
         match frame.kind {
@@ -109,10 +114,43 @@ fn listen(
                 let Ok((status, _)) = port.send(&frame.payload, 0) else { break };
                 write(writer, &Frame::status(status.0))?;
             }
+            FrameKind::File => write(writer, &Frame::status(upload.take(&frame.payload).0))?,
             _ => break,
         }
     }
     Ok(())
+}
+
+/// A file on its way to the driver's inbox.
+struct Upload<'a> {
+    shared: &'a Shared,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Upload<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self { shared, bytes: Vec::new() }
+    }
+
+    /// Takes a part; the file is there, whole, when the last one is taken.
+    fn take(&mut self, payload: &[u8]) -> NtStatus {
+        let Some(part) = FilePart::decode(payload) else {
+            return NtStatus::INVALID_PARAMETER;
+        };
+        self.bytes.extend(&part.bytes);
+        if self.bytes.len() > MAX_UPLOAD {
+            self.bytes.clear();
+            return NtStatus::INVALID_PARAMETER;
+        }
+        if !part.is_last {
+            return NtStatus::SUCCESS;
+        }
+        match lock(self.shared).put_file(&part.name, std::mem::take(&mut self.bytes)) {
+            Ok(()) => NtStatus::SUCCESS,
+            // Only what is kept outside of the machine can fail, which its console would tell.
+            Err(_) => NtStatus::UNSUCCESSFUL,
+        }
+    }
 }
 
 /// Gives the client a message for each that it asked for.
