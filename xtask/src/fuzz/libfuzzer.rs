@@ -180,6 +180,7 @@ impl Fuzzer {
             command.arg(format!("-dict={}", folders.words.display()));
         }
         if target.needs_driver {
+            command.env("SAKER_COVERAGE", &folders.hits);
             // The kernel host has its own handlers, and its own watch for code that hangs. A signal
             // of libFuzzer's would run on the driver's stack.
             command.args(["-timeout=0", "-handle_segv=0", "-handle_bus=0", "-handle_ill=0"]);
@@ -205,7 +206,6 @@ impl Fuzzer {
         let mut command = Command::new(&self.program);
         command
             .env("SAKER_FUZZ", target)
-            .env("SAKER_COVERAGE", &folders.hits)
             .env("SAKER_ARTIFACTS", &self.artifacts)
             .env("SAKER_REQUIRE_ARTIFACTS", "1")
             .env("RUST_BACKTRACE", "0")
