@@ -108,13 +108,12 @@ fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     let host = host.ok_or_else(|| Failure::Other("rustc -vV names no host".to_owned()))?;
     let target_dir = workspace.target_dir.join("fuzz");
     let mut command = workspace.cargo();
-    command.current_dir(workspace.root.join("tests/fuzz/libfuzzer"));
     command.env("CARGO_TARGET_DIR", &target_dir);
     command.env("CARGO_ENCODED_RUSTFLAGS", INSTRUMENTED.join("\u{1f}"));
     // With a target named, build scripts and macros are not instrumented.
-    command.args(["build", "--release", "--locked", "--target", host]);
+    command.args(["build", "--profile", "fuzz", "-p", "saker-fuzz", "--target", host]);
     process::quietly("build the targets with coverage", &mut bare(command))?;
-    Ok(target_dir.join(host).join("release/saker-fuzz"))
+    Ok(target_dir.join(host).join("fuzz/saker-fuzz"))
 }
 
 /// The built program, and where its files are.
