@@ -136,6 +136,9 @@ macro_rules! codes {
             }
 
             /// Whose fault it is.
+            // Not inlined: what is done with each fault would become a jump by the code's number,
+            // with a trap for the numbers that no code has.
+            #[inline(never)]
             pub const fn fault(self) -> Fault {
                 match self {
                     $(Self::$name => Fault::$fault,)+
