@@ -280,6 +280,9 @@ impl<'t, 'e, E: Event> Judgement<'t, 'e, E> {
 }
 
 /// Whether the literal of a hit stands at a place, and how long it is.
+///
+/// A part of its caller, which then makes no more of the tables than this needs.
+#[inline(always)]
 pub(crate) fn spelled<T: Units>(
     tables: &Tables<'_>,
     hit: Hit,

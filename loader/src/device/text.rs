@@ -367,7 +367,9 @@ mod tests {
     fn a_good_day_is_told_without_what_did_not_happen() {
         let status = Status { protection: Protection::Full, ..Status::default() };
         let text = super::status(&status);
-        for absent in ["\nand ", "\nfuse", "failed open", "settings", "refused ", "keys"] {
+        for absent in
+            ["\nand ", "\nfuse", "failed open", "settings", "refused ", "keys", "processes"]
+        {
             assert!(!text.contains(absent), "{absent:?} in:\n{text}");
         }
         assert!(text.contains("mode         observe\n") && text.contains("probe        not_yet\n"));
@@ -395,7 +397,8 @@ mod tests {
             mode: Mode::Enforce,
             settings_refused,
             refusal,
-            probe: Probe { outcome: ProbeOutcome::Seen, at: 900_000_000 },
+            probe: Probe { outcome: ProbeOutcome::Held, at: 900_000_000 },
+            unwatched: 0xC000_000D,
             ..Status::default()
         };
         let text = super::status(&status);
@@ -408,7 +411,8 @@ mod tests {
             "failed open  8 at a wrong IRQL, 7 without a name",
             "records      0 lost, 6 held back",
             "settings     PollSeconds not understood: the default holds",
-            "probe        seen, 90 s after the boot",
+            "probe        held, 90 s after the boot",
+            "processes    their ends are not told: 0xC000000D",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in:\n{text}");
         }
@@ -419,6 +423,7 @@ mod tests {
         assert_eq!((&json["untold"], &json["nameless"]), (&6.into(), &7.into()));
         assert_eq!(json["refusal"]["cause"], "held");
         assert_eq!(json["settings_refused"], json!(["PollSeconds"]));
-        assert_eq!(json["probe"]["outcome"], "seen");
+        assert_eq!(json["probe"]["outcome"], "held");
+        assert_eq!(json["unwatched"], "0xC000000D");
     }
 }

@@ -1,5 +1,7 @@
 //! What lies in folders and in the registry: names, directory entries, security, parameters.
 
+use std::collections::BTreeSet;
+
 use channel_format::limits::MAX_NAME_NUMBER;
 use channel_format::name::ChannelName;
 use driver_abi::{Cause, RefusalNote, Setting};
@@ -76,12 +78,17 @@ pub fn inbox(bytes: &[u8]) {
     let mut scan = Scan::new(CHANNEL, above, &refused);
     let mut expected = Vec::new();
     let mut seen_refused = false;
+    let mut names = BTreeSet::new();
     while !input.is_empty() {
         let name = ChannelName {
             channel: if input.u8() < 224 { CHANNEL } else { 7 },
             epoch: input.below(3) as u32,
             sequence: input.u8().into(),
         };
+        // A folder has each name once.
+        if !names.insert(name) {
+            continue;
+        }
         let stamp = Stamp { file_id: u64::from(input.u8()), size: 1, changed: 1 };
         let attributes = input.u32();
         let mut units: Vec<u16> = name.to_string().encode_utf16().collect();
@@ -100,7 +107,6 @@ pub fn inbox(bytes: &[u8]) {
             expected.push((position, stamp, obstacle(attributes)));
         }
     }
-    // The first of equals stays before the others.
     expected.sort_by_key(|(position, ..)| std::cmp::Reverse(*position));
     expected.truncate(MAX_CANDIDATES);
     let found: Vec<_> = scan

@@ -102,7 +102,7 @@ pub fn every_byte(depth: Depth) -> Report {
             changed(&bytes, places, depth, |bytes, _| messages::request(bytes)),
         );
     }
-    let copies = journal::written(&[1, 2, 3]);
+    let copies = journal::written();
     let places = 0..copies.len();
     report.add("journal", changed(&copies, places, depth, |bytes, _| journal::copies(bytes)));
     report

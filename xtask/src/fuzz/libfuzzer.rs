@@ -108,13 +108,12 @@ fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     let host = host.ok_or_else(|| Failure::Other("rustc -vV names no host".to_owned()))?;
     let target_dir = workspace.target_dir.join("fuzz");
     let mut command = workspace.cargo();
-    command.current_dir(workspace.root.join("tests/fuzz/libfuzzer"));
     command.env("CARGO_TARGET_DIR", &target_dir);
     command.env("CARGO_ENCODED_RUSTFLAGS", INSTRUMENTED.join("\u{1f}"));
     // With a target named, build scripts and macros are not instrumented.
-    command.args(["build", "--release", "--locked", "--target", host]);
+    command.args(["build", "--profile", "fuzz", "-p", "saker-fuzz", "--target", host]);
     process::quietly("build the targets with coverage", &mut bare(command))?;
-    Ok(target_dir.join(host).join("release/saker-fuzz"))
+    Ok(target_dir.join(host).join("fuzz/saker-fuzz"))
 }
 
 /// The built program, and where its files are.
@@ -175,9 +174,12 @@ impl Fuzzer {
         command
             .arg(format!("-max_total_time={}", self.seconds))
             .arg(format!("-max_len={}", target.longest))
-            .arg(format!("-dict={}", folders.words.display()))
             .arg("-rss_limit_mb=4096");
+        if fs::metadata(&folders.words).is_ok_and(|words| words.len() > 0) {
+            command.arg(format!("-dict={}", folders.words.display()));
+        }
         if target.needs_driver {
+            command.env("SAKER_COVERAGE", &folders.hits);
             // The kernel host has its own handlers, and its own watch for code that hangs. A signal
             // of libFuzzer's would run on the driver's stack.
             command.args(["-timeout=0", "-handle_segv=0", "-handle_bus=0", "-handle_ill=0"]);
@@ -203,7 +205,6 @@ impl Fuzzer {
         let mut command = Command::new(&self.program);
         command
             .env("SAKER_FUZZ", target)
-            .env("SAKER_COVERAGE", &folders.hits)
             .env("SAKER_ARTIFACTS", &self.artifacts)
             .env("SAKER_REQUIRE_ARTIFACTS", "1")
             .env("RUST_BACKTRACE", "0")

@@ -27,7 +27,7 @@ impl Ran {
     pub fn read(printed: &str) -> Option<Self> {
         let statistic = |name: &str| {
             let lines = printed.lines();
-            lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok()).last()
+            lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok()).next_back()
         };
         let mut states = printed.lines().filter_map(|line| Some((line, Seen::read(line)?)));
         let begun = states.find(|(line, _)| line.contains("INITED")).map(|(_, seen)| seen);
@@ -35,7 +35,7 @@ impl Ran {
             executions: statistic("stat::number_of_executed_units:")?,
             kept: statistic("stat::new_units_added:")?,
             begun: begun.unwrap_or_default(),
-            ended: states.last().map(|(_, seen)| seen).or(begun).unwrap_or_default(),
+            ended: states.next_back().map(|(_, seen)| seen).or(begun).unwrap_or_default(),
         })
     }
 }

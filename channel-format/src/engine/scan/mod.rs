@@ -350,9 +350,9 @@ impl<'s, 'a, T: Units> Walk<'s, 'a, T> {
         if self.at.taken < EARLY && self.advance_early()? {
             return Some(true);
         }
-        let (scan, mut at) = (*self.scan, self.at);
+        let mut at = self.at;
         for unit in self.text.units_from(at.taken) {
-            at.take(&scan, unit)?;
+            at.take(self.scan, unit)?;
             if at.has_wanted() {
                 break;
             }

@@ -22,20 +22,23 @@ impl Goal {
 }
 
 const EVERYDAY: &str = "With few rules Vectorscan has little to look for, while a walk goes over every unit \
-    whatever there is to be found, and the processor guesses wrong wherever a text begins as some literal \
-    does and goes on otherwise. Tried and not kept: a filter with a bit for the first four units of each key, by \
-    which the walk passes over what resembles none. Over such text it is quicker, but everyday names begin as rules' \
-    literals do, and each change between the two costs what it spares.";
-const HOSTILE: &str = "Each unit waits for the load of the one before, and each literal that is found is work of its \
-    own; Vectorscan looks at many units at once. Tried and not kept: the filter above, which made it slower, \
-    since such a text resembles literals throughout. Kept: keys, by which the walk's tables are half as large.";
-const STEP: &str = "Beside its load a unit costs the fold and class of the unit, a comparison of the label, and the \
-    wrong guesses named above; this is all of Saker's time, with the rules that are judged.";
-const LOAD: &str = "A file is parsed with a proof that its scans are those of its literals, and its examples, two a \
-    rule at least, are judged as events are. Each takes about half as long as the hash. Both are done once a file, on a worker \
-    thread.";
-const SIGMA: &str =
-    "Saker's time is for both fields; the fastest Sigma engine has an index over literals too.";
+     whatever there is to be found, and the processor guesses wrong wherever a text begins as \
+     some literal does and goes on otherwise. Tried and not kept: a filter with a bit for the \
+     first four units of each key, by which the walk passes over what resembles none. Over \
+     such text it is quicker, but everyday names begin as rules' literals do, and each change \
+     between the two costs what it spares.";
+const HOSTILE: &str = "Each unit waits for the load of the one before, and each literal that is found is work \
+     of its own; Vectorscan looks at many units at once. Tried and not kept: the filter \
+     above, which made it slower, since such a text resembles literals throughout. Kept: \
+     keys, which make the walk's tables smaller.";
+const STEP: &str = "Beside its load a unit costs the fold and class of the unit, a comparison of the label, \
+     and the wrong guesses named above; this is all of Saker's time, with the rules that are \
+     judged.";
+const LOAD: &str = "A file is parsed with a proof that its scans are those of its literals, and its \
+     examples, two a rule at least, are judged as events are. Both are done once a file, on a \
+     worker thread.";
+const SIGMA: &str = "Saker's time is for both fields; the fastest Sigma engine has an index over literals \
+     too.";
 
 /// The table of goals, and below it the causes.
 pub fn text(measured: &[Measured], loaded: &[Loaded]) -> String {
@@ -126,8 +129,8 @@ fn goals(measured: &[Measured], loaded: &[Loaded]) -> Vec<Goal> {
     goals
 }
 
-const BUILD: &str =
-    "Most of it is reading YAML and deriving examples; it is done once, by whoever makes content.";
+const BUILD: &str = "Most of it is reading YAML and deriving examples; it is done once, by whoever makes \
+     content.";
 
 fn row<'a>(timed: &'a Timed, name: &str) -> Option<&'a Row> {
     timed.rows.iter().find(|row| row.kind.name == name)

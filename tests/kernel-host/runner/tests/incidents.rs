@@ -66,7 +66,8 @@ fn good_content_that_crashes_later() {
 fn power_cuts_at_each_write() {
     let Some(Played { ours, .. }) = played("power goes") else { return };
     assert_eq!((ours.lost, ours.hands, ours.failed), (0, false, 0));
-    assert!(ours.after.ends_with("sequence 2, on trial; DEGRADED (on_trial)"), "{ours:?}");
+    // The last cut comes after it was good: that session's end costs it a step, and it is tried again.
+    assert!(ours.after.contains("sequence 2, on trial; DEGRADED"), "{ours:?}");
 }
 
 /// What somebody puts into the folder is not what is in force.

@@ -120,8 +120,8 @@ fn a_flood_of_files() {
     let status = rig.drop_files([].into_iter()).unwrap();
     assert_eq!((status.stage, status.sequence), (Stage::Good, 1));
     assert_eq!(status.protection, Protection::Degraded(Loss::NoInbox), "{status:?}");
-    lost(&rig, &trace, "degraded", Loss::NoInbox);
     told(&rig, &trace, "ContentRefused", |_| true);
+    lost(&rig, &trace, "degraded", Loss::NoInbox);
     drop(trace);
     rig.unload().unwrap();
 }
@@ -157,6 +157,9 @@ fn resets_that_walk_the_ladder() {
     drop(trace);
     let machine = rig.machine();
     rig.power_off();
+    for sequence in [1, 2] {
+        assert!(machine.disk().remove(&format!(r"{INBOX}\{}", name(0, sequence))));
+    }
     for (slots, serves) in [(1, 1), (2, 0)] {
         let boot = bench.boot().machine(machine.clone());
         let kernel = boot_and_hear(&boot, |kernel, trace| {
@@ -167,9 +170,11 @@ fn resets_that_walk_the_ladder() {
                 out == slots
             });
             if serves > 0 {
-                let loaded = |event: &TraceEvent| event.name == "ProtectionChanged";
-                let change = hear(kernel, trace, loaded);
-                assert_eq!(change.text("Reason").as_deref(), Some(Loss::FellBack.name()));
+                hear(kernel, trace, |event| {
+                    event.name == "ProtectionChanged"
+                        && event.text("Protection").as_deref() == Some("degraded")
+                        && event.text("Reason").as_deref() == Some(Loss::FellBack.name())
+                });
             }
         });
         kernel.power_off();

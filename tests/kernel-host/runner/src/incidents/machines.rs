@@ -123,6 +123,14 @@ impl Running {
         }
     }
 
+    /// Waits until the driver has looked into the folder, however busy the machine is that plays this.
+    pub fn looks(&mut self) -> Result<(), Down> {
+        match self {
+            Self::Saker(rig) => rig.drop_files(std::iter::empty()).map(drop).map_err(Down::from),
+            Self::Of2024 { kernel, .. } => settle(kernel),
+        }
+    }
+
     /// The content becomes good, where that means anything.
     pub fn mature(&mut self) -> Result<(), Down> {
         match self {

@@ -34,6 +34,7 @@ const LONG: Duration = Duration::from_secs(25 * 60 * 60);
 const LONG_PULSE: Duration = Duration::from_secs(30 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// What a boot takes.
 const BOOT: Duration = Duration::from_secs(60);
 
@@ -209,7 +210,7 @@ fn play_cuts(scenario: &Scenario, content: &Content, host: &Host<'_>) -> Result<
         life.goes_on(&mut running).map_err(Error::from)?;
         worst.after = running.describe()?;
         running.shut_down().map_err(Error::from)?;
-        if worst.after.contains("nothing") {
+        if worst.after.ends_with("; nothing") {
             return Err(Error::Disarmed { cut, after: worst.after });
         }
         if written < cut {
@@ -240,7 +241,7 @@ impl Life<'_> {
         }
         self.programs(running, Duration::ZERO)?;
         running.advance(MINUTE);
-        Ok(())
+        running.looks()
     }
 
     /// It goes on for a while; pipes that everybody needs are created all the time.
@@ -261,6 +262,9 @@ impl Life<'_> {
             running.advance(pulse);
             up += pulse;
             self.since += pulse;
+            if up == HOUR {
+                running.looks()?;
+            }
         }
         // It is used for long enough to be good, or good again.
         if self.scenario.crashes == Crash::WhileBooting { running.mature() } else { Ok(()) }

@@ -11,7 +11,8 @@ use channel_format::signature::Role;
 use crate::error::Error;
 
 /// Pipes that are created all day long; one that fails is a program that does not work.
-pub const EVERYDAY: [&str; 4] = [r"\lsass", r"\spoolss", r"\mojo.1234.5678.90", r"\incident-1"];
+pub const EVERYDAY: [&str; 5] =
+    [r"\lsass", r"\spoolss", r"\mojo.1234.5678.90", r"\incident-1", r"\incident-2"];
 
 /// A file with its name.
 pub type File = (String, Vec<u8>);
