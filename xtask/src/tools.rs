@@ -458,7 +458,8 @@ pub fn bare(mut command: Command) -> Command {
     command
 }
 
-fn find_program(name: &str) -> Option<PathBuf> {
+/// A program of this name on `PATH` or among LLVM's, without or with a version in its name.
+pub fn find_program(name: &str) -> Option<PathBuf> {
     search_path()
         .into_iter()
         .chain(llvm_dirs("bin"))

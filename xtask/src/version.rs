@@ -152,4 +152,22 @@ mod tests {
         assert_eq!(number(&file, 32), information().len());
         assert_eq!(file.len(), 64 + information().len().next_multiple_of(4));
     }
+
+    /// The linker makes a section of it that another reader finds. Where there is no linker, a line
+    /// says so.
+    #[test]
+    fn the_linker_takes_it() {
+        let Some(linker) = crate::tools::find_program("lld-link") else {
+            eprintln!("skipped: lld-link is not installed");
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("version.res"), resource()).unwrap();
+        let mut command = std::process::Command::new(&linker);
+        command.current_dir(dir.path());
+        command.args(["/dll", "/noentry", "/machine:x64", "/out:a.dll", "version.res"]);
+        assert!(command.status().unwrap().success());
+        let bytes = std::fs::read(dir.path().join("a.dll")).unwrap();
+        assert!(crate::inspect::Facts::read(&bytes).unwrap().has_version);
+    }
 }

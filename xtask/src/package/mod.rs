@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::artifacts::{self, Workspace};
+use crate::artifacts::{self, Artifacts, Workspace};
 use crate::failure::Failure;
 use crate::inf::{Arch, Stamp, lint};
 use crate::inspect::{self, Facts};
@@ -57,6 +57,18 @@ const ARCH: Arch = Arch::X64;
 pub fn run(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let built = artifacts::build(workspace)?;
     let program = user_mode::build(workspace)?;
+    let folder = pack(workspace, options, &built, &program)?;
+    note(&format!("\n{}\n{}", folder.display(), artifacts::line(&zip_of(&folder))));
+    Ok(())
+}
+
+/// Packs what was built; gives the package's folder.
+fn pack(
+    workspace: &Workspace,
+    options: &Options,
+    built: &Artifacts,
+    program: &Path,
+) -> Result<PathBuf, Failure> {
     let source = Source::of(workspace)?;
     let name = format!("saker-{}-{}", source.version, ARCH.name());
     let folder = workspace.out.join("package").join(&name);
@@ -71,7 +83,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let driver = folder.join("saker.sys");
     stamp(&built.sakerctl, &built.driver, &options.anchors, &driver)?;
     copy(&built.driver_pdb, &folder.join("saker.pdb"))?;
-    copy(&program, &folder.join("sakerctl.exe"))?;
+    copy(program, &folder.join("sakerctl.exe"))?;
     let inf = write_inf(workspace, &source, &folder)?;
     for file in &options.content {
         copy(file, &folder.join("content").join(file.file_name().unwrap_or_default()))?;
@@ -97,10 +109,14 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     write(&folder.join("sbom.cdx.json"), format!("{bill:#}\n").as_bytes())?;
     let files = files_below(&folder)?;
     write_checksums(&folder, &files)?;
-    let zip = folder.with_file_name(format!("{name}.zip"));
-    write_zip(&zip, &name, &folder)?;
-    note(&format!("\n{}\n{}", folder.display(), artifacts::line(&zip)));
-    Ok(())
+    write_zip(&zip_of(&folder), &name, &folder)?;
+    Ok(folder)
+}
+
+/// The package as one file: beside its folder. The version has points, so no extension is replaced.
+fn zip_of(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{name}.zip"))
 }
 
 /// What is packed, by the repository.
@@ -305,6 +321,59 @@ mod tests {
             .map(|at| zip.by_index(at).unwrap().name().unwrap().into_owned())
             .collect();
         assert_eq!(names, ["p/SHA256SUMS", "p/a", "p/content/b"]);
+    }
+
+    /// The whole way with the files that were built; where one of them or a tool is missing, a line
+    /// says so.
+    #[test]
+    fn a_package_is_whole() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+        let built = root.join("target/saker");
+        let file = |name: &str| built.join(name);
+        let program = file("sakerctl.exe");
+        let out = tempfile::tempdir().unwrap();
+        let pem = out.path().join("test.pem");
+        let there = ["saker.sys", "saker.pdb", "sakerctl", "sakerctl.exe"].map(&file);
+        if !there.iter().all(|path| path.is_file()) || Signer::for_tests(&pem).is_none() {
+            eprintln!("skipped: cargo xtask build has not been run, or osslsigncode is missing");
+            return;
+        }
+        let keys = out.path().join("keys");
+        let mut keygen = Command::new(file("sakerctl"));
+        keygen.args(["content", "keygen", "--channels", "291", "--out-dir"]).arg(&keys);
+        assert!(keygen.output().unwrap().status.success());
+        let anchors = files_below(&keys).unwrap();
+        let anchors =
+            anchors.into_iter().filter(|path| path.extension().is_some_and(|e| e == "pub"));
+        let options = Options { anchors: anchors.collect(), sign: Some(pem), content: Vec::new() };
+        let artifacts = Artifacts {
+            dir: built.clone(),
+            driver: file("saker.sys"),
+            driver_pdb: file("saker.pdb"),
+            sakerctl: file("sakerctl"),
+            kernel_host: file("kernel-host"),
+        };
+        let workspace =
+            Workspace { target_dir: root.join("target"), root, out: out.path().to_owned() };
+        let folder = pack(&workspace, &options, &artifacts, &program).unwrap();
+        let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
+        let listed: Vec<&str> = sums.lines().filter_map(|line| line.get(66..)).collect();
+        for name in [
+            "README.md",
+            "saker-test.cer",
+            "saker.cat",
+            "saker.inf",
+            "saker.pdb",
+            "saker.sys",
+            "sakerctl.exe",
+            "sbom.cdx.json",
+            "scripts/smoke.ps1",
+        ] {
+            assert!(listed.contains(&name), "{name} is not in:\n{sums}");
+        }
+        assert!(zip_of(&folder).is_file());
+        let bill = fs::read_to_string(folder.join("sbom.cdx.json")).unwrap();
+        assert!(bill.contains("pkg:cargo/curve25519-dalek@") && !bill.contains("pkg:cargo/insta@"));
     }
 
     #[test]
