@@ -53,6 +53,7 @@ fn every_small_table() {
 
 /// One criterion, whose literal is so many times the letter A.
 struct Model {
+    operator: Operator,
     length: u32,
     anywhere: bool,
     criterion: [u8; 24],
@@ -74,6 +75,7 @@ impl Model {
             triggers: 1,
         };
         Self {
+            operator,
             length,
             anywhere: operator == Operator::Contains,
             criterion: criterion.write(),
@@ -181,19 +183,24 @@ impl Model {
             if places.is_some() { &self.texts[..] } else { &self.texts[self.texts.len() - 2..] };
         for text in texts {
             let mut walk = Walk::new(&scan, text.as_slice());
-            let mut ends = Vec::new();
+            let (mut ends, mut starts) = (Vec::new(), Vec::new());
             for _ in 0..=text.len() {
                 match walk.advance() {
                     Some(true) => ends.push(walk.taken()),
                     Some(false) | None => break,
                 }
                 assert!(walk.taken() <= text.len());
-                // Nor does asking what ends there leave the tables.
-                let _ = walk.hits(|_, _, _| Some(false));
+                // Nor does asking what holds there leave the tables.
+                let asked = walk.hits(|_, start, _| {
+                    starts.push(start);
+                    Some(false)
+                });
+                assert!(places.is_none() || asked == Some(false), "{words:x?} {text:?}");
             }
             assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{words:x?} {text:?}");
             if places.is_some() {
                 assert_eq!(ends, self.naive(text), "{words:x?} {text:?}");
+                assert_eq!(starts, self.holds_from(text), "{words:x?} {text:?}");
             }
         }
         places.is_some()
@@ -211,6 +218,23 @@ impl Model {
         (1..=text.len()).filter(ends).collect()
     }
 
+    /// Where the literal begins and its operator holds.
+    fn holds_from(&self, text: &[u16]) -> Vec<usize> {
+        let length = self.length as usize;
+        let holds = |start: &usize| {
+            let Some(stands) = text.get(*start..*start + length) else { return false };
+            let behind = text.len() - *start - length;
+            stands.iter().all(|unit| *unit == A)
+                && match self.operator {
+                    Operator::StartsWith => *start == 0,
+                    Operator::EndsWith => behind == 0,
+                    Operator::Equals => *start == 0 && behind == 0,
+                    _ => true,
+                }
+        };
+        (0..text.len()).filter(holds).collect()
+    }
+
     /// The scans section with these words in its tables, and all else as it must be.
     fn section(&self, words: &[u32; WORDS]) -> Vec<u8> {
         let mut section = Vec::with_capacity(4 + DESCRIPTOR_LEN + 128 + 4 * WORDS + 20);
@@ -223,8 +247,8 @@ impl Model {
         (ascii[usize::from(b'A')], ascii[usize::from(b'a')]) = (1, 1);
         section.extend(ascii);
         section.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        // The whole literal is its key.
         let flags = if self.anywhere { u32::from(FLAG_ANYWHERE) << 24 } else { 0 };
+        // All of the literal is its key.
         for number in [flags, NO_GROUP, self.length + 1, self.length | self.length << 16] {
             section.extend(number.to_le_bytes());
         }
