@@ -356,7 +356,8 @@ mod tests {
     #[test]
     fn each_thing_in_the_way_is_found() {
         let control = |key: &str| format!(r"{CONTROL}\{key}");
-        let cases: [(&str, Box<dyn Fn(&mut Fake)>); 8] = [
+        type Spoil<'a> = Box<dyn Fn(&mut Fake) + 'a>;
+        let cases: [(&str, Spoil<'_>); 8] = [
             ("administrator", Box::new(|host| host.is_administrator = false)),
             ("Windows", Box::new(|host| host.put(VERSION, "CurrentBuildNumber", "19040"))),
             ("Windows", Box::new(|host| host.put(VERSION, "CurrentBuildNumber", "eleven"))),
