@@ -188,4 +188,5 @@ pub const fn is_jump(before: Position, position: Position) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "counts of a small model; a test may panic")]
 mod tests;
