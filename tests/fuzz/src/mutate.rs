@@ -114,7 +114,11 @@ fn in_front(file: &[u8], depth: Depth) -> (u64, u64) {
     let signed = verify(file, golden::anchor()).expect("a golden file");
     changed(file, 0..file.len(), depth, |changed, place| {
         if place < HEADER_LEN {
-            assert!(verify(changed, golden::anchor()).is_err(), "byte {place} of the header");
+            // One signature more, by a key that nobody knows, takes nothing from the others.
+            let is_count = place == SIGNED_LEN;
+            let again = verify(changed, golden::anchor()).ok().map(|again| again.header);
+            let holds = again.is_none() || is_count && again == Some(signed.header);
+            assert!(holds, "byte {place} of the header");
         }
         let body = signed.clone().body(&*changed);
         lies_within(&body.err().unwrap_or_else(|| panic!("byte {place}")), file.len());

@@ -4,7 +4,9 @@
 use channel_format::engine::criterion::{Criterion, Operator};
 use channel_format::engine::program;
 use channel_format::limits::MAX_TEXT_UNITS;
-use channel_format::ruleset::{Ruleset, SectionKind, VALUE_NUMBER, VALUE_SID, VALUE_TEXT};
+use channel_format::ruleset::{
+    Ruleset, SectionKind, VALUE_NUMBER, VALUE_SID, VALUE_TEXT, VALUE_UNKNOWN,
+};
 use channel_format::schema::{Field, Input, Inputs, Operation, Truth};
 
 use super::section;
@@ -68,6 +70,7 @@ fn input<'a>(inputs: &Inputs<'a>, field: Field) -> Input<'a> {
 /// A value of an example.
 #[derive(Clone, Debug)]
 pub enum Given {
+    Unknown,
     Text(Vec<u16>),
     Number(u64),
     Sid(Vec<u8>),
@@ -90,6 +93,7 @@ impl Example {
             inputs.set(
                 *field,
                 match value {
+                    Given::Unknown => Input::Unknown,
                     Given::Text(text) => Input::Text(text),
                     Given::Number(number) => Input::Number(*number),
                     Given::Sid(sid) => Input::Sid(sid),
@@ -124,6 +128,7 @@ pub fn examples(file: &[u8]) -> Vec<Example> {
                     payload.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect(),
                 ),
                 VALUE_NUMBER => Given::Number(u64::from_le_bytes(payload.try_into().unwrap())),
+                VALUE_UNKNOWN => Given::Unknown,
                 VALUE_SID => Given::Sid(payload.to_vec()),
                 kind => panic!("no value of kind {kind}"),
             };
