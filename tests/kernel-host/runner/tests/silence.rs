@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -22,45 +23,57 @@ use kernel_host_runner::rig::{Boot, INBOX, Rig, STATE};
 const INFORMATION: u8 = 4;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn listen(kernel: &Kernel) -> Trace {
+/// What came, kept until somebody asks for it: in which order two things are told depends on when
+/// the worker looks.
+struct Heard {
+    trace: Trace,
+    kept: RefCell<Vec<TraceEvent>>,
+}
+
+fn listen(kernel: &Kernel) -> Heard {
     let guid = PROVIDER_GUID;
     let mut bytes = [0; 16];
     bytes[..4].copy_from_slice(&guid.data1.to_le_bytes());
     bytes[4..6].copy_from_slice(&guid.data2.to_le_bytes());
     bytes[6..8].copy_from_slice(&guid.data3.to_le_bytes());
     bytes[8..].copy_from_slice(&guid.data4);
-    kernel.start_trace(bytes, INFORMATION, u64::MAX)
+    let trace = kernel.start_trace(bytes, INFORMATION, u64::MAX);
+    Heard { trace, kept: RefCell::default() }
 }
 
 /// Waits for an event that will do.
 fn hear(
     kernel: &Kernel,
-    trace: &Trace,
+    heard: &Heard,
     mut will_do: impl FnMut(&TraceEvent) -> bool,
 ) -> TraceEvent {
     let deadline = Instant::now() + PATIENCE;
-    let mut seen = Vec::new();
+    let mut kept = heard.kept.borrow_mut();
+    if let Some(place) = kept.iter().position(&mut will_do) {
+        return kept.remove(place);
+    }
     while Instant::now() < deadline {
-        while let Some(event) = trace.next() {
+        while let Some(event) = heard.trace.next() {
             if will_do(&event) {
                 return event;
             }
-            seen.push(event.name);
+            kept.push(event);
         }
         kernel.check().unwrap();
         kernel.advance(Duration::from_secs(2));
         sleep(Duration::from_millis(1));
     }
-    panic!("it did not come, but {seen:?}");
+    let names: Vec<_> = kept.iter().map(|event| &event.name).collect();
+    panic!("it did not come, but {names:?}");
 }
 
 /// The next event of this name that will do.
-fn told(rig: &Rig, trace: &Trace, name: &str, will_do: impl Fn(&TraceEvent) -> bool) -> TraceEvent {
+fn told(rig: &Rig, trace: &Heard, name: &str, will_do: impl Fn(&TraceEvent) -> bool) -> TraceEvent {
     hear(rig.kernel(), trace, |event| event.name == name && will_do(event))
 }
 
 /// Boots with a listener from the first moment.
-fn boot_and_hear(boot: &Boot<'_>, listen_to: impl FnOnce(&Kernel, &Trace)) -> Arc<Kernel> {
+fn boot_and_hear(boot: &Boot<'_>, listen_to: impl FnOnce(&Kernel, &Heard)) -> Arc<Kernel> {
     let (kernel, driver) = boot.load().unwrap();
     let trace = listen(&kernel);
     assert!(driver.start().unwrap().is_success());
@@ -70,7 +83,7 @@ fn boot_and_hear(boot: &Boot<'_>, listen_to: impl FnOnce(&Kernel, &Trace)) -> Ar
 }
 
 /// The change of protection that has this reason.
-fn lost(rig: &Rig, trace: &Trace, level: &str, loss: Loss) {
+fn lost(rig: &Rig, trace: &Heard, level: &str, loss: Loss) {
     let change = told(rig, trace, "ProtectionChanged", |event| {
         event.text("Reason").as_deref() == Some(loss.name())
     });
@@ -82,7 +95,7 @@ fn drop_file(rig: &mut Rig, (name, bytes): &(String, Vec<u8>)) -> Status {
 }
 
 /// Good content in force and someone who listens.
-fn ready(bench: &Bench) -> (Rig, Trace) {
+fn ready(bench: &Bench) -> (Rig, Heard) {
     let mut rig = bench.ready();
     rig.listen(driver_abi::Interest::Status).unwrap();
     let trace = listen(rig.kernel());
