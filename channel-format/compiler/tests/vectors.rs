@@ -380,7 +380,14 @@ fn the_vectors_are_what_is_made_today_and_say_what_the_index_says() {
             fs::write(&path, bytes).unwrap();
         }
         let found = fs::read(&path).unwrap_or_default();
-        assert!(found == *bytes, "{name} differs from what is made today");
+        let same = if *name == "index.json" {
+            // In which order the members of an object stand depends on who else is built.
+            let value = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+            value(&found) == value(bytes)
+        } else {
+            found == *bytes
+        };
+        assert!(same, "{name} differs from what is made today");
     }
     // Nothing else lies there.
     let mut names: Vec<_> = files.iter().map(|(name, _)| (*name).to_owned()).collect();
